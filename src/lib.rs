@@ -1,0 +1,1 @@
+//! mdfabric: replicated block volumes that move between nodes while applications write.
