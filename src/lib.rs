@@ -1,1 +1,5 @@
 //! mdfabric: replicated block volumes that move between nodes while applications write.
+
+pub mod domain;
+
+pub mod ports;

@@ -1,0 +1,29 @@
+//! What is: identities, units, records and the words users see. No I/O, no clock.
+
+mod drive;
+mod id;
+mod node;
+mod reason;
+mod replica;
+mod units;
+mod volume;
+mod world;
+
+pub use drive::{Drive, DriveSpec, DriveState, DriveStatus};
+pub use id::{
+    DriveId, Epoch, InvalidName, NodeName, ReplicaId, VolumeName, VolumeUid, array_device, array_uuid,
+    host_nqn, leg_map_name, leg_map_uuid, partition_guid, partition_of_map_uuid, subsystem_nqn,
+    subsystem_parts,
+};
+pub use node::{Node, NodeSpec, NodeStatus};
+pub use reason::{Reason, Severity};
+pub use replica::{
+    Endpoint, ExportTo, PartitionRecord, Replica, ReplicaSpec, ReplicaState, ReplicaStatus, Wanted,
+};
+pub use units::{Bytes, InvalidSize, Timestamp};
+pub use volume::{
+    ArrayReport, Attachment, Event, FsType, Locality, MdState, Member, MemberState, MountRequest, MoveCause,
+    MoveReport, OnStoreLoss, PlacementEntry, PlacementRequest, Relocation, SectorSize, Verify, Volume,
+    VolumePhase, VolumeSpec, VolumeStatus,
+};
+pub use world::{Key, Kind, LastSeen, Lease, Record, Revision, Versioned, World};

@@ -1,0 +1,45 @@
+//! The node: one machine that runs the daemon.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Endpoint, Timestamp};
+
+/// What an admin decided about a node. Written by the API.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeSpec {
+    /// No new replicas and no attachments.
+    pub cordoned: bool,
+}
+
+/// What a node says of itself. Written by the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Where its fabric target listens.
+    pub endpoint: Endpoint,
+    /// The NVMe host name it connects with.
+    pub host_nqn: String,
+    /// The NVMe host id that belongs to it.
+    pub host_id: Uuid,
+    /// Kernel release.
+    pub kernel: String,
+    /// mdfabric version.
+    pub version: String,
+    /// Changes at every boot of the machine.
+    pub boot_id: String,
+    /// Kernel features it lacks.
+    pub missing: Vec<String>,
+    /// Last sign of life, by the node's own clock.
+    pub heartbeat_at: Timestamp,
+}
+
+/// A node: what was decided and what it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// What was decided.
+    pub spec: NodeSpec,
+    /// What it says; `None` before its daemon ran.
+    pub status: Option<NodeStatus>,
+}

@@ -1,0 +1,152 @@
+//! The replica: one copy of a volume on one node.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    Bytes, DriveId, Epoch, NodeName, Reason, ReplicaId, Timestamp, VolumeName, VolumeUid, partition_guid,
+};
+
+/// Whom a provider serves a replica to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExportTo {
+    /// The owner.
+    pub node: NodeName,
+    /// The NVMe host name it connects with.
+    pub host_nqn: String,
+    /// Its ownership; every earlier one is fenced.
+    pub epoch: Epoch,
+}
+
+/// Whether a replica shall exist.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wanted {
+    /// It shall.
+    #[default]
+    Present,
+    /// It shall go, its data unreadable and its space free.
+    Removed,
+}
+
+/// What a provider shall do. Written by whoever writes the volume's status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaSpec {
+    /// Identity.
+    pub id: ReplicaId,
+    /// Its volume.
+    pub volume: VolumeName,
+    /// Its volume's identity.
+    pub volume_uid: VolumeUid,
+    /// Provider.
+    pub node: NodeName,
+    /// One drive per column.
+    pub drives: Vec<DriveId>,
+    /// Size of each column's partition.
+    pub partition_size: Bytes,
+    /// Whom it is served to.
+    pub export: Option<ExportTo>,
+    /// Whether it shall exist.
+    pub wanted: Wanted,
+}
+
+impl ReplicaSpec {
+    /// The replica's partitions: GUID and drive, by column.
+    pub fn partitions(&self) -> impl Iterator<Item = (Uuid, &DriveId)> {
+        (0u8..).zip(&self.drives).map(|(column, drive)| (partition_guid(self.id, column), drive))
+    }
+}
+
+/// The replica STATE words of seed A.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ReplicaState {
+    /// Written down, not carved.
+    #[default]
+    Requested,
+    /// Carved and zeroed.
+    Created,
+    /// In the array, empty.
+    Spare,
+    /// Being filled.
+    Syncing,
+    /// Holds every acknowledged write.
+    Synced,
+    /// Failed.
+    Faulty,
+    /// Lost.
+    Missing,
+    /// Taking over from another, or being taken over.
+    Replacing,
+    /// Going.
+    Deleting,
+}
+
+impl fmt::Display for ReplicaState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Requested => "Requested",
+            Self::Created => "Created",
+            Self::Spare => "Spare",
+            Self::Syncing => "Syncing",
+            Self::Synced => "Synced",
+            Self::Faulty => "Faulty",
+            Self::Missing => "Missing",
+            Self::Replacing => "Replacing",
+            Self::Deleting => "Deleting",
+        })
+    }
+}
+
+/// Where a provider's fabric target listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// IP address.
+    pub address: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// A carved partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionRecord {
+    /// Partition GUID.
+    pub guid: Uuid,
+    /// First byte on the drive.
+    pub start: Bytes,
+    /// Length.
+    pub size: Bytes,
+}
+
+/// What a provider made of it. Written by the provider.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaStatus {
+    /// Requested, Created, Missing, Faulty or Deleting; the rest is the owner's knowledge ([`super::MemberState`]).
+    pub state: ReplicaState,
+    /// One per column, once carved.
+    pub partitions: Vec<PartitionRecord>,
+    /// Every column was zeroed and read back.
+    pub zeroed: bool,
+    /// The highest epoch this provider has fenced for: nobody of an earlier one can reach the replica.
+    pub acked_epoch: Epoch,
+    /// Wiped, and its partitions are gone.
+    pub gone: bool,
+    /// What is in the way.
+    pub reason: Option<Reason>,
+    /// When the state last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A replica: what it shall be and what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// What it shall be.
+    pub spec: ReplicaSpec,
+    /// What it is; `None` until its provider wrote something.
+    pub status: Option<ReplicaStatus>,
+}

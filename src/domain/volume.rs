@@ -1,0 +1,407 @@
+//! The volume: what its user asked for and what its owner made of it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Bytes, DriveId, Epoch, NodeName, Reason, ReplicaId, ReplicaState, Timestamp, VolumeName, VolumeUid,
+};
+
+/// What a volume carries for its user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FsType {
+    /// Nothing: a block device.
+    Raw,
+    /// ext4.
+    Ext4,
+    /// XFS.
+    #[default]
+    Xfs,
+}
+
+/// The sector size the file system is made for, in bytes. A drive with larger sectors cannot host the volume.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SectorSize {
+    /// 512 bytes.
+    #[serde(rename = "512")]
+    B512,
+    /// 4096 bytes.
+    #[default]
+    #[serde(rename = "4096")]
+    B4096,
+}
+
+impl SectorSize {
+    /// The size in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u32 {
+        match self {
+            Self::B512 => 512,
+            Self::B4096 => 4096,
+        }
+    }
+}
+
+/// Whether the data goes where the owner is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Locality {
+    /// An owner without a local replica builds one and drops a remote one in its favour.
+    #[default]
+    Follow,
+    /// Replicas stay where they are.
+    Fixed,
+}
+
+/// How a new copy is compared with the old ones before one of those is dropped in its favour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// Both ends and random chunks.
+    #[default]
+    Sampled,
+    /// All of it.
+    Full,
+    /// Nothing.
+    Off,
+}
+
+/// What an owner that cannot reach the store does when a member is lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStoreLoss {
+    /// Writes wait until the store answers.
+    #[default]
+    Suspend,
+    /// Writes go on without a record: a crash of this owner may then lose them.
+    Continue,
+}
+
+/// Where a volume is mounted on its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MountRequest {
+    /// An absolute directory.
+    pub path: String,
+    /// Mounted read-only.
+    pub read_only: bool,
+}
+
+/// Where the user wants the volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attachment {
+    /// The node that shall own the volume.
+    pub node: NodeName,
+    /// The mount the daemon keeps, if it shall mount at all.
+    pub mount: Option<MountRequest>,
+}
+
+/// One place of a placement list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlacementEntry {
+    /// The node that shall host a replica.
+    pub node: NodeName,
+    /// The drive it shall be on; `None` lets placement choose.
+    pub drive: Option<DriveId>,
+}
+
+/// The list of places a user edited (seed B). It is carried out once per `generation`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlacementRequest {
+    /// Raised by every edit.
+    pub generation: u64,
+    /// Where replicas shall be.
+    pub entries: Vec<PlacementEntry>,
+}
+
+/// What the user asked for. Written by the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeSpec {
+    /// Unique name.
+    pub name: VolumeName,
+    /// Identity.
+    pub uid: VolumeUid,
+    /// When it was asked for; also the creation time in every superblock.
+    pub created_at: Timestamp,
+    /// Usable size.
+    pub size: Bytes,
+    /// Copies.
+    pub replicas: u8,
+    /// Columns.
+    pub stripe_width: u8,
+    /// What it carries.
+    pub fs: FsType,
+    /// Sector size of the file system.
+    pub sector_size: SectorSize,
+    /// Seconds a lost replica is waited for.
+    pub member_missing_timeout_seconds: u32,
+    /// Whether data follows the owner.
+    pub locality: Locality,
+    /// Comparison before an old copy is dropped.
+    pub verify: Verify,
+    /// Behaviour without a store.
+    pub on_store_loss: OnStoreLoss,
+    /// Where it shall be attached.
+    pub attachment: Option<Attachment>,
+    /// Where its replicas shall be.
+    pub placement: PlacementRequest,
+    /// Set once, never cleared: the volume goes.
+    pub deleting: bool,
+}
+
+/// The phase words of seed A.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum VolumePhase {
+    /// Asked for, not placed.
+    #[default]
+    New,
+    /// Placed; providers carve and zero.
+    Requested,
+    /// A copy is being filled.
+    Syncing,
+    /// Every copy holds every acknowledged write.
+    Synced,
+    /// Growing.
+    Expanding,
+    /// A filled copy takes over from another, which is dropped.
+    Replacing,
+    /// Going.
+    Deleting,
+}
+
+impl fmt::Display for VolumePhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::New => "New",
+            Self::Requested => "Requested",
+            Self::Syncing => "Syncing",
+            Self::Synced => "Synced",
+            Self::Expanding => "Expanding",
+            Self::Replacing => "Replacing",
+            Self::Deleting => "Deleting",
+        })
+    }
+}
+
+/// The MDSTATE words of seed A.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MdState {
+    /// No array is running.
+    #[default]
+    Stopped,
+    /// Running, last write not yet marked clean.
+    Active,
+    /// Running, nothing in flight.
+    Clean,
+    /// Fewer copies than asked for, and none being filled.
+    Degraded,
+    /// A copy is being filled.
+    Recovering,
+    /// Copies are being compared.
+    Checking,
+    /// Writes wait for a lost leg.
+    Waiting,
+    /// The kernel gave the array up.
+    Broken,
+}
+
+impl fmt::Display for MdState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Stopped => "-",
+            Self::Active => "active",
+            Self::Clean => "clean",
+            Self::Degraded => "degraded",
+            Self::Recovering => "recovering",
+            Self::Checking => "checking",
+            Self::Waiting => "waiting",
+            Self::Broken => "broken",
+        })
+    }
+}
+
+/// A replica as its volume knows it. Written down before the replica's own record exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Identity.
+    pub replica: ReplicaId,
+    /// Provider.
+    pub node: NodeName,
+    /// One drive per column.
+    pub drives: Vec<DriveId>,
+    /// Index in the superblock's role table; unique in the volume's life, never used again.
+    pub dev_number: u32,
+    /// How far it is.
+    pub state: MemberState,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A replica's place in the array, as recorded by the owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum MemberState {
+    /// Not part of the array yet, or only as an empty spare.
+    Joining,
+    /// Being filled.
+    Syncing,
+    /// Holds every acknowledged write (it is in the in-sync set).
+    Synced,
+    /// Was in the in-sync set and lost contact; its content is an earlier state of this lineage.
+    Missing,
+    /// Failed; its content is not to be used.
+    Faulty,
+    /// Being dropped: it is out of the in-sync set for good.
+    Leaving,
+}
+
+impl MemberState {
+    /// The word users know.
+    #[must_use]
+    pub fn word(self) -> ReplicaState {
+        match self {
+            Self::Joining => ReplicaState::Spare,
+            Self::Syncing => ReplicaState::Syncing,
+            Self::Synced => ReplicaState::Synced,
+            Self::Missing => ReplicaState::Missing,
+            Self::Faulty => ReplicaState::Faulty,
+            Self::Leaving => ReplicaState::Deleting,
+        }
+    }
+}
+
+/// Why a replica moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MoveCause {
+    /// The placement list says so.
+    Placement,
+    /// The owner has no local replica.
+    FollowOwner,
+}
+
+/// A change of the replica set that is under way: one joins, or one leaves, or one joins and then one leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Relocation {
+    /// The new replica.
+    pub joining: Option<ReplicaId>,
+    /// The replica that goes once the new one has taken over.
+    pub leaving: Option<ReplicaId>,
+    /// Why.
+    pub cause: MoveCause,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The new copy was compared with the old ones.
+    pub verified: bool,
+}
+
+/// How the last finished relocation went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MoveReport {
+    /// Provider of the dropped replica.
+    pub from: Option<NodeName>,
+    /// Provider of the new replica.
+    pub to: Option<NodeName>,
+    /// Milliseconds from the decision to the record that the old copy is gone.
+    pub millis: u64,
+    /// Bytes the new member received by recovery.
+    pub copied: Bytes,
+    /// When it ended.
+    pub finished_at: Timestamp,
+}
+
+/// The running array as the owner last saw it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArrayReport {
+    /// MDSTATE.
+    pub state: MdState,
+    /// Progress of a recovery or check, in tenths of a percent.
+    pub sync_permille: Option<u16>,
+    /// The device on the owner (`/dev/md_…`).
+    pub device: Option<String>,
+    /// Where it is mounted on the owner.
+    pub mounted_at: Option<String>,
+}
+
+/// Something that happened to a volume, newest last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// One CamelCase word.
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// What became of the volume. Written by the owner of `epoch`; by the controller while nobody owns it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeStatus {
+    /// Phase.
+    pub phase: VolumePhase,
+    /// Number of the current or last ownership.
+    pub epoch: Epoch,
+    /// Who owns it now.
+    pub owner: Option<NodeName>,
+    /// When the current ownership was claimed.
+    pub claimed_at: Timestamp,
+    /// Replicas that hold every acknowledged write. R1 to R4 of ARCHITECTURE.md hang on it.
+    pub in_sync: BTreeSet<ReplicaId>,
+    /// Every replica that is part of the volume or becomes so.
+    pub members: Vec<Member>,
+    /// The `dev_number` the next member gets.
+    pub next_dev_number: u32,
+    /// The superblocks were written and the array has been started once.
+    pub created: bool,
+    /// The file system was made.
+    pub formatted: bool,
+    /// The last placement edit that was carried out.
+    pub placement_generation: u64,
+    /// The owner shall get a local replica.
+    pub follow_owner: bool,
+    /// What is under way.
+    pub relocation: Option<Relocation>,
+    /// How the last relocation went.
+    pub last_move: Option<MoveReport>,
+    /// The array.
+    pub array: ArrayReport,
+    /// What is being waited for, or refused, and why.
+    pub reasons: Vec<Reason>,
+    /// The last events.
+    pub events: Vec<Event>,
+}
+
+impl VolumeStatus {
+    /// The member that is `replica`.
+    #[must_use]
+    pub fn member(&self, replica: ReplicaId) -> Option<&Member> {
+        self.members.iter().find(|member| member.replica == replica)
+    }
+
+    /// The member on `node`.
+    #[must_use]
+    pub fn member_on(&self, node: &NodeName) -> Option<&Member> {
+        self.members.iter().find(|member| member.node == *node)
+    }
+}
+
+/// A volume: what was asked for and what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// What was asked for.
+    pub spec: VolumeSpec,
+    /// What it is; `None` until it was placed.
+    pub status: Option<VolumeStatus>,
+}

@@ -1,0 +1,98 @@
+//! What the machines need of the world.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::domain::{Key, Record, Revision, Versioned};
+
+/// A future a port returns.
+pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The record has another revision than expected: somebody else wrote it. Read again and decide anew.
+    #[error("{key} is at revision {found}, not at {expected}", found = found.0, expected = expected.0)]
+    Conflict {
+        /// The record.
+        key: Key,
+        /// What the writer had seen.
+        expected: Revision,
+        /// What is there; 0 where nothing is.
+        found: Revision,
+    },
+    /// The store does not answer, or cannot take a write now.
+    #[error("store {store}: {call}: {why}")]
+    Unavailable {
+        /// Path or endpoints.
+        store: String,
+        /// What was tried.
+        call: &'static str,
+        /// What it said.
+        why: String,
+    },
+    /// The record is there and cannot be read. It is left alone.
+    #[error("{key} cannot be read: {why}")]
+    Corrupt {
+        /// The record.
+        key: Key,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Changes were missed; list everything again.
+    #[error("changes were missed, everything has to be listed again")]
+    Lagged,
+}
+
+/// All records at one revision.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The records. One that cannot be read is in `corrupt` instead and hides no other.
+    pub records: Vec<(Key, Versioned<Record>)>,
+    /// Records that cannot be read, and why.
+    pub corrupt: Vec<(Key, String)>,
+    /// The store's revision at that moment: watch from here.
+    pub revision: Revision,
+}
+
+/// One change, in the order the store made them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The record.
+    pub key: Key,
+    /// What it is now; `None` when it is gone.
+    pub value: Option<Versioned<Record>>,
+    /// The store's revision of this change.
+    pub revision: Revision,
+}
+
+/// The changes after a revision. Ends only with an error.
+pub trait Watch: Send {
+    /// The next batch of changes, at least one. [`StoreError::Lagged`] when some were missed.
+    fn next(&mut self) -> PortFuture<'_, Result<Vec<Change>, StoreError>>;
+}
+
+/// Where records live. Guarantees: writes are durable when they return; [`Store::put`] is atomic and compares the
+/// record's revision; a watch misses nothing or says so.
+pub trait Store: Send + Sync {
+    /// One record.
+    fn get(&self, key: &Key) -> PortFuture<'_, Result<Option<Versioned<Record>>, StoreError>>;
+
+    /// All records.
+    fn list(&self) -> PortFuture<'_, Result<Listing, StoreError>>;
+
+    /// The changes after `from`.
+    fn watch(&self, from: Revision) -> PortFuture<'_, Result<Box<dyn Watch>, StoreError>>;
+
+    /// Writes (`Some`) or removes (`None`) a record if its revision still is `expected` (0: if there is none).
+    /// Returns the new revision.
+    fn put(
+        &self,
+        key: &Key,
+        record: Option<&Record>,
+        expected: Revision,
+    ) -> PortFuture<'_, Result<Revision, StoreError>>;
+
+    /// What to call it in messages.
+    fn name(&self) -> String;
+}
