@@ -1,0 +1,88 @@
+//! Decide: pure functions of (records, observation, now). No I/O, no clock, no kernel.
+//!
+//! Each machine looks at what is and says what to record and what to do next; nothing is remembered between two calls
+//! but what stands in the records, in the kernel and in [`Memory`] (what this daemon tried and saw since it started).
+//! Steps are decided from records as they are stored, never from those the same plan is about to write: what a step
+//! depends on has always been recorded before.
+
+pub mod controller;
+pub mod leg;
+mod memory;
+mod observation;
+pub mod owner;
+pub mod placement;
+pub mod provider;
+mod step;
+pub mod timing;
+pub mod verbs;
+
+pub use memory::{Attempt, Compared, Memory};
+pub use observation::{
+    ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
+    MemberSeen, MountSeen, Observation, PartitionSeen, SyncAction, SyncSeen, TableSeen,
+};
+pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure};
+
+use crate::domain::{Key, NodeName, Reason, Record, Timestamp, World};
+
+/// What a machine looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The node this daemon runs on.
+    pub me: &'a NodeName,
+    /// All records.
+    pub world: &'a World,
+    /// What the kernel of this node shows.
+    pub seen: &'a Observation,
+    /// What was tried and seen before.
+    pub memory: &'a Memory,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// A record to be written if it still has the revision it had in the plan's [`World`]; `None` removes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    /// Which.
+    pub key: Key,
+    /// What it becomes.
+    pub record: Option<Record>,
+}
+
+/// What to do next about one object.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// Records to write. All of them before any step of a later plan.
+    pub writes: Vec<Write>,
+    /// Steps that may be done now, in parallel where their lanes differ.
+    pub steps: Vec<Step>,
+    /// What is waited for or refused.
+    pub reasons: Vec<Reason>,
+    /// When to look again even if nothing happens.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Plan {
+    /// Adds another plan to this one.
+    pub fn merge(&mut self, other: Self) {
+        self.writes.extend(other.writes);
+        self.steps.extend(other.steps);
+        self.reasons.extend(other.reasons);
+        if let Some(at) = other.wake_at {
+            self.wake(at);
+        }
+    }
+
+    /// Look again at `at` or earlier.
+    pub fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    fn put(&mut self, name: impl std::fmt::Display, record: Record) {
+        self.writes.push(Write { key: Key::new(record.kind(), name), record: Some(record) });
+    }
+
+    fn remove(&mut self, key: Key) {
+        self.writes.push(Write { key, record: None });
+    }
+}

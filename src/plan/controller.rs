@@ -1,0 +1,259 @@
+//! The controller's machine: places new volumes, looks after volumes nobody owns, deletes.
+//!
+//! One node of the cluster runs it at a time ([`Lease`]); two at once would only meet in compare-and-swap conflicts.
+
+use std::collections::BTreeSet;
+
+use crate::domain::{
+    ExportTo, Key, Kind, Lease, Member, MemberState, Reason, Record, Replica, ReplicaId, ReplicaSpec,
+    Timestamp, Volume, VolumePhase, VolumeSpec, VolumeStatus, Wanted,
+};
+use crate::plan::placement::{self, Place, Request};
+use crate::plan::{Input, Plan, timing};
+
+/// The controller's lease in the store.
+pub const LEASE: &str = "controller";
+
+/// Takes or renews the lease. `true` with the plan when this node is the controller.
+#[must_use]
+pub fn lead(input: &Input) -> (bool, Plan) {
+    let mut plan = Plan::default();
+    let seen_at = input.memory.last_seen.get(&Key::new(Kind::Lease, LEASE)).copied().unwrap_or(input.now);
+    let age = input.now.since(seen_at);
+    let (leads, take, next) = match input.world.lease(LEASE) {
+        None => (false, true, 0),
+        Some(lease) if lease.holder == *input.me => {
+            (true, age >= timing::LEASE_RENEW_MILLIS, timing::LEASE_RENEW_MILLIS)
+        }
+        Some(lease) => (false, age >= lease.term_millis, lease.term_millis),
+    };
+    if take {
+        let renewals = input.world.lease(LEASE).map_or(0, |lease| lease.renewals) + 1;
+        let lease = Lease { holder: input.me.clone(), renewals, term_millis: timing::LEASE_TERM_MILLIS };
+        plan.put(LEASE, Record::Lease(lease));
+    }
+    plan.wake(Timestamp(seen_at.0).plus(next).max(input.now.plus(1)));
+    (leads, plan)
+}
+
+/// Everything the controller does.
+#[must_use]
+pub fn plan(input: &Input) -> Plan {
+    let mut plan = Plan::default();
+    let mut promised = placement::promised(input.world);
+    for volume in input.world.volumes() {
+        match &volume.status {
+            None if volume.spec.deleting => plan.remove(Key::new(Kind::VolumeSpec, &volume.spec.name)),
+            None => plan.merge(place(input, &volume.spec, &mut promised)),
+            Some(status) if status.owner.is_none() => plan.merge(unowned(input, &volume, status)),
+            Some(_) => {}
+        }
+    }
+    plan
+}
+
+/// A new volume: choose where its replicas go and write that down before anything is made.
+fn place(
+    input: &Input,
+    spec: &VolumeSpec,
+    promised: &mut Vec<(crate::domain::DriveId, crate::domain::Bytes)>,
+) -> Plan {
+    let mut plan = Plan::default();
+    let mut status = VolumeStatus::default();
+    match places(input, spec, promised) {
+        Ok(places) => {
+            status.phase = VolumePhase::Requested;
+            status.placement_generation = spec.placement.generation;
+            let size = placement::partition_size(spec.size, spec.stripe_width);
+            for place in places {
+                promised.extend(place.drives.iter().map(|drive| (drive.clone(), size)));
+                push_member(&mut status, spec, place, input.now);
+            }
+            status.in_sync = status.members.iter().map(|member| member.replica).collect();
+        }
+        Err(reason) => {
+            status.reasons = vec![reason.clone()];
+            plan.reasons.push(reason);
+            plan.wake(input.now.plus(timing::RETRY_MAX_MILLIS));
+            return plan;
+        }
+    }
+    plan.put(&spec.name, Record::VolumeStatus(status));
+    plan
+}
+
+/// One place per replica, on different nodes: as the user listed them, then wherever there is room.
+pub(super) fn places(
+    input: &Input,
+    spec: &VolumeSpec,
+    promised: &[(crate::domain::DriveId, crate::domain::Bytes)],
+) -> Result<Vec<Place>, Reason> {
+    let mut places: Vec<Place> = Vec::new();
+    for index in 0..usize::from(spec.replicas) {
+        let taken: Vec<_> = places.iter().map(|place| (place.node.clone(), "hosts a copy")).collect();
+        let request = Request {
+            partition_size: placement::partition_size(spec.size, spec.stripe_width),
+            columns: spec.stripe_width,
+            sector_size: spec.sector_size,
+            taken: &taken,
+            promised,
+        };
+        let entry = spec.placement.entries.get(index);
+        places.push(
+            placement::choose(input.world, &request, entry).map_err(|unfit| no_place(spec, index, &unfit))?,
+        );
+    }
+    Ok(places)
+}
+
+fn no_place(spec: &VolumeSpec, index: usize, unfit: &[placement::Unfit]) -> Reason {
+    let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
+    let whys = if whys.is_empty() { "no such node".to_owned() } else { whys.join("; ") };
+    Reason::blocked(
+        "NoPlace",
+        format_args!("no place for copy {} of {} of volume {}: {whys}", index + 1, spec.replicas, spec.name),
+        "add a drive (`mdfabric drive add`), free space, or ask for fewer copies",
+    )
+}
+
+/// Adds a member at `place`. Its id is a function of volume and `dev_number`, so that a plan made twice names it once.
+pub(super) fn push_member(
+    status: &mut VolumeStatus,
+    spec: &VolumeSpec,
+    place: Place,
+    now: Timestamp,
+) -> ReplicaId {
+    let dev_number = status.next_dev_number;
+    let replica = ReplicaId(uuid::Uuid::new_v5(&spec.uid.0, &dev_number.to_be_bytes()));
+    status.next_dev_number += 1;
+    let (node, drives) = (place.node, place.drives);
+    status.members.push(Member {
+        replica,
+        node,
+        drives,
+        dev_number,
+        state: MemberState::Joining,
+        since: now,
+    });
+    replica
+}
+
+/// The record that asks a provider for a member. Written after the volume's status names it.
+pub(super) fn replica_spec(
+    spec: &VolumeSpec,
+    member: &Member,
+    export: Option<ExportTo>,
+    wanted: Wanted,
+) -> ReplicaSpec {
+    ReplicaSpec {
+        id: member.replica,
+        volume: spec.name.clone(),
+        volume_uid: spec.uid,
+        node: member.node.clone(),
+        drives: member.drives.clone(),
+        partition_size: placement::partition_size(spec.size, spec.stripe_width),
+        export,
+        wanted,
+    }
+}
+
+/// A volume nobody owns: ask for its replicas, say what it is, take away what goes.
+fn unowned(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
+    let mut plan = Plan::default();
+    let mut next = status.clone();
+    let deleting = volume.spec.deleting;
+    for member in &status.members {
+        let wanted =
+            if deleting || member.state == MemberState::Leaving { Wanted::Removed } else { Wanted::Present };
+        ask(input, &volume.spec, member, None, wanted, &mut plan);
+    }
+    forget_gone(input, &mut next, &mut plan);
+    crate::plan::owner::finish_relocation(&mut next, &volume.spec, input.now);
+    next.phase = phase(input, volume, &next);
+    next.reasons = reasons(input, volume, &next);
+    next.array = crate::domain::ArrayReport::default();
+    if deleting && status.members.is_empty() {
+        plan.remove(Key::new(Kind::VolumeStatus, &volume.spec.name));
+        plan.remove(Key::new(Kind::VolumeSpec, &volume.spec.name));
+    } else if next != *status {
+        plan.put(&volume.spec.name, Record::VolumeStatus(next));
+    }
+    plan
+}
+
+/// Writes a member's replica record if it does not say so yet.
+pub(super) fn ask(
+    input: &Input,
+    spec: &VolumeSpec,
+    member: &Member,
+    export: Option<ExportTo>,
+    wanted: Wanted,
+    plan: &mut Plan,
+) {
+    let record = replica_spec(spec, member, export, wanted);
+    if input.world.replica_spec(&member.replica) != Some(&record) {
+        plan.put(member.replica, Record::ReplicaSpec(record));
+    }
+}
+
+/// Members whose provider says they are gone leave the volume; their records go after them.
+pub(super) fn forget_gone(input: &Input, next: &mut VolumeStatus, plan: &mut Plan) {
+    let gone = |replica: &Replica| {
+        replica.spec.wanted == Wanted::Removed && replica.status.as_ref().is_some_and(|status| status.gone)
+    };
+    for replica in next.members.iter().filter_map(|member| input.world.replica(&member.replica)).filter(gone)
+    {
+        plan.remove(Key::new(Kind::ReplicaSpec, replica.spec.id));
+        plan.remove(Key::new(Kind::ReplicaStatus, replica.spec.id));
+    }
+    let forgotten: BTreeSet<ReplicaId> = next
+        .members
+        .iter()
+        .filter_map(|member| input.world.replica(&member.replica))
+        .filter(gone)
+        .map(|replica| replica.spec.id)
+        .collect();
+    next.members.retain(|member| !forgotten.contains(&member.replica));
+    next.in_sync.retain(|replica| !forgotten.contains(replica));
+}
+
+fn is_made(input: &Input, member: &Member) -> bool {
+    input.world.replica_status(&member.replica).is_some_and(|status| status.zeroed)
+}
+
+fn phase(input: &Input, volume: &Volume, status: &VolumeStatus) -> VolumePhase {
+    let usable = |member: &&Member| member.state != MemberState::Leaving;
+    if volume.spec.deleting {
+        VolumePhase::Deleting
+    } else if !status.created && !status.members.iter().filter(usable).all(|member| is_made(input, member)) {
+        VolumePhase::Requested
+    } else if status.relocation.is_some()
+        || status.members.iter().any(|member| member.state == MemberState::Leaving)
+    {
+        VolumePhase::Replacing
+    } else if status.in_sync.len() < usize::from(volume.spec.replicas) {
+        VolumePhase::Syncing
+    } else {
+        VolumePhase::Synced
+    }
+}
+
+fn reasons(input: &Input, volume: &Volume, status: &VolumeStatus) -> Vec<Reason> {
+    let of_replicas = status.members.iter().filter_map(|member| {
+        let reason = input.world.replica_status(&member.replica)?.reason.clone()?;
+        Some(Reason { message: format!("replica on {}: {}", member.node, reason.message), ..reason })
+    });
+    let detached =
+        (status.in_sync.len() < usize::from(volume.spec.replicas) && !volume.spec.deleting).then(|| {
+            Reason::warning(
+                "DegradedDetached",
+                format_args!(
+                    "{} of {} copies are in sync and nobody owns the volume",
+                    status.in_sync.len(),
+                    volume.spec.replicas
+                ),
+                "the missing copy is filled as soon as the volume is attached",
+            )
+        });
+    of_replicas.chain(detached).collect()
+}

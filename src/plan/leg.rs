@@ -1,0 +1,187 @@
+//! How a member's partition is reached from the owner, and the next step towards it.
+//!
+//! ```text
+//! local:   partition
+//! remote:  acknowledged -> connected -> mapped -> usable
+//!                            ^   |lost        |lost: I/O waits in the map
+//!                            +---+<-----------+ reinstated or reloaded
+//! ```
+
+use uuid::Uuid;
+
+use super::{ConnectionSeen, ConnectionState, Dev, Input, MapSeen, Step};
+use crate::domain::{Bytes, Endpoint, Epoch, Member, Reason, partition_guid};
+
+/// The state of one column of one member as its owner can use it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Leg {
+    /// This device is the member, and I/O to it works.
+    Ready(Dev),
+    /// This device is the member, I/O to it waits: there is no path.
+    Lost(Dev),
+    /// Not there yet: what has to be done, or what is waited for.
+    Absent(Result<Step, Reason>),
+}
+
+impl Leg {
+    /// The member device, with or without a path.
+    #[must_use]
+    pub fn dev(&self) -> Option<Dev> {
+        match self {
+            Self::Ready(dev) | Self::Lost(dev) => Some(*dev),
+            Self::Absent(_) => None,
+        }
+    }
+}
+
+/// A column of a member on another node.
+#[derive(Debug, Clone, Copy)]
+struct Remote<'a> {
+    input: &'a Input<'a>,
+    member: &'a Member,
+    partition: Uuid,
+    epoch: Epoch,
+}
+
+/// How `member`'s `column` is reached in ownership `epoch`.
+#[must_use]
+pub fn of(input: &Input, member: &Member, column: u8, epoch: Epoch) -> Leg {
+    let partition = partition_guid(member.replica, column);
+    if member.node == *input.me {
+        local(input, member, column, partition, epoch)
+    } else {
+        Remote { input, member, partition, epoch }.state()
+    }
+}
+
+/// A local partition is used only after this node has cut off whoever it was exported to before.
+fn local(input: &Input, member: &Member, column: u8, partition: Uuid, epoch: Epoch) -> Leg {
+    let acknowledged =
+        input.world.replica_status(&member.replica).is_some_and(|status| status.acked_epoch >= epoch);
+    if !acknowledged {
+        return Leg::Absent(Err(waiting_for_provider(member, epoch)));
+    }
+    let drive = member.drives.get(usize::from(column));
+    match drive.and_then(|drive| input.seen.partition(drive, partition)).and_then(|seen| seen.dev) {
+        Some(dev) => Leg::Ready(dev),
+        None => Leg::Absent(Err(Reason::waiting(
+            "LocalReplicaMissing",
+            format_args!("partition {partition} is not to be found on {}", member.node),
+        ))),
+    }
+}
+
+impl Remote<'_> {
+    fn key(&self) -> (Uuid, Epoch) {
+        (self.partition, self.epoch)
+    }
+
+    fn state(&self) -> Leg {
+        let connection = self.input.seen.connections.get(&self.key());
+        match (self.input.seen.maps.get(&self.key()), connection) {
+            (Some(map), connection) => Self::mapped(map, connection),
+            (None, Some(ConnectionSeen { dev: Some(path), size, state: ConnectionState::Live, .. })) => {
+                Leg::Absent(Ok(self.map(*path, *size)))
+            }
+            (None, Some(connection)) => Leg::Absent(Err(self.waiting_for(connection))),
+            (None, None) => Leg::Absent(self.connect()),
+        }
+    }
+
+    fn mapped(map: &MapSeen, connection: Option<&ConnectionSeen>) -> Leg {
+        match connection {
+            Some(ConnectionSeen { state: ConnectionState::Live, dev: Some(path), .. })
+                if map.path == Some(*path) && map.path_active =>
+            {
+                Leg::Ready(map.dev)
+            }
+            _ => Leg::Lost(map.dev),
+        }
+    }
+
+    fn map(&self, path: Dev, size: Bytes) -> Step {
+        Step::MapLeg { partition: self.partition, epoch: self.epoch, path, size }
+    }
+
+    fn waiting_for(&self, connection: &ConnectionSeen) -> Reason {
+        Reason::waiting(
+            "Connecting",
+            format_args!(
+                "connection {} to {} is {:?}",
+                connection.controller, self.member.node, connection.state
+            ),
+        )
+    }
+
+    fn connect(&self) -> Result<Step, Reason> {
+        let status = self.input.world.replica_status(&self.member.replica);
+        if status.is_none_or(|status| status.acked_epoch < self.epoch) {
+            return Err(waiting_for_provider(self.member, self.epoch));
+        }
+        let me = self.input.world.node_status(self.input.me);
+        let (Some(endpoint), Some(me)) = (endpoint(self.input, self.member), me) else {
+            return Err(Reason::waiting(
+                "NodeUnknown",
+                format_args!("node {} has not said where it listens", self.member.node),
+            ));
+        };
+        Ok(Step::Connect {
+            partition: self.partition,
+            epoch: self.epoch,
+            endpoint,
+            host_nqn: me.host_nqn.clone(),
+            host_id: me.host_id,
+        })
+    }
+}
+
+fn waiting_for_provider(member: &Member, epoch: Epoch) -> Reason {
+    Reason::waiting(
+        "WaitingForProvider",
+        format_args!("waiting for {} to make its replica and acknowledge epoch {epoch}", member.node),
+    )
+}
+
+/// Where a member's provider listens.
+#[must_use]
+pub fn endpoint(input: &Input, member: &Member) -> Option<Endpoint> {
+    input.world.node_status(&member.node).map(|status| status.endpoint.clone())
+}
+
+/// What brings a lost leg's path back, once there is one.
+#[must_use]
+pub fn revive(input: &Input, member: &Member, column: u8, epoch: Epoch) -> Option<Step> {
+    let partition = partition_guid(member.replica, column);
+    let remote = Remote { input, member, partition, epoch };
+    let map = input.seen.maps.get(&remote.key())?;
+    match input.seen.connections.get(&remote.key()) {
+        Some(ConnectionSeen { state: ConnectionState::Live, dev: Some(path), .. })
+            if map.path == Some(*path) =>
+        {
+            Some(Step::ReinstateLeg { partition, epoch, path: *path })
+        }
+        Some(ConnectionSeen { state: ConnectionState::Live, dev: Some(path), size, .. }) => {
+            Some(Step::ReloadLeg { partition, epoch, path: *path, size: *size })
+        }
+        Some(_) => None,
+        None => remote.connect().ok(),
+    }
+}
+
+/// The next step in taking a leg down that no array uses any more: map first, then connection.
+#[must_use]
+pub fn release(input: &Input, partition: Uuid, epoch: Epoch, endpoint: Option<Endpoint>) -> Option<Step> {
+    let key = (partition, epoch);
+    if let Some(map) = input.seen.maps.get(&key) {
+        if map.queueing && !(map.path_active && is_live(input, key)) {
+            return Some(Step::FailLeg { partition, epoch, path: map.path, endpoint });
+        }
+        return Some(Step::UnmapLeg { partition, epoch });
+    }
+    let connection = input.seen.connections.get(&key)?;
+    Some(Step::Disconnect { partition, epoch, controller: connection.controller.clone(), endpoint })
+}
+
+fn is_live(input: &Input, key: (Uuid, Epoch)) -> bool {
+    input.seen.connections.get(&key).is_some_and(|connection| connection.state == ConnectionState::Live)
+}

@@ -1,0 +1,143 @@
+//! What this daemon tried and saw since it started. Losing it costs time, never data.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::{ConnectionState, FailureKind, Lane, Observation, Outcome, Step, StepFailure, timing};
+use crate::domain::{Bytes, Epoch, Key, Kind, LastSeen, NodeName, Timestamp, VolumeName};
+
+/// A step that failed and will be tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// The last failure.
+    pub failure: StepFailure,
+    /// Failures in a row.
+    pub count: u32,
+    /// Not before.
+    pub retry_at: Timestamp,
+}
+
+/// A finished comparison of a new copy with the old ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compared {
+    /// How much.
+    pub bytes: Bytes,
+    /// 512-byte sectors that differed.
+    pub mismatched_sectors: u64,
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    /// Lanes with a step under way.
+    pub running: BTreeSet<Lane>,
+    /// Failed steps by their text.
+    pub failed: BTreeMap<String, Attempt>,
+    /// Members whose superblock cannot be used, by partition.
+    pub bad_headers: BTreeMap<Uuid, String>,
+    /// Members the kernel did not take back by bitmap, by partition.
+    pub bitmap_refused: BTreeSet<Uuid>,
+    /// Partitions this daemon zeroed and read back.
+    pub zeroed: BTreeSet<Uuid>,
+    /// Partitions this daemon made unreadable.
+    pub erased: BTreeSet<Uuid>,
+    /// Arrays this daemon wrote the first superblocks of.
+    pub headers_written: BTreeSet<Uuid>,
+    /// Volumes this daemon made the file system on.
+    pub formatted: BTreeSet<VolumeName>,
+    /// Comparisons by the new copy's partition.
+    pub compared: BTreeMap<Uuid, Compared>,
+    /// Since when a leg has no working path.
+    pub lost_since: BTreeMap<(Uuid, Epoch), Timestamp>,
+    /// When heartbeats and leases were last seen to change.
+    pub last_seen: LastSeen,
+    /// Bytes written to a joining member by recovery so far, by partition.
+    pub recovered: BTreeMap<Uuid, Bytes>,
+}
+
+impl Memory {
+    /// Takes in what a step came to.
+    pub fn record(&mut self, step: &Step, result: Result<Outcome, StepFailure>, now: Timestamp) {
+        self.running.remove(&step.lane());
+        match result {
+            Ok(outcome) => {
+                self.failed.remove(&step.to_string());
+                self.learn(step, outcome);
+            }
+            Err(failure) => self.record_failure(step, failure, now),
+        }
+    }
+
+    fn learn(&mut self, step: &Step, outcome: Outcome) {
+        match (step, outcome) {
+            (Step::Compare { partition, .. }, Outcome::Compared { bytes, mismatched_sectors }) => {
+                self.compared.insert(*partition, Compared { bytes, mismatched_sectors });
+            }
+            (Step::AddMember { member, .. }, _) => {
+                self.compared.remove(&member.partition);
+                self.bitmap_refused.remove(&member.partition);
+                self.bad_headers.remove(&member.partition);
+            }
+            (Step::Zero { partition, .. }, _) => drop(self.zeroed.insert(*partition)),
+            (Step::Erase { partition, .. }, _) => drop(self.erased.insert(*partition)),
+            (Step::Carve { partition, .. } | Step::RemovePartition { partition, .. }, _) => {
+                self.zeroed.remove(partition);
+                self.erased.remove(partition);
+            }
+            (Step::Format { volume, .. }, _) => drop(self.formatted.insert(volume.clone())),
+            (Step::WriteHeaders { array, members, .. }, _) => {
+                self.headers_written.insert(*array);
+                for member in members {
+                    self.bad_headers.remove(&member.partition);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn record_failure(&mut self, step: &Step, failure: StepFailure, now: Timestamp) {
+        match (&failure.kind, step) {
+            (FailureKind::BadHeader(partition), _) => {
+                self.bad_headers.insert(*partition, failure.message.clone());
+            }
+            (FailureKind::BitmapRefused, Step::AddMember { member, .. }) => {
+                self.bitmap_refused.insert(member.partition);
+            }
+            _ => {}
+        }
+        let count = self.failed.get(&step.to_string()).map_or(0, |attempt| attempt.count) + 1;
+        let wait = timing::RETRY_FIRST_MILLIS
+            .saturating_mul(1 << count.min(10).saturating_sub(1))
+            .min(timing::RETRY_MAX_MILLIS);
+        self.failed.insert(step.to_string(), Attempt { failure, count, retry_at: now.plus(wait) });
+    }
+
+    /// Notes which legs have no working path, and since when.
+    pub fn track_legs(&mut self, seen: &Observation, now: Timestamp) {
+        let lost = |key: &(Uuid, Epoch)| {
+            let path = seen.maps.get(key).is_some_and(|map| map.path_active && map.path.is_some());
+            let live =
+                seen.connections.get(key).is_some_and(|connection| connection.state == ConnectionState::Live);
+            !path || !live
+        };
+        self.lost_since.retain(|key, _| seen.maps.contains_key(key) && lost(key));
+        for key in seen.maps.keys().filter(|key| lost(key)) {
+            self.lost_since.entry(*key).or_insert(now);
+        }
+    }
+
+    /// Whether a node's heartbeat was seen to change lately.
+    #[must_use]
+    pub fn is_alive(&self, node: &NodeName, now: Timestamp) -> bool {
+        self.last_seen
+            .get(&Key::new(Kind::NodeStatus, node))
+            .is_some_and(|at| now.since(*at) < timing::NODE_DEAD_MILLIS)
+    }
+
+    /// The last failure of a step, if it is still to be waited for at `now`.
+    #[must_use]
+    pub fn waits(&self, step: &Step, now: Timestamp) -> Option<&Attempt> {
+        self.failed.get(&step.to_string()).filter(|attempt| attempt.retry_at > now)
+    }
+}

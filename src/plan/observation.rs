@@ -1,0 +1,297 @@
+//! What was seen of one node's kernel at one moment, in the machines' own words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::domain::{Bytes, DriveId, Epoch};
+
+/// A device number: good for one observation, never an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Dev {
+    /// Driver.
+    pub major: u32,
+    /// Device of that driver.
+    pub minor: u32,
+}
+
+impl fmt::Display for Dev {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+/// A node's block world.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observation {
+    /// Whole disks that have an identity.
+    pub drives: BTreeMap<DriveId, DriveSeen>,
+    /// Our nvmet subsystems, by partition and epoch.
+    pub exports: BTreeMap<(Uuid, Epoch), ExportSeen>,
+    /// Our NVMe-oF controllers, by partition and epoch.
+    pub connections: BTreeMap<(Uuid, Epoch), ConnectionSeen>,
+    /// Our multipath maps, by partition and epoch.
+    pub maps: BTreeMap<(Uuid, Epoch), MapSeen>,
+    /// MD arrays, by array uuid.
+    pub arrays: BTreeMap<Uuid, ArraySeen>,
+    /// Mounts of block devices.
+    pub mounts: Vec<MountSeen>,
+}
+
+impl Observation {
+    /// The partition that carries `guid`, on whatever drive.
+    #[must_use]
+    pub fn partition(&self, drive: &DriveId, guid: Uuid) -> Option<&PartitionSeen> {
+        match &self.drives.get(drive)?.table {
+            TableSeen::Gpt { partitions, .. } => partitions.get(&guid),
+            TableSeen::Absent | TableSeen::Corrupt(_) => None,
+        }
+    }
+
+    /// The array that has `dev` as a member.
+    #[must_use]
+    pub fn array_holding(&self, dev: Dev) -> Option<(&Uuid, &ArraySeen)> {
+        self.arrays.iter().find(|(_, array)| array.members.iter().any(|member| member.dev == dev))
+    }
+}
+
+/// A whole disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DriveSeen {
+    /// Its number now.
+    pub dev: Dev,
+    /// Whole size.
+    pub capacity: Bytes,
+    /// Logical sector size in bytes.
+    pub sector_size: u32,
+    /// Model text.
+    pub model: String,
+    /// The kernel refuses writes.
+    pub read_only: bool,
+    /// `Good`, or what it complains about.
+    pub health: String,
+    /// Its partition table.
+    pub table: TableSeen,
+    /// What else was found on it, mounts and holders included; empty for an empty disk.
+    pub found: Vec<String>,
+}
+
+/// A partition table.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TableSeen {
+    /// No GPT.
+    Absent,
+    /// A GPT: whose it is says its disk GUID.
+    Gpt {
+        /// Disk GUID.
+        guid: Uuid,
+        /// By partition GUID.
+        partitions: BTreeMap<Uuid, PartitionSeen>,
+        /// Not in partitions and usable.
+        free: Bytes,
+        /// The largest partition that fits.
+        largest_free: Bytes,
+        /// One copy of the table is damaged: which, and how.
+        damaged: Option<String>,
+    },
+    /// Both copies are damaged.
+    Corrupt(String),
+}
+
+/// A partition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartitionSeen {
+    /// First byte.
+    pub start: Bytes,
+    /// Length.
+    pub size: Bytes,
+    /// Its number, once the kernel knows it.
+    pub dev: Option<Dev>,
+}
+
+/// A subsystem of our target.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExportSeen {
+    /// Hosts that may connect.
+    pub hosts: BTreeSet<String>,
+    /// Reachable through a port.
+    pub linked: bool,
+    /// Its namespace answers.
+    pub enabled: bool,
+    /// What it serves.
+    pub dev: Option<Dev>,
+}
+
+/// State of an NVMe-oF controller.
+#[doc(alias = "nvme_ctrl_state")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// Works.
+    Live,
+    /// Lost; the kernel tries to reconnect.
+    Connecting,
+    /// Error recovery began.
+    Resetting,
+    /// Going.
+    Deleting,
+    /// Anything else the kernel says.
+    Other(String),
+}
+
+/// One of our controllers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectionSeen {
+    /// `nvme3`.
+    pub controller: String,
+    /// State.
+    pub state: ConnectionState,
+    /// Its namespace's block device (the multipath head).
+    pub dev: Option<Dev>,
+    /// Size of the namespace.
+    pub size: Bytes,
+}
+
+/// One of our multipath maps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MapSeen {
+    /// The map's own number: what MD has as member.
+    pub dev: Dev,
+    /// The path in its live table.
+    pub path: Option<Dev>,
+    /// The path is usable.
+    pub path_active: bool,
+    /// Without a path it holds I/O instead of failing it.
+    pub queueing: bool,
+}
+
+/// `md/array_state`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArrayState {
+    /// Nothing, or only members.
+    Inactive,
+    /// Read-only until somebody says otherwise.
+    ReadOnly,
+    /// Read-only until the first write; no recovery until then.
+    ReadAuto,
+    /// No write since the last mark.
+    Clean,
+    /// Written.
+    Active,
+    /// Given up.
+    Broken,
+    /// A word this version does not know.
+    Other(String),
+}
+
+/// `md/sync_action`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncAction {
+    /// Nothing.
+    Idle,
+    /// Held.
+    Frozen,
+    /// All copies are made equal.
+    Resync,
+    /// A new or returned member is filled.
+    Recover,
+    /// Copies are compared.
+    Check,
+    /// Copies are compared and made equal.
+    Repair,
+    /// Slots or layout change.
+    Reshape,
+}
+
+/// A running resync, recovery or check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncSeen {
+    /// Which.
+    pub action: SyncAction,
+    /// 512-byte sectors done.
+    pub done: u64,
+    /// 512-byte sectors in all, 0 while unknown.
+    pub total: u64,
+}
+
+/// An MD array.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArraySeen {
+    /// `md_…`.
+    pub name: String,
+    /// Its number.
+    pub dev: Dev,
+    /// State.
+    pub state: ArrayState,
+    /// Slots, filled or not.
+    pub slots: u32,
+    /// Members.
+    pub members: Vec<MemberSeen>,
+    /// What it does beside serving.
+    pub sync: SyncSeen,
+    /// Usable bytes.
+    pub size: Bytes,
+}
+
+impl ArraySeen {
+    /// The member that is `dev`.
+    #[must_use]
+    pub fn member(&self, dev: Dev) -> Option<&MemberSeen> {
+        self.members.iter().find(|member| member.dev == dev)
+    }
+
+    /// Whether it takes writes.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        matches!(self.state, ArrayState::Clean | ArrayState::Active)
+    }
+}
+
+/// A word in `md/dev-*/state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MemberFlag {
+    /// Holds every write.
+    InSync,
+    /// Kicked out.
+    Faulty,
+    /// Has no slot, or is being filled.
+    Spare,
+    /// Read only when nothing else can be.
+    WriteMostly,
+    /// Wants to be replaced.
+    WantReplacement,
+    /// Waits for userspace.
+    Blocked,
+}
+
+/// A member of an array.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemberSeen {
+    /// Its number.
+    pub dev: Dev,
+    /// `dev-nvme0n1p1`: the directory that stands for it in the array's sysfs.
+    pub name: String,
+    /// Its slot now.
+    pub slot: Option<u32>,
+    /// State words.
+    pub flags: BTreeSet<MemberFlag>,
+}
+
+impl MemberSeen {
+    /// Whether a state word is set.
+    #[must_use]
+    pub fn is(&self, flag: MemberFlag) -> bool {
+        self.flags.contains(&flag)
+    }
+}
+
+/// A mounted device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MountSeen {
+    /// What.
+    pub dev: Dev,
+    /// Where.
+    pub path: String,
+    /// Mounted read-only.
+    pub read_only: bool,
+}

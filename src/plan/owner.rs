@@ -1,0 +1,49 @@
+//! The owner's machine: one volume on the node that owns it, or shall own it, or must not own it any more.
+//!
+//! ```text
+//!            attachment = me                     attachment != me
+//! unowned ------claim------> start -> run ------------release------> unowned
+//!   (epoch + 1, by compare-    | legs, headers,    | unmount, stop, unmap, disconnect
+//!    and-swap)                 | assemble          |
+//!                              +--- somebody else's epoch: evict (the same, without a record)
+//! ```
+
+mod claim;
+mod lifecycle;
+mod members;
+mod relocate;
+mod report;
+mod run;
+mod serving;
+mod start;
+mod stop;
+
+pub(super) use relocate::finish as finish_relocation;
+
+use crate::domain::{Volume, VolumeStatus};
+use crate::plan::{Input, Plan};
+
+/// What this node does about every volume it owns, shall own, or still holds.
+#[must_use]
+pub fn plan(input: &Input) -> Plan {
+    let mut plan = Plan::default();
+    for volume in input.world.volumes() {
+        if let Some(status) = &volume.status {
+            plan.merge(one(input, &volume, status));
+        }
+    }
+    plan.merge(stop::unknown(input));
+    plan
+}
+
+fn one(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
+    match &status.owner {
+        Some(owner) if owner == input.me && claim::is_wanted(input, volume, status) => {
+            lifecycle::serve(input, volume, status)
+        }
+        Some(owner) if owner == input.me => lifecycle::release(input, volume, status),
+        Some(_) => stop::evict(input, volume, status),
+        None if stop::is_held(input, volume) => stop::evict(input, volume, status),
+        None => claim::plan(input, volume, status),
+    }
+}

@@ -1,0 +1,56 @@
+//! Who owns a volume next.
+
+use crate::domain::{Locality, Member, MemberState, NodeName, Record, Volume, VolumeStatus};
+use crate::plan::{Input, Plan};
+
+/// Claims a volume that shall be attached here, or that this node has to look after while it is detached.
+pub(super) fn plan(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
+    let mut plan = Plan::default();
+    if !is_wanted(input, volume, status) || !is_made(input, status) {
+        return plan;
+    }
+    let attached = volume.spec.attachment.is_some();
+    let follow = attached && volume.spec.locality == Locality::Follow && status.member_on(input.me).is_none();
+    let next = VolumeStatus {
+        owner: Some(input.me.clone()),
+        epoch: status.epoch.next(),
+        claimed_at: input.now,
+        follow_owner: follow,
+        reasons: Vec::new(),
+        ..status.clone()
+    };
+    plan.put(&volume.spec.name, Record::VolumeStatus(next));
+    plan
+}
+
+/// Whether this node should be the owner: the user says so, or the detached volume needs one for maintenance and
+/// this node is the first that holds an in-sync copy.
+pub(super) fn is_wanted(input: &Input, volume: &Volume, status: &VolumeStatus) -> bool {
+    match &volume.spec.attachment {
+        _ if volume.spec.deleting => false,
+        Some(attachment) => attachment.node == *input.me,
+        None => needs_maintenance(input, volume, status) && maintainer(input, status) == Some(input.me),
+    }
+}
+
+fn needs_maintenance(input: &Input, volume: &Volume, status: &VolumeStatus) -> bool {
+    let fillable = |member: &Member| {
+        matches!(member.state, MemberState::Joining | MemberState::Syncing | MemberState::Missing)
+            && status.created
+            && input.memory.is_alive(&member.node, input.now)
+    };
+    let asked = volume.spec.placement.generation > status.placement_generation;
+    asked || status.relocation.is_some() || status.members.iter().any(fillable)
+}
+
+fn maintainer<'a>(input: &Input, status: &'a VolumeStatus) -> Option<&'a NodeName> {
+    let holders = status.members.iter().filter(|member| status.in_sync.contains(&member.replica));
+    holders.map(|member| &member.node).filter(|node| input.memory.is_alive(node, input.now)).min()
+}
+
+/// Before the first start every copy has to be carved and zeroed.
+fn is_made(input: &Input, status: &VolumeStatus) -> bool {
+    let made =
+        |member: &Member| input.world.replica_status(&member.replica).is_some_and(|status| status.zeroed);
+    status.created || status.members.iter().all(made)
+}

@@ -1,0 +1,77 @@
+//! The rungs of serving and of releasing a volume, in order.
+
+use super::serving::Serving;
+use super::{members, relocate, report, run, start, stop};
+use crate::domain::{MemberState, Record, Volume, VolumeStatus, Wanted};
+use crate::plan::{Input, Plan, controller, leg};
+
+/// The volume is ours and shall be: bring it up, keep it up, change its replicas.
+pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
+    let mut serving = Serving::new(input, volume, status);
+    ask_providers(&mut serving);
+    if serving.arrays().is_some() {
+        members::lost(&mut serving);
+        run::plan(&mut serving);
+    } else {
+        start::plan(&mut serving);
+    }
+    relocate::plan(&mut serving);
+    finish(serving, false)
+}
+
+/// The volume is ours and shall not be: take everything down, then record that nobody owns it.
+pub(super) fn release(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
+    let mut serving = Serving::new(input, volume, status);
+    if serving.arrays().is_some() {
+        members::lost(&mut serving);
+    }
+    let down = stop::plan(&mut serving);
+    finish(serving, down)
+}
+
+fn finish(mut serving: Serving, released: bool) -> Plan {
+    controller::forget_gone(serving.input, &mut serving.next, &mut serving.plan);
+    relocate::finish(&mut serving.next, serving.spec, serving.input.now);
+    report::plan(&mut serving);
+    if released {
+        serving.next.owner = None;
+        serving.next.follow_owner = false;
+    }
+    let Serving { mut plan, next, status, spec, .. } = serving;
+    plan.reasons.extend(next.reasons.iter().cloned());
+    if next != *status {
+        plan.put(&spec.name, Record::VolumeStatus(next));
+    }
+    plan
+}
+
+/// Every member is asked to serve this epoch; one that leaves and is out of the kernel is asked to go.
+fn ask_providers(serving: &mut Serving) {
+    let Some(host_nqn) = serving.input.world.node_status(serving.input.me).map(|node| node.host_nqn.clone())
+    else {
+        return;
+    };
+    for member in &serving.status.members {
+        let export = crate::domain::ExportTo {
+            node: serving.input.me.clone(),
+            host_nqn: host_nqn.clone(),
+            epoch: serving.status.epoch,
+        };
+        let going = member.state == MemberState::Leaving && is_released(serving, member);
+        let (export, wanted) = if going { (None, Wanted::Removed) } else { (Some(export), Wanted::Present) };
+        controller::ask(serving.input, serving.spec, member, export, wanted, &mut serving.plan);
+    }
+}
+
+/// Whether this node holds nothing of a member any more.
+fn is_released(serving: &Serving, member: &crate::domain::Member) -> bool {
+    serving.in_kernel(member) == super::serving::InKernel::Absent
+        && serving.columns().all(|column| {
+            let partition = crate::domain::partition_guid(member.replica, column);
+            let bound = serving
+                .leg(member, column)
+                .dev()
+                .is_some_and(|dev| serving.input.seen.array_holding(dev).is_some());
+            !bound && leg::release(serving.input, partition, serving.status.epoch, None).is_none()
+        })
+}

@@ -1,0 +1,269 @@
+//! Members of the running array: what the kernel says becomes record, what the record says becomes the kernel's.
+//!
+//! ```text
+//! Joining -add-> Syncing -recovered, verified-> Synced -lost, recorded-> Missing -back, bitmap-> Syncing
+//!                                                  |-failed in the kernel-> Faulty
+//!                                                  '-relocation done, recorded-> Leaving -out of the kernel-> gone
+//! ```
+
+use super::serving::{InKernel, Serving};
+use crate::domain::{Member, MemberState, Reason, Verify, partition_guid};
+use crate::plan::leg::{self, Leg};
+use crate::plan::{ArraySeen, Dev, Join, MemberFlag, NewMember, Step, SyncAction, timing};
+
+/// Legs without a path: bring them back, or record the smaller in-sync set and then let them go (R1).
+pub(super) fn lost(serving: &mut Serving) {
+    for member in serving.status.members.clone() {
+        if serving.is_lost(&member) {
+            one_lost(serving, &member);
+        }
+    }
+}
+
+fn one_lost(serving: &mut Serving, member: &Member) {
+    for step in serving
+        .columns()
+        .filter_map(|column| leg::revive(serving.input, member, column, serving.status.epoch))
+        .collect::<Vec<_>>()
+    {
+        serving.step(step);
+    }
+    let due = serving.lost_since(member).unwrap_or(serving.input.now).plus(timing::LEG_LOSS_MILLIS);
+    if serving.input.now < due {
+        serving.plan.wake(due);
+    } else if serving.status.in_sync.contains(&member.replica) {
+        record_loss(serving, member);
+    } else {
+        let_go(serving, member);
+    }
+}
+
+fn record_loss(serving: &mut Serving, member: &Member) {
+    if serving.has_other_good(member.replica) {
+        serving.drop_from_in_sync(member.replica, MemberState::Missing);
+        serving.event(
+            "MemberMissing",
+            format_args!("no path to the copy on {}; it left the in-sync set", member.node),
+        );
+    } else {
+        serving.wait(Reason::blocked(
+            "WritesWait",
+            format_args!(
+                "no path to {}, which has the last in-sync copy: reads and writes wait",
+                member.node
+            ),
+            format_args!("bring {} or its network back; nothing is lost meanwhile", member.node),
+        ));
+    }
+}
+
+/// The record does not count on this leg any more: its held I/O may fail, and MD drops the member.
+fn let_go(serving: &mut Serving, member: &Member) {
+    let endpoint = leg::endpoint(serving.input, member);
+    for column in serving.columns() {
+        let key = (partition_guid(member.replica, column), serving.status.epoch);
+        if let Some(map) = serving.input.seen.maps.get(&key).filter(|map| map.queueing) {
+            let (partition, epoch) = key;
+            let path = map.path;
+            serving.step(Step::FailLeg { partition, epoch, path, endpoint: endpoint.clone() });
+        }
+    }
+}
+
+/// What the kernel says about each member becomes its recorded state.
+pub(super) fn learn(serving: &mut Serving) {
+    for member in serving.status.members.clone() {
+        let kernel = serving.in_kernel(&member);
+        match member.state {
+            MemberState::Synced | MemberState::Joining | MemberState::Syncing | MemberState::Missing
+                if serving.status.in_sync.contains(&member.replica) =>
+            {
+                still_in_sync(serving, &member, kernel);
+            }
+            MemberState::Joining | MemberState::Syncing | MemberState::Missing => {
+                joining(serving, &member, kernel);
+            }
+            MemberState::Synced | MemberState::Faulty | MemberState::Leaving => {}
+        }
+    }
+}
+
+fn still_in_sync(serving: &mut Serving, member: &Member, kernel: InKernel) {
+    match kernel {
+        InKernel::InSync => serving.set_state(member.replica, MemberState::Synced),
+        InKernel::Absent | InKernel::Faulty | InKernel::Spare | InKernel::Recovering => {
+            if serving.is_lost(member) || !serving.has_other_good(member.replica) {
+                return;
+            }
+            let state = if kernel == InKernel::Faulty { MemberState::Faulty } else { MemberState::Missing };
+            serving.drop_from_in_sync(member.replica, state);
+            serving.event(
+                "MemberFailed",
+                format_args!("the kernel has the copy on {} as {kernel:?}", member.node),
+            );
+        }
+    }
+}
+
+fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
+    match kernel {
+        InKernel::InSync if is_proven(serving, member) => {
+            serving.next.in_sync.insert(member.replica);
+            serving.set_state(member.replica, MemberState::Synced);
+            serving.event("MemberSynced", format_args!("the copy on {} holds every write", member.node));
+        }
+        InKernel::Recovering => serving.set_state(member.replica, MemberState::Syncing),
+        InKernel::InSync | InKernel::Absent | InKernel::Faulty | InKernel::Spare => {}
+    }
+}
+
+/// R2: a copy in whose favour another one goes has been compared with the rest.
+fn is_proven(serving: &mut Serving, member: &Member) -> bool {
+    let favoured =
+        serving.status.relocation.as_ref().is_some_and(|relocation| {
+            relocation.joining == Some(member.replica) && relocation.leaving.is_some()
+        });
+    if !favoured || serving.spec.verify == Verify::Off {
+        return true;
+    }
+    let results: Option<Vec<_>> = serving
+        .columns()
+        .map(|column| serving.input.memory.compared.get(&partition_guid(member.replica, column)).copied())
+        .collect();
+    let Some(results) = results else {
+        compare(serving, member);
+        return false;
+    };
+    let mismatched: u64 = results.iter().map(|result| result.mismatched_sectors).sum();
+    if mismatched > 0 {
+        refuse(serving, member, mismatched);
+        return false;
+    }
+    if let Some(relocation) = &mut serving.next.relocation {
+        relocation.verified = true;
+    }
+    true
+}
+
+fn compare(serving: &mut Serving, member: &Member) {
+    for column in serving.columns() {
+        let Some(array) = serving.array(column) else { continue };
+        let partition = partition_guid(member.replica, column);
+        if serving.input.memory.compared.contains_key(&partition) || array.sync.action == SyncAction::Recover
+        {
+            continue;
+        }
+        let (volume, array, size) = (serving.spec.name.clone(), array.name.clone(), array.size);
+        serving.step(Step::Compare { volume, array, partition, size, how: serving.spec.verify });
+    }
+}
+
+fn refuse(serving: &mut Serving, member: &Member, mismatched_sectors: u64) {
+    serving.set_state(member.replica, MemberState::Faulty);
+    serving.next.relocation = None;
+    serving.event(
+        "VerificationFailed",
+        format_args!(
+            "the new copy on {} differs in {mismatched_sectors} sectors; the old one stays",
+            member.node
+        ),
+    );
+}
+
+/// One change to the array's members, the first that is due. Nothing of this is called while a leg holds I/O: the
+/// kernel would freeze the whole array (`mddev_suspend`).
+pub(super) fn change(serving: &mut Serving) {
+    for member in serving.status.members.clone() {
+        for column in serving.columns() {
+            let Some(array) = serving.array(column) else { continue };
+            if let Some(step) = member_step(serving, &member, column, array) {
+                return serving.step(step);
+            }
+        }
+    }
+    for column in serving.columns() {
+        if let Some(step) = serving.array(column).and_then(|array| slots_step(serving, array)) {
+            return serving.step(step);
+        }
+    }
+}
+
+fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &ArraySeen) -> Option<Step> {
+    let (volume, name) = (serving.spec.name.clone(), array.name.clone());
+    let leg = serving.leg(member, column);
+    let seen = leg.dev().and_then(|dev| array.member(dev));
+    let out = matches!(member.state, MemberState::Leaving | MemberState::Faulty);
+    match (seen, leg) {
+        (Some(seen), _) if seen.is(MemberFlag::Faulty) => {
+            seen.slot.is_none().then(|| Step::RemoveMember { volume, array: name, member: seen.name.clone() })
+        }
+        (Some(seen), _) if out => (serving.has_other_good(member.replica)).then(|| Step::FailMember {
+            volume,
+            array: name,
+            member: seen.name.clone(),
+        }),
+        (Some(seen), Leg::Ready(_)) => {
+            let remote = member.node != *serving.input.me;
+            (seen.is(MemberFlag::WriteMostly) != remote).then(|| Step::SetWriteMostly {
+                volume,
+                array: name,
+                member: seen.name.clone(),
+                on: remote,
+            })
+        }
+        (None, _) if out => {
+            let endpoint = leg::endpoint(serving.input, member);
+            leg::release(
+                serving.input,
+                partition_guid(member.replica, column),
+                serving.status.epoch,
+                endpoint,
+            )
+        }
+        (None, Leg::Ready(dev)) => join(serving, member, column, array, dev),
+        (None, Leg::Absent(Ok(step))) => Some(step),
+        (None, Leg::Absent(Err(reason))) => {
+            serving.wait(reason);
+            None
+        }
+        (Some(_) | None, Leg::Lost(_)) | (Some(_), Leg::Absent(_)) => None,
+    }
+}
+
+fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: Dev) -> Option<Step> {
+    let made = serving.input.world.replica_status(&member.replica).is_some_and(|status| status.zeroed);
+    let good = serving.status.members.iter().find(|good| {
+        serving.status.in_sync.contains(&good.replica) && serving.in_column(good, column) == InKernel::InSync
+    })?;
+    if !made || !array.is_writable() || serving.status.in_sync.contains(&member.replica) {
+        return None;
+    }
+    let partition = partition_guid(member.replica, column);
+    let refused = serving.input.memory.bitmap_refused.contains(&partition);
+    Some(Step::AddMember {
+        volume: serving.spec.name.clone(),
+        array: array.name.clone(),
+        member: NewMember {
+            partition,
+            dev,
+            dev_number: member.dev_number,
+            write_mostly: member.node != *serving.input.me,
+        },
+        good: serving.leg(good, column).dev()?,
+        join: if member.state == MemberState::Missing && !refused { Join::Bitmap } else { Join::Full },
+    })
+}
+
+/// As many slots as copies: one more for a spare that waits, one less when a copy has gone.
+fn slots_step(serving: &Serving, array: &ArraySeen) -> Option<Step> {
+    if array.sync.action != SyncAction::Idle
+        || array.members.iter().any(|member| member.is(MemberFlag::Faulty))
+    {
+        return None;
+    }
+    let used = u32::try_from(array.members.iter().filter(|member| member.slot.is_some()).count()).ok()?;
+    let spare = array.members.iter().any(|member| member.slot.is_none());
+    let wanted = if spare { used + 1 } else { used }.max(u32::from(serving.spec.replicas)).max(2);
+    let (volume, array_name) = (serving.spec.name.clone(), array.name.clone());
+    (wanted != array.slots).then_some(Step::SetSlots { volume, array: array_name, slots: wanted })
+}

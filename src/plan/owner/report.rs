@@ -1,0 +1,102 @@
+//! What users see of a volume: phase, array state, progress.
+
+use super::serving::{InKernel, Serving};
+use super::stop;
+use crate::domain::{ArrayReport, MdState, Member, MemberState, Reason, VolumePhase};
+use crate::plan::{ArraySeen, ArrayState, SyncAction, timing};
+
+pub(super) fn plan(serving: &mut Serving) {
+    serving.next.phase = phase(serving);
+    serving.next.array = array(serving);
+    let of_replicas: Vec<Reason> =
+        serving.next.members.iter().filter_map(|member| replica_reason(serving, member)).collect();
+    serving.next.reasons.extend(of_replicas);
+    if serving.next.in_sync.len() < usize::from(serving.spec.replicas) {
+        let (have, want) = (serving.next.in_sync.len(), serving.spec.replicas);
+        serving.wait(Reason::warning(
+            "Degraded",
+            format_args!("{have} of {want} copies hold every write"),
+            "see the reasons of the missing copy; it is filled as soon as its provider is back",
+        ));
+    }
+}
+
+fn replica_reason(serving: &Serving, member: &Member) -> Option<Reason> {
+    let reason = serving.input.world.replica_status(&member.replica)?.reason.clone()?;
+    Some(Reason { message: format!("replica on {}: {}", member.node, reason.message), ..reason })
+}
+
+fn phase(serving: &Serving) -> VolumePhase {
+    let next = &serving.next;
+    let joined = |relocation: &crate::domain::Relocation| {
+        relocation.joining.is_none_or(|joining| next.in_sync.contains(&joining))
+    };
+    let leaving = next.members.iter().any(|member| member.state == MemberState::Leaving);
+    if serving.spec.deleting {
+        VolumePhase::Deleting
+    } else if leaving || next.relocation.as_ref().is_some_and(joined) {
+        VolumePhase::Replacing
+    } else if next.relocation.is_some() || next.in_sync.len() < usize::from(serving.spec.replicas) {
+        VolumePhase::Syncing
+    } else if next.formatted {
+        VolumePhase::Synced
+    } else {
+        VolumePhase::Requested
+    }
+}
+
+fn array(serving: &Serving) -> ArrayReport {
+    let Some(arrays) = serving.arrays() else { return ArrayReport::default() };
+    let permille = arrays.iter().filter_map(|array| progress(array)).min();
+    ArrayReport {
+        state: arrays.iter().map(|array| md_state(serving, array)).max().unwrap_or_default(),
+        sync_permille: coarse(permille, serving.status.array.sync_permille),
+        device: Some(stop::device(serving)),
+        mounted_at: serving.next.array.mounted_at.clone(),
+    }
+}
+
+fn progress(array: &ArraySeen) -> Option<u16> {
+    let busy = matches!(array.sync.action, SyncAction::Recover | SyncAction::Resync);
+    let total = array.sync.total;
+    let permille = array.sync.done.saturating_mul(1000).checked_div(total)?;
+    busy.then_some(u16::try_from(permille.min(1000)).ok()?)
+}
+
+/// Progress is written down only when it moved visibly: the store is not a progress bar.
+fn coarse(now: Option<u16>, before: Option<u16>) -> Option<u16> {
+    match (now, before) {
+        (Some(now), Some(before)) if now.abs_diff(before) < timing::PROGRESS_STEP_PERMILLE => Some(before),
+        (now, _) => now,
+    }
+}
+
+fn md_state(serving: &Serving, array: &ArraySeen) -> MdState {
+    let waits = |member: &Member| serving.is_lost(member) && serving.in_kernel(member) != InKernel::Absent;
+    if array.state == ArrayState::Broken {
+        return MdState::Broken;
+    }
+    if serving.status.members.iter().any(waits) {
+        return MdState::Waiting;
+    }
+    match array.sync.action {
+        SyncAction::Recover | SyncAction::Resync => MdState::Recovering,
+        SyncAction::Check | SyncAction::Repair => MdState::Checking,
+        SyncAction::Idle | SyncAction::Frozen | SyncAction::Reshape => idle_state(serving, array),
+    }
+}
+
+fn idle_state(serving: &Serving, array: &ArraySeen) -> MdState {
+    if serving.next.in_sync.len() < usize::from(serving.spec.replicas) {
+        return MdState::Degraded;
+    }
+    match array.state {
+        ArrayState::Active => MdState::Active,
+        ArrayState::Inactive => MdState::Stopped,
+        ArrayState::Clean
+        | ArrayState::ReadOnly
+        | ArrayState::ReadAuto
+        | ArrayState::Broken
+        | ArrayState::Other(_) => MdState::Clean,
+    }
+}

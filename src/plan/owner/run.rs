@@ -1,0 +1,80 @@
+//! The running array: writable, members as recorded, file system made, mounted where it shall be.
+
+use super::members;
+use super::serving::Serving;
+use crate::domain::FsType;
+use crate::plan::{ArrayState, Dev, Step};
+
+pub(super) fn plan(serving: &mut Serving) {
+    if make_writable(serving) {
+        return;
+    }
+    members::learn(serving);
+    let held = serving.status.members.iter().any(|member| serving.is_lost(member));
+    if !held {
+        members::change(serving);
+        serve_file_system(serving);
+    }
+}
+
+/// Stops an array that never ran and frees one that waits for its first write. `true` while that is to be done.
+fn make_writable(serving: &mut Serving) -> bool {
+    let mut busy = false;
+    for array in serving.arrays().unwrap_or_default() {
+        let (volume, name) = (serving.spec.name.clone(), array.name.clone());
+        match array.state {
+            ArrayState::Inactive => serving.step(Step::StopArray { volume, array: name }),
+            ArrayState::ReadOnly | ArrayState::ReadAuto => {
+                serving.step(Step::SetWritable { volume, array: name });
+            }
+            ArrayState::Clean | ArrayState::Active | ArrayState::Broken | ArrayState::Other(_) => continue,
+        }
+        busy = true;
+    }
+    busy
+}
+
+/// The device applications use: the array, or the stripe over all columns.
+pub(super) fn top(serving: &Serving) -> Option<Dev> {
+    match serving.arrays()?.as_slice() {
+        [only] => Some(only.dev),
+        _ => None,
+    }
+}
+
+fn serve_file_system(serving: &mut Serving) {
+    let Some(dev) = top(serving) else { return };
+    if !serving.status.formatted {
+        return make_file_system(serving, dev);
+    }
+    let wanted = serving.spec.attachment.as_ref().and_then(|attachment| attachment.mount.clone());
+    let mounted =
+        |path: &str| serving.input.seen.mounts.iter().any(|mount| mount.dev == dev && mount.path == path);
+    let ours = serving.status.array.mounted_at.clone().filter(|path| mounted(path));
+    match (wanted, ours) {
+        (Some(wanted), ours) if ours.as_ref().is_none_or(|path| *path == wanted.path) => {
+            if mounted(&wanted.path) {
+                serving.next.array.mounted_at = Some(wanted.path);
+            } else {
+                let (volume, fs) = (serving.spec.name.clone(), serving.spec.fs);
+                serving.step(Step::Mount { volume, dev, fs, path: wanted.path, read_only: wanted.read_only });
+            }
+        }
+        (_, Some(path)) => {
+            let volume = serving.spec.name.clone();
+            serving.step(Step::Unmount { volume, path });
+        }
+        (_, None) => serving.next.array.mounted_at = None,
+    }
+}
+
+/// Once, before anybody could have mounted it: that it is made is recorded before the first mount.
+fn make_file_system(serving: &mut Serving, dev: Dev) {
+    let spec = serving.spec;
+    if spec.fs == FsType::Raw || serving.input.memory.formatted.contains(&spec.name) {
+        serving.next.formatted = true;
+    } else {
+        let (volume, fs, sector_size) = (spec.name.clone(), spec.fs, spec.sector_size);
+        serving.step(Step::Format { volume, dev, fs, sector_size, uuid: spec.uid.0, now: spec.created_at });
+    }
+}

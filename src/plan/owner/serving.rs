@@ -1,0 +1,154 @@
+//! What the owner's rungs share: one volume, its columns and members as they are, and the status that is to be written.
+
+use crate::domain::{
+    Event, Member, MemberState, Reason, ReplicaId, Timestamp, Volume, VolumeSpec, VolumeStatus, array_uuid,
+    partition_guid,
+};
+use crate::plan::leg::{self, Leg};
+use crate::plan::{ArraySeen, Dev, Input, MemberFlag, Plan, Step, timing};
+
+/// A member as the kernel has it, the worst of its columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum InKernel {
+    /// Not in the array.
+    Absent,
+    /// Kicked out, still bound.
+    Faulty,
+    /// Bound, no slot.
+    Spare,
+    /// In a slot, being filled.
+    Recovering,
+    /// Holds every write.
+    InSync,
+}
+
+/// One volume in its owner's hands.
+pub(super) struct Serving<'a> {
+    pub(super) input: &'a Input<'a>,
+    pub(super) spec: &'a VolumeSpec,
+    pub(super) status: &'a VolumeStatus,
+    pub(super) next: VolumeStatus,
+    pub(super) plan: Plan,
+}
+
+impl<'a> Serving<'a> {
+    pub(super) fn new(input: &'a Input<'a>, volume: &'a Volume, status: &'a VolumeStatus) -> Self {
+        let next = VolumeStatus { reasons: Vec::new(), ..status.clone() };
+        Self { input, spec: &volume.spec, status, next, plan: Plan::default() }
+    }
+
+    pub(super) fn columns(&self) -> std::ops::Range<u8> {
+        0..self.spec.stripe_width
+    }
+
+    pub(super) fn array(&self, column: u8) -> Option<&'a ArraySeen> {
+        self.input.seen.arrays.get(&array_uuid(self.spec.uid, column))
+    }
+
+    /// Every column's array, if all of them are there.
+    pub(super) fn arrays(&self) -> Option<Vec<&'a ArraySeen>> {
+        self.columns().map(|column| self.array(column)).collect()
+    }
+
+    pub(super) fn leg(&self, member: &Member, column: u8) -> Leg {
+        leg::of(self.input, member, column, self.status.epoch)
+    }
+
+    pub(super) fn legs(&self, member: &Member) -> Vec<Leg> {
+        self.columns().map(|column| self.leg(member, column)).collect()
+    }
+
+    /// Every column's device, if all of them work.
+    pub(super) fn ready(&self, member: &Member) -> Option<Vec<Dev>> {
+        let ready = |leg| if let Leg::Ready(dev) = leg { Some(dev) } else { None };
+        self.legs(member).into_iter().map(ready).collect()
+    }
+
+    pub(super) fn is_lost(&self, member: &Member) -> bool {
+        self.legs(member).iter().any(|leg| matches!(leg, Leg::Lost(_)))
+    }
+
+    /// Since when a member has no working path, by the first column that lost it.
+    pub(super) fn lost_since(&self, member: &Member) -> Option<Timestamp> {
+        let since = |column| {
+            let key = (partition_guid(member.replica, column), self.status.epoch);
+            self.input.memory.lost_since.get(&key).copied()
+        };
+        self.columns().filter_map(since).min()
+    }
+
+    pub(super) fn in_kernel(&self, member: &Member) -> InKernel {
+        let states = self.columns().map(|column| self.in_column(member, column));
+        states.min().unwrap_or(InKernel::Absent)
+    }
+
+    pub(super) fn in_column(&self, member: &Member, column: u8) -> InKernel {
+        let seen = self.leg(member, column).dev().and_then(|dev| self.array(column)?.member(dev));
+        match seen {
+            None => InKernel::Absent,
+            Some(seen) if seen.is(MemberFlag::Faulty) => InKernel::Faulty,
+            Some(seen) if seen.is(MemberFlag::InSync) => InKernel::InSync,
+            Some(seen) if seen.slot.is_some() => InKernel::Recovering,
+            Some(_) => InKernel::Spare,
+        }
+    }
+
+    /// Whether the recorded in-sync set holds somebody else than `replica` whom the kernel has in sync and who works.
+    pub(super) fn has_other_good(&self, replica: ReplicaId) -> bool {
+        self.status.members.iter().any(|member| {
+            member.replica != replica
+                && self.status.in_sync.contains(&member.replica)
+                && self.in_kernel(member) == InKernel::InSync
+                && !self.is_lost(member)
+        })
+    }
+
+    /// Takes a replica out of the in-sync set that is to be written. Never the last one.
+    pub(super) fn drop_from_in_sync(&mut self, replica: ReplicaId, state: MemberState) {
+        if self.next.in_sync.len() > 1 && self.next.in_sync.remove(&replica) {
+            self.set_state(replica, state);
+        }
+    }
+
+    pub(super) fn set_state(&mut self, replica: ReplicaId, state: MemberState) {
+        let now = self.input.now;
+        if let Some(member) = self.next.members.iter_mut().find(|member| member.replica == replica)
+            && member.state != state
+        {
+            member.state = state;
+            member.since = now;
+        }
+    }
+
+    /// Adds a step unless it failed a moment ago: then the failure is the reason, and the plan wakes when it is due.
+    pub(super) fn step(&mut self, step: Step) {
+        if let Some(attempt) = self.input.memory.failed.get(&step.to_string()) {
+            self.next.reasons.push(Reason::warning(
+                "StepFails",
+                format_args!("{step}: {}", attempt.failure.message),
+                "it is tried again by itself; the message says what the kernel objects to",
+            ));
+        }
+        self.plan.steps.push(step);
+    }
+
+    pub(super) fn wait(&mut self, reason: Reason) {
+        self.next.reasons.push(reason);
+    }
+
+    pub(super) fn event(&mut self, reason: &str, message: impl std::fmt::Display) {
+        push_event(&mut self.next, self.input.now, reason, message);
+    }
+}
+
+/// Adds an event and forgets the oldest ones.
+pub(super) fn push_event(
+    status: &mut VolumeStatus,
+    at: Timestamp,
+    reason: &str,
+    message: impl std::fmt::Display,
+) {
+    status.events.push(Event { at, reason: reason.to_owned(), message: message.to_string() });
+    let surplus = status.events.len().saturating_sub(timing::EVENTS_KEPT);
+    status.events.drain(..surplus);
+}

@@ -1,0 +1,135 @@
+//! From ownership to a running array: R4 (only acknowledging replicas) and R3 (only recorded in-sync ones).
+
+use super::serving::Serving;
+use crate::domain::{Member, MemberState, Reason, array_device, array_uuid, partition_guid};
+use crate::plan::leg::Leg;
+use crate::plan::{ArrayState, NewMember, Step, timing};
+
+pub(super) fn plan(serving: &mut Serving) {
+    let members: Vec<Member> = in_sync_members(serving);
+    let given_up: Vec<&Member> = members.iter().filter(|member| is_given_up(serving, member)).collect();
+    if !given_up.is_empty() && given_up.len() < members.len() {
+        return give_up(serving, &given_up);
+    }
+    if members.iter().filter(|member| !bring_leg(serving, member)).count() == 0 {
+        assemble(serving, &members);
+    }
+}
+
+fn in_sync_members(serving: &Serving) -> Vec<Member> {
+    let in_sync = |member: &&Member| serving.status.in_sync.contains(&member.replica);
+    serving.status.members.iter().filter(in_sync).cloned().collect()
+}
+
+/// Whether a recorded copy is not waited for any longer: its node is dead, its superblock unusable, or it took too long.
+fn is_given_up(serving: &Serving, member: &Member) -> bool {
+    if bad_header(serving, member).is_some() {
+        return true;
+    }
+    let waited = serving.input.now.since(serving.status.claimed_at);
+    let dead = !serving.input.memory.is_alive(&member.node, serving.input.now);
+    serving.ready(member).is_none()
+        && (dead && waited >= timing::CONNECT_MILLIS || waited >= timing::ACKNOWLEDGE_MILLIS)
+}
+
+fn bad_header<'a>(serving: &Serving<'a>, member: &Member) -> Option<&'a String> {
+    let headers = &serving.input.memory.bad_headers;
+    serving.columns().find_map(|column| headers.get(&partition_guid(member.replica, column)))
+}
+
+/// Copies that cannot take part leave the in-sync set first; the array starts in a later plan.
+fn give_up(serving: &mut Serving, members: &[&Member]) {
+    for member in members {
+        let (state, why) = match bad_header(serving, member) {
+            Some(why) => (MemberState::Faulty, format!("its superblock cannot be used: {why}")),
+            None => (MemberState::Missing, "its provider does not answer".to_owned()),
+        };
+        serving.drop_from_in_sync(member.replica, state);
+        let epoch = serving.status.epoch;
+        serving.event(
+            "MemberDropped",
+            format_args!("epoch {epoch} starts without the copy on {}: {why}", member.node),
+        );
+    }
+}
+
+/// The next step towards a member's devices. `true` once all of them are there.
+fn bring_leg(serving: &mut Serving, member: &Member) -> bool {
+    let mut ready = true;
+    for leg in serving.legs(member) {
+        match leg {
+            Leg::Ready(_) => continue,
+            Leg::Lost(_) => {
+                serving.wait(Reason::waiting("LegLost", format_args!("no path to {}", member.node)));
+            }
+            Leg::Absent(Ok(step)) => serving.step(step),
+            Leg::Absent(Err(reason)) => serving.wait(reason),
+        }
+        ready = false;
+    }
+    if !ready {
+        serving
+            .plan
+            .wake(serving.status.claimed_at.plus(timing::CONNECT_MILLIS).max(serving.input.now.plus(1000)));
+    }
+    ready
+}
+
+fn assemble(serving: &mut Serving, members: &[Member]) {
+    if let Some(why) = members.iter().find_map(|member| bad_header(serving, member)).cloned() {
+        return serving.wait(Reason::blocked(
+            "NoUsableCopy",
+            format_args!("the only in-sync copy has no usable superblock: {why}"),
+            "bring another in-sync copy's node back, or restore from a backup",
+        ));
+    }
+    for column in serving.columns() {
+        match serving.array(column) {
+            Some(array) if array.state == ArrayState::Inactive => {
+                let (volume, array) = (serving.spec.name.clone(), array.name.clone());
+                serving.step(Step::StopArray { volume, array });
+            }
+            Some(_) => {}
+            None => start_column(serving, members, column),
+        }
+    }
+    serving.next.created |= serving.columns().all(|column| has_headers(serving, column));
+}
+
+fn has_headers(serving: &Serving, column: u8) -> bool {
+    serving.input.memory.headers_written.contains(&array_uuid(serving.spec.uid, column))
+}
+
+fn start_column(serving: &mut Serving, members: &[Member], column: u8) {
+    let devices: Vec<_> =
+        members.iter().filter_map(|member| Some((member, serving.leg(member, column).dev()?))).collect();
+    let (volume, array) = (serving.spec.name.clone(), array_uuid(serving.spec.uid, column));
+    if serving.status.created {
+        let members =
+            devices.iter().map(|(member, dev)| (partition_guid(member.replica, column), *dev)).collect();
+        let device = array_device(serving.spec.uid, column);
+        serving.step(Step::Assemble { volume, array, device, members });
+    } else if !has_headers(serving, column) {
+        let members = devices.iter().map(|(member, dev)| NewMember {
+            partition: partition_guid(member.replica, column),
+            dev: *dev,
+            dev_number: member.dev_number,
+            write_mostly: member.node != *serving.input.me,
+        });
+        let step = Step::WriteHeaders {
+            volume,
+            array,
+            column,
+            created_at: serving.spec.created_at,
+            slots: u32::from(serving.spec.replicas).max(2),
+            size: column_size(serving),
+            members: members.collect(),
+        };
+        serving.step(step);
+    }
+}
+
+fn column_size(serving: &Serving) -> crate::domain::Bytes {
+    let partition = crate::plan::placement::partition_size(serving.spec.size, serving.spec.stripe_width);
+    crate::domain::Bytes(partition.0 - crate::plan::placement::HEADER.0)
+}

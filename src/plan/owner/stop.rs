@@ -1,0 +1,127 @@
+//! Taking a volume down: unmount, stop, unmap, disconnect, in that order.
+
+use uuid::Uuid;
+
+use super::serving::Serving;
+use crate::domain::{Epoch, Reason, Volume, VolumeStatus, array_device, array_uuid, partition_guid};
+use crate::plan::{Input, Plan, Step, leg};
+
+/// The next steps down. `true` once nothing is left on this node.
+pub(super) fn plan(serving: &mut Serving) -> bool {
+    if let Some(path) = mounted_by_us(serving) {
+        let volume = serving.spec.name.clone();
+        serving.step(Step::Unmount { volume, path });
+        return false;
+    }
+    let arrays: Vec<_> = serving.columns().filter_map(|column| serving.array(column)).collect();
+    for array in &arrays {
+        if let Some(mount) = serving.input.seen.mounts.iter().find(|mount| mount.dev == array.dev) {
+            let path = &mount.path;
+            serving.wait(Reason::blocked(
+                "MountedByOthers",
+                format_args!("{} is mounted at {path}, and not by mdfabric", array.name),
+                format_args!("unmount {path}"),
+            ));
+        } else {
+            let (volume, array) = (serving.spec.name.clone(), array.name.clone());
+            serving.step(Step::StopArray { volume, array });
+        }
+    }
+    arrays.is_empty() && release_legs(serving)
+}
+
+fn mounted_by_us(serving: &Serving) -> Option<String> {
+    let path = serving.status.array.mounted_at.clone()?;
+    serving.input.seen.mounts.iter().any(|mount| mount.path == path).then_some(path)
+}
+
+fn release_legs(serving: &mut Serving) -> bool {
+    let steps = legs_of(serving.input, serving.spec.uid, serving.status, serving.spec.stripe_width);
+    let none = steps.is_empty();
+    for step in steps {
+        serving.step(step);
+    }
+    none
+}
+
+/// Every leg of a volume that this node still has, of whatever epoch.
+fn legs_of(
+    input: &Input,
+    _volume: crate::domain::VolumeUid,
+    status: &VolumeStatus,
+    columns: u8,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for member in &status.members {
+        let endpoint = leg::endpoint(input, member);
+        for partition in (0..columns).map(|column| partition_guid(member.replica, column)) {
+            let release = |epoch| leg::release(input, partition, epoch, endpoint.clone());
+            steps.extend(epochs_of(input, partition).into_iter().filter_map(release));
+        }
+    }
+    steps
+}
+
+fn epochs_of(input: &Input, partition: Uuid) -> std::collections::BTreeSet<Epoch> {
+    let keys = input.seen.maps.keys().chain(input.seen.connections.keys());
+    keys.filter(|(guid, _)| *guid == partition).map(|(_, epoch)| *epoch).collect()
+}
+
+/// Whether this node still has anything of a volume it does not own.
+pub(super) fn is_held(input: &Input, volume: &Volume) -> bool {
+    let columns = 0..volume.spec.stripe_width;
+    let running =
+        columns.clone().any(|column| input.seen.arrays.contains_key(&array_uuid(volume.spec.uid, column)));
+    let members = volume.status.iter().flat_map(|status| &status.members);
+    let mut legs =
+        members.flat_map(|member| columns.clone().map(move |column| partition_guid(member.replica, column)));
+    running || legs.any(|partition| !epochs_of(input, partition).is_empty())
+}
+
+/// R5: what this node still runs of a volume that belongs to nobody or to somebody else is stopped. Legs that hold
+/// I/O are let go: whatever they hold was never acknowledged and must not be.
+pub(super) fn evict(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
+    if !is_held(input, volume) {
+        return Plan::default();
+    }
+    let mut serving = Serving::new(input, volume, status);
+    plan(&mut serving);
+    let Serving { mut plan, next, .. } = serving;
+    plan.reasons.extend(next.reasons);
+    plan
+}
+
+/// Legs of ours whose volume has no record any more.
+pub(super) fn unknown(input: &Input) -> Plan {
+    let mut plan = Plan::default();
+    let known: std::collections::BTreeSet<Uuid> = input
+        .world
+        .volumes()
+        .flat_map(|volume| {
+            let columns = volume.spec.stripe_width;
+            let members = volume.status.map(|status| status.members).unwrap_or_default();
+            let guids = move |replica| (0..columns).map(move |column| partition_guid(replica, column));
+            members.into_iter().flat_map(move |member| guids(member.replica)).collect::<Vec<_>>()
+        })
+        .collect();
+    let keys: std::collections::BTreeSet<_> = input
+        .seen
+        .maps
+        .keys()
+        .chain(input.seen.connections.keys())
+        .filter(|(guid, _)| !known.contains(guid))
+        .collect();
+    for (partition, epoch) in keys {
+        let bound =
+            input.seen.maps.get(&(*partition, *epoch)).and_then(|map| input.seen.array_holding(map.dev));
+        if bound.is_none() {
+            plan.steps.extend(leg::release(input, *partition, *epoch, None));
+        }
+    }
+    plan
+}
+
+/// The device name applications see.
+pub(super) fn device(serving: &Serving) -> String {
+    format!("/dev/{}", array_device(serving.spec.uid, 0))
+}

@@ -1,0 +1,288 @@
+//! One replica on this node: carve, zero, export, fence, wipe.
+
+use uuid::Uuid;
+
+use crate::domain::{
+    DriveState, Epoch, ExportTo, PartitionRecord, Reason, Record, Replica, ReplicaState, ReplicaStatus,
+    Wanted, partition_guid,
+};
+use crate::plan::{Dev, Input, PartitionSeen, Plan, Step, TableSeen};
+
+pub(super) fn plan(input: &Input, replica: &Replica) -> Plan {
+    let status = replica.status.clone().unwrap_or_default();
+    let mut plan = Plan::default();
+    let mut next = match replica.spec.wanted {
+        Wanted::Present if status.zeroed => serve(input, replica, &status, &mut plan),
+        Wanted::Present => make(input, replica, &status, &mut plan),
+        Wanted::Removed => unmake(input, replica, &status, &mut plan),
+    };
+    if next.state != status.state || replica.status.is_none() {
+        next.updated_at = input.now;
+    }
+    if replica.status.as_ref() != Some(&next) {
+        plan.put(replica.spec.id, Record::ReplicaStatus(next));
+    }
+    plan
+}
+
+/// Subsystems whose replica nobody knows (its record is gone): fenced.
+pub(super) fn fence_unknown(input: &Input) -> Plan {
+    let mut plan = Plan::default();
+    for (partition, epoch) in input.seen.exports.keys() {
+        let known = input
+            .world
+            .replicas()
+            .any(|replica| replica.spec.partitions().any(|(guid, _)| guid == *partition));
+        if !known {
+            plan.steps.push(Step::Fence { partition: *partition, epoch: *epoch });
+        }
+    }
+    plan
+}
+
+/// Requested: carve every column, zero it, and say so.
+fn make(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
+    let mut next = ReplicaStatus { reason: None, state: ReplicaState::Requested, ..status.clone() };
+    let mut zeroing = Vec::new();
+    for (guid, drive) in replica.spec.partitions() {
+        match input.seen.partition(drive, guid) {
+            Some(PartitionSeen { dev: Some(dev), .. }) => {
+                zeroing.push(Step::Zero { partition: guid, dev: *dev });
+            }
+            _ => match carve(input, replica, guid, drive) {
+                Ok(step) => plan.steps.push(step),
+                Err(reason) => next.reason = Some(reason),
+            },
+        }
+    }
+    if zeroing.len() == replica.spec.drives.len() {
+        finish_zeroing(input, replica, zeroing, &mut next, plan);
+    }
+    report_failures(input, plan, &mut next);
+    next
+}
+
+fn carve(
+    input: &Input,
+    replica: &Replica,
+    guid: Uuid,
+    drive: &crate::domain::DriveId,
+) -> Result<Step, Reason> {
+    let ready = input.world.drive_status(drive).is_some_and(|status| status.state == DriveState::Ready);
+    let Some(seen) = input.seen.drives.get(drive).filter(|_| ready) else {
+        return Err(Reason::blocked(
+            "DriveMissing",
+            format_args!("drive {drive} is not ready in {}", input.me),
+            format_args!("put drive {drive} back, or remove the replica from {}", input.me),
+        ));
+    };
+    Ok(Step::Carve {
+        drive: drive.clone(),
+        dev: seen.dev,
+        partition: guid,
+        name: replica.spec.volume.to_string(),
+        size: replica.spec.partition_size,
+    })
+}
+
+/// All columns are carved: zero those that are not yet known to be, and record the whole as made.
+fn finish_zeroing(
+    input: &Input,
+    replica: &Replica,
+    zeroing: Vec<Step>,
+    next: &mut ReplicaStatus,
+    plan: &mut Plan,
+) {
+    let is_zero = |guid: Uuid| input.memory.zeroed.contains(&guid);
+    if replica.spec.partitions().all(|(guid, _)| is_zero(guid)) {
+        next.partitions = records(input, replica);
+        next.zeroed = true;
+        next.state = ReplicaState::Created;
+    } else {
+        plan.steps.extend(zeroing.into_iter().filter(|step| match step {
+            Step::Zero { partition, .. } => !is_zero(*partition),
+            _ => true,
+        }));
+    }
+}
+
+fn records(input: &Input, replica: &Replica) -> Vec<PartitionRecord> {
+    let record = |guid, partition: &PartitionSeen| PartitionRecord {
+        guid,
+        start: partition.start,
+        size: partition.size,
+    };
+    replica
+        .spec
+        .partitions()
+        .filter_map(|(guid, drive)| {
+            input.seen.partition(drive, guid).map(|partition| record(guid, partition))
+        })
+        .collect()
+}
+
+/// Created: serve it to the owner of the wanted epoch and to nobody else.
+fn serve(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
+    let mut next = ReplicaStatus { reason: None, state: ReplicaState::Created, ..status.clone() };
+    if let Some(reason) = lost(input, replica) {
+        next.state = ReplicaState::Missing;
+        next.reason = Some(reason);
+        return next;
+    }
+    let fences = fences(input, replica);
+    if !fences.is_empty() {
+        plan.steps.extend(fences);
+        report_failures(input, plan, &mut next);
+        return next;
+    }
+    let Some(export) = &replica.spec.export else { return next };
+    if let Some(reason) = held_by_an_earlier_owner(input, replica, export) {
+        next.reason = Some(reason);
+        return next;
+    }
+    next.acked_epoch = next.acked_epoch.max(export.epoch);
+    if export.node != *input.me {
+        plan.steps.extend(exports(input, replica, export));
+    }
+    report_failures(input, plan, &mut next);
+    next
+}
+
+/// A column that was carved and is not there.
+fn lost(input: &Input, replica: &Replica) -> Option<Reason> {
+    let (guid, drive) =
+        replica.spec.partitions().find(|(guid, drive)| input.seen.partition(drive, *guid).is_none())?;
+    let message = match input.seen.drives.get(drive).map(|seen| &seen.table) {
+        None => format!("drive {drive} is not in {} any more", input.me),
+        Some(TableSeen::Corrupt(why)) => format!("the partition table of drive {drive} is damaged: {why}"),
+        Some(TableSeen::Absent | TableSeen::Gpt { .. }) => {
+            format!("partition {guid} is not on drive {drive} any more")
+        }
+    };
+    Some(Reason::blocked(
+        "ReplicaMissing",
+        message,
+        format_args!("put drive {drive} back, or move the replica away"),
+    ))
+}
+
+/// Subsystems of this replica that serve another epoch than the wanted one.
+fn fences(input: &Input, replica: &Replica) -> Vec<Step> {
+    let wanted =
+        replica.spec.export.as_ref().filter(|export| export.node != *input.me).map(|export| export.epoch);
+    replica
+        .spec
+        .partitions()
+        .flat_map(|(guid, _)| exports_of(input, guid))
+        .filter(|(_, epoch)| Some(*epoch) != wanted)
+        .map(|(partition, epoch)| Step::Fence { partition, epoch })
+        .collect()
+}
+
+fn exports_of<'a>(input: &Input<'a>, guid: Uuid) -> impl Iterator<Item = (Uuid, Epoch)> + use<'a> {
+    input.seen.exports.keys().copied().filter(move |(partition, _)| *partition == guid)
+}
+
+/// An array of this node that still holds the partition although the volume belongs to somebody else now.
+fn held_by_an_earlier_owner(input: &Input, replica: &Replica, export: &ExportTo) -> Option<Reason> {
+    if export.node == *input.me {
+        return None;
+    }
+    let held = devices(input, replica).find_map(|dev| input.seen.array_holding(dev))?;
+    Some(Reason::waiting(
+        "HeldByEarlierOwner",
+        format_args!(
+            "{} still runs {} on this replica; it stops before epoch {} is served",
+            input.me, held.1.name, export.epoch
+        ),
+    ))
+}
+
+fn devices<'a>(input: &Input<'a>, replica: &Replica) -> impl Iterator<Item = Dev> + use<'a> {
+    let found: Vec<Dev> = replica
+        .spec
+        .partitions()
+        .filter_map(|(guid, drive)| input.seen.partition(drive, guid).and_then(|partition| partition.dev))
+        .collect();
+    found.into_iter()
+}
+
+fn exports(input: &Input, replica: &Replica, export: &ExportTo) -> Vec<Step> {
+    let Some(endpoint) = input.world.node_status(input.me).map(|status| status.endpoint.clone()) else {
+        return Vec::new();
+    };
+    let done = |guid| {
+        input.seen.exports.get(&(guid, export.epoch)).is_some_and(|seen| {
+            seen.linked && seen.enabled && seen.hosts.len() == 1 && seen.hosts.contains(&export.host_nqn)
+        })
+    };
+    let step = |guid, dev| Step::Export {
+        partition: guid,
+        epoch: export.epoch,
+        dev,
+        host_nqn: export.host_nqn.clone(),
+        endpoint: endpoint.clone(),
+    };
+    replica
+        .spec
+        .partitions()
+        .filter(|(guid, _)| !done(*guid))
+        .filter_map(|(guid, drive)| Some(step(guid, input.seen.partition(drive, guid)?.dev?)))
+        .collect()
+}
+
+/// Removed: nobody can reach it, nothing of it can be read, its space is free; then it is gone.
+fn unmake(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
+    let mut next = ReplicaStatus { reason: None, state: ReplicaState::Deleting, ..status.clone() };
+    let fences: Vec<Step> = (0u8..)
+        .zip(&replica.spec.drives)
+        .flat_map(|(column, _)| exports_of(input, partition_guid(replica.spec.id, column)))
+        .map(|(partition, epoch)| Step::Fence { partition, epoch })
+        .collect();
+    if !fences.is_empty() {
+        plan.steps.extend(fences);
+    } else if let Some((_, array)) = devices(input, replica).find_map(|dev| input.seen.array_holding(dev)) {
+        next.reason =
+            Some(Reason::waiting("InUse", format_args!("{} still holds it on {}", array.name, input.me)));
+    } else {
+        erase(input, replica, &mut next, plan);
+    }
+    report_failures(input, plan, &mut next);
+    next
+}
+
+fn erase(input: &Input, replica: &Replica, next: &mut ReplicaStatus, plan: &mut Plan) {
+    let mut left = 0;
+    for (guid, drive) in replica.spec.partitions() {
+        let Some(seen) = input.seen.drives.get(drive) else {
+            left += 1;
+            next.reason = Some(Reason::blocked(
+                "DriveMissing",
+                format_args!("drive {drive} with data of this replica is not in {}", input.me),
+                format_args!(
+                    "put drive {drive} back, or forget it with `mdfabric drive remove {drive} --force`"
+                ),
+            ));
+            continue;
+        };
+        let Some(partition) = input.seen.partition(drive, guid) else { continue };
+        left += 1;
+        plan.steps.push(match partition.dev {
+            Some(dev) if !input.memory.erased.contains(&guid) => Step::Erase { partition: guid, dev },
+            _ => Step::RemovePartition { drive: drive.clone(), dev: seen.dev, partition: guid },
+        });
+    }
+    next.gone = left == 0;
+}
+
+/// A step that keeps failing is the reason why the replica does not go on.
+fn report_failures(input: &Input, plan: &Plan, next: &mut ReplicaStatus) {
+    let failed = plan.steps.iter().find_map(|step| Some((step, input.memory.failed.get(&step.to_string())?)));
+    if let Some((step, attempt)) = failed {
+        next.reason = Some(Reason::warning(
+            "StepFails",
+            format_args!("{step}: {}", attempt.failure.message),
+            "it is tried again by itself; the message says what the kernel objects to",
+        ));
+    }
+}

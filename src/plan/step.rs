@@ -1,0 +1,262 @@
+//! What may be done. A step is complete: whoever executes it decides nothing.
+
+#![allow(
+    missing_docs,
+    reason = "the fields of Step are named by what they are, and each variant says what is done with them"
+)]
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use super::Dev;
+use crate::domain::{
+    Bytes, DriveId, Endpoint, Epoch, FsType, SectorSize, Timestamp, Verify, VolumeName, subsystem_nqn,
+};
+
+/// A member of an array that is about to be made: what its superblock says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewMember {
+    /// Partition GUID; becomes the MD device uuid.
+    pub partition: Uuid,
+    /// Where it is now.
+    pub dev: Dev,
+    /// Index in the role table, and first slot.
+    pub dev_number: u32,
+    /// Remote: read only when nothing else can be.
+    pub write_mostly: bool,
+}
+
+/// How a member joins a running array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Join {
+    /// Fresh superblock, everything is copied.
+    Full,
+    /// It held every write until it was lost: what changed since is copied.
+    Bitmap,
+}
+
+/// What a step works on. Steps of one lane run one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// A drive's partition table.
+    Drive(DriveId),
+    /// A partition or its export.
+    Partition(Uuid),
+    /// A leg.
+    Leg(Uuid),
+    /// An array and what is on it.
+    Volume(VolumeName),
+}
+
+/// One thing to do in the kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Write an empty partition table with our disk GUID.
+    PrepareDrive { drive: DriveId, dev: Dev, disk_guid: Uuid, wipe: bool },
+    /// Write both copies of a table of ours again, from the good one.
+    RepairTable { drive: DriveId, dev: Dev },
+    /// Remove our empty table.
+    ReleaseDrive { drive: DriveId, dev: Dev, disk_guid: Uuid },
+    /// Make a partition.
+    Carve { drive: DriveId, dev: Dev, partition: Uuid, name: String, size: Bytes },
+    /// Zero a partition on its own drive and read it back.
+    Zero { partition: Uuid, dev: Dev },
+    /// Make a dropped replica unreadable: zero, read back.
+    Erase { partition: Uuid, dev: Dev },
+    /// Give a partition's space back.
+    RemovePartition { drive: DriveId, dev: Dev, partition: Uuid },
+    /// Serve a partition to one host.
+    Export { partition: Uuid, epoch: Epoch, dev: Dev, host_nqn: String, endpoint: Endpoint },
+    /// Cut everybody off a subsystem (allowed host, port, namespace, in that order, drained) and remove it.
+    Fence { partition: Uuid, epoch: Epoch },
+    /// Connect to a provider's subsystem.
+    Connect { partition: Uuid, epoch: Epoch, endpoint: Endpoint, host_nqn: String, host_id: Uuid },
+    /// Remove a controller of ours. Cuts its sockets first, so that a dead peer does not hold the call.
+    Disconnect { partition: Uuid, epoch: Epoch, controller: String, endpoint: Option<Endpoint> },
+    /// Make the queueing map over a namespace.
+    MapLeg { partition: Uuid, epoch: Epoch, path: Dev, size: Bytes },
+    /// Give a map another path.
+    ReloadLeg { partition: Uuid, epoch: Epoch, path: Dev, size: Bytes },
+    /// Tell a map that its path works again.
+    ReinstateLeg { partition: Uuid, epoch: Epoch, path: Dev },
+    /// Let go of what a map holds: its I/O fails and MD drops the member. Only after the record says so.
+    FailLeg { partition: Uuid, epoch: Epoch, path: Option<Dev>, endpoint: Option<Endpoint> },
+    /// Remove a map.
+    UnmapLeg { partition: Uuid, epoch: Epoch },
+    /// Write the first superblocks of an array.
+    WriteHeaders {
+        volume: VolumeName,
+        array: Uuid,
+        column: u8,
+        created_at: Timestamp,
+        slots: u32,
+        size: Bytes,
+        members: Vec<NewMember>,
+    },
+    /// Start an array from these members and no other. Each is checked by its device uuid.
+    Assemble { volume: VolumeName, array: Uuid, device: String, members: Vec<(Uuid, Dev)> },
+    /// Make a read-only array writable.
+    SetWritable { volume: VolumeName, array: String },
+    /// Change the number of slots.
+    SetSlots { volume: VolumeName, array: String, slots: u32 },
+    /// Add a member to a running array.
+    AddMember { volume: VolumeName, array: String, member: NewMember, good: Dev, join: Join },
+    /// Set or clear write-mostly.
+    SetWriteMostly { volume: VolumeName, array: String, member: String, on: bool },
+    /// Mark a member faulty. Only after the record says so.
+    FailMember { volume: VolumeName, array: String, member: String },
+    /// Remove a faulty member or a spare.
+    RemoveMember { volume: VolumeName, array: String, member: String },
+    /// Compare the copies of an array.
+    Compare { volume: VolumeName, array: String, partition: Uuid, size: Bytes, how: Verify },
+    /// Stop an array.
+    StopArray { volume: VolumeName, array: String },
+    /// Make the file system.
+    Format { volume: VolumeName, dev: Dev, fs: FsType, sector_size: SectorSize, uuid: Uuid, now: Timestamp },
+    /// Mount.
+    Mount { volume: VolumeName, dev: Dev, fs: FsType, path: String, read_only: bool },
+    /// Unmount.
+    Unmount { volume: VolumeName, path: String },
+}
+
+impl Step {
+    /// What it works on.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::PrepareDrive { drive, .. }
+            | Self::RepairTable { drive, .. }
+            | Self::ReleaseDrive { drive, .. }
+            | Self::Carve { drive, .. }
+            | Self::RemovePartition { drive, .. } => Lane::Drive(drive.clone()),
+            Self::Zero { partition, .. }
+            | Self::Erase { partition, .. }
+            | Self::Export { partition, .. }
+            | Self::Fence { partition, .. } => Lane::Partition(*partition),
+            Self::Connect { partition, .. }
+            | Self::Disconnect { partition, .. }
+            | Self::MapLeg { partition, .. }
+            | Self::ReloadLeg { partition, .. }
+            | Self::ReinstateLeg { partition, .. }
+            | Self::FailLeg { partition, .. }
+            | Self::UnmapLeg { partition, .. } => Lane::Leg(*partition),
+            Self::WriteHeaders { volume, .. }
+            | Self::Assemble { volume, .. }
+            | Self::SetWritable { volume, .. }
+            | Self::SetSlots { volume, .. }
+            | Self::AddMember { volume, .. }
+            | Self::SetWriteMostly { volume, .. }
+            | Self::FailMember { volume, .. }
+            | Self::RemoveMember { volume, .. }
+            | Self::Compare { volume, .. }
+            | Self::StopArray { volume, .. }
+            | Self::Format { volume, .. }
+            | Self::Mount { volume, .. }
+            | Self::Unmount { volume, .. } => Lane::Volume(volume.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    /// One line a person can read; also what the step is known by in [`super::Memory`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PrepareDrive { drive, wipe: false, .. } => {
+                write!(f, "write an empty partition table on drive {drive}")
+            }
+            Self::PrepareDrive { drive, .. } => {
+                write!(f, "wipe drive {drive} and write an empty partition table")
+            }
+            Self::RepairTable { drive, .. } => write!(f, "repair the partition table of drive {drive}"),
+            Self::ReleaseDrive { drive, .. } => write!(f, "remove our partition table from drive {drive}"),
+            Self::Carve { drive, partition, size, .. } => {
+                write!(f, "carve {size} on drive {drive} as {partition}")
+            }
+            Self::Zero { partition, .. } => write!(f, "zero and read back {partition}"),
+            Self::Erase { partition, .. } => write!(f, "erase {partition}"),
+            Self::RemovePartition { drive, partition, .. } => {
+                write!(f, "give the space of {partition} on drive {drive} back")
+            }
+            Self::Export { partition, epoch, host_nqn, .. } => {
+                write!(f, "export {} to {host_nqn}", subsystem_nqn(*partition, *epoch))
+            }
+            Self::Fence { partition, epoch } => write!(f, "fence {}", subsystem_nqn(*partition, *epoch)),
+            Self::Connect { partition, epoch, endpoint, .. } => {
+                write!(
+                    f,
+                    "connect {} at {}:{}",
+                    subsystem_nqn(*partition, *epoch),
+                    endpoint.address,
+                    endpoint.port
+                )
+            }
+            Self::Disconnect { controller, partition, .. } => {
+                write!(f, "disconnect {controller} from {partition}")
+            }
+            Self::MapLeg { partition, path, .. } => write!(f, "map leg {partition} over {path}"),
+            Self::ReloadLeg { partition, path, .. } => write!(f, "give leg {partition} the path {path}"),
+            Self::ReinstateLeg { partition, path, .. } => {
+                write!(f, "reinstate path {path} of leg {partition}")
+            }
+            Self::FailLeg { partition, .. } => write!(f, "let leg {partition} fail"),
+            Self::UnmapLeg { partition, .. } => write!(f, "unmap leg {partition}"),
+            Self::WriteHeaders { volume, column, members, .. } => {
+                write!(f, "write superblocks of {volume} column {column} on {} members", members.len())
+            }
+            Self::Assemble { device, members, .. } => {
+                write!(f, "assemble {device} from {} members", members.len())
+            }
+            Self::SetWritable { array, .. } => write!(f, "make {array} writable"),
+            Self::SetSlots { array, slots, .. } => write!(f, "give {array} {slots} slots"),
+            Self::AddMember { array, member, join, .. } => {
+                write!(f, "add {} to {array} ({join:?} recovery)", member.partition)
+            }
+            Self::SetWriteMostly { array, member, on, .. } => {
+                write!(f, "{} write-mostly on {member} of {array}", if *on { "set" } else { "clear" })
+            }
+            Self::FailMember { array, member, .. } => write!(f, "mark {member} of {array} faulty"),
+            Self::RemoveMember { array, member, .. } => write!(f, "remove {member} from {array}"),
+            Self::Compare { array, partition, .. } => {
+                write!(f, "compare {partition} with the other copies of {array}")
+            }
+            Self::StopArray { array, .. } => write!(f, "stop {array}"),
+            Self::Format { volume, fs, .. } => write!(f, "make {fs:?} on {volume}"),
+            Self::Mount { volume, path, .. } => write!(f, "mount {volume} at {path}"),
+            Self::Unmount { volume, path } => write!(f, "unmount {volume} from {path}"),
+        }
+    }
+}
+
+/// What a done step has to say beyond "done".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done; what changed is to be seen in the kernel.
+    Done,
+    /// [`Step::Compare`]: bytes compared, and 512-byte sectors that differed.
+    Compared { bytes: Bytes, mismatched_sectors: u64 },
+}
+
+/// What a failure means to the machines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FailureKind {
+    /// May go better next time.
+    Retry,
+    /// A member's superblock is not what it should be: whose, and why.
+    BadHeader(Uuid),
+    /// The kernel does not take the member back by bitmap.
+    BitmapRefused,
+    /// The object is in use by somebody else.
+    Busy,
+    /// The call did not return within its deadline and is still out.
+    Stuck,
+}
+
+/// A step that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepFailure {
+    /// What it means.
+    pub kind: FailureKind,
+    /// What was tried and what the kernel said (call, path, errno).
+    pub message: String,
+}

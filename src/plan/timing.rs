@@ -1,0 +1,25 @@
+//! Every time-out of the machines, with its unit in its name.
+
+/// A node whose heartbeat did not change for this long is taken for dead.
+pub const NODE_DEAD_MILLIS: u64 = 15_000;
+/// How often a node writes its heartbeat.
+pub const HEARTBEAT_MILLIS: u64 = 5_000;
+/// How long the controller's lease is valid without renewal.
+pub const LEASE_TERM_MILLIS: u64 = 15_000;
+/// How often the controller renews its lease.
+pub const LEASE_RENEW_MILLIS: u64 = 5_000;
+/// How long a new owner waits for a live provider to acknowledge its epoch before it goes on without that replica.
+pub const ACKNOWLEDGE_MILLIS: u64 = 60_000;
+/// How long an acknowledging provider may be unreachable at attach before its replica leaves the in-sync set.
+pub const CONNECT_MILLIS: u64 = 20_000;
+/// How long a lost leg holds writes before the smaller in-sync set is recorded and the leg is let go. A blip that is
+/// shorter costs no resync; writes wait that long.
+pub const LEG_LOSS_MILLIS: u64 = 600;
+/// First wait after a failed step; doubles up to [`RETRY_MAX_MILLIS`].
+pub const RETRY_FIRST_MILLIS: u64 = 250;
+/// Longest wait between two tries of a failing step.
+pub const RETRY_MAX_MILLIS: u64 = 15_000;
+/// How many events a volume keeps.
+pub const EVENTS_KEPT: usize = 24;
+/// Sync progress is recorded when it moved by this many tenths of a percent.
+pub const PROGRESS_STEP_PERMILLE: u16 = 10;

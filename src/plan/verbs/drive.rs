@@ -1,0 +1,123 @@
+//! Verbs on drives and nodes.
+
+use uuid::Uuid;
+
+use super::{Refusal, RefusalKind, Verdict, known_node};
+use crate::domain::{
+    DriveId, DriveSpec, DriveState, DriveStatus, NodeName, NodeSpec, Record, Timestamp, World,
+};
+
+/// `drive add`: nothing that was found on a drive is overwritten unless the wipe names its serial.
+pub fn add_drive(
+    world: &World,
+    id: &DriveId,
+    wipe: Option<&DriveId>,
+    disk_guid: Uuid,
+    now: Timestamp,
+) -> Result<Verdict, Refusal> {
+    let object = format!("drive/{id}");
+    if let Some(other) = wipe.filter(|wipe| *wipe != id) {
+        return Err(Refusal::new(
+            RefusalKind::InvalidArgument,
+            format_args!("drive {id} is to be added, but --wipe names {other}"),
+            format_args!("repeat the serial: --wipe {id}"),
+        ));
+    }
+    let status = seen(world, id)?;
+    if world.drive_spec(id).is_some_and(|spec| !spec.removing && (spec.wipe || wipe.is_none())) {
+        return Ok(Verdict::already(object));
+    }
+    addable(id, status, wipe.is_some())?;
+    let spec = DriveSpec {
+        id: id.clone(),
+        node: status.node.clone(),
+        disk_guid: world.drive_spec(id).map_or(disk_guid, |spec| spec.disk_guid),
+        wipe: wipe.is_some(),
+        cordoned: false,
+        removing: false,
+        added_at: now,
+    };
+    Ok(Verdict::write(object, id, Record::DriveSpec(spec)))
+}
+
+fn seen<'a>(world: &'a World, id: &DriveId) -> Result<&'a DriveStatus, Refusal> {
+    world.drive_status(id).ok_or_else(|| {
+        let known: Vec<String> = world.drives().map(|(id, _)| id.to_string()).collect();
+        Refusal::new(
+            RefusalKind::NotFound,
+            format_args!("no node has seen a drive {id}"),
+            format_args!("drives are known by serial number: {}", known.join(", ")),
+        )
+    })
+}
+
+fn addable(id: &DriveId, status: &DriveStatus, wipe: bool) -> Result<(), Refusal> {
+    let refuse =
+        |message: String, next: String| Err(Refusal::new(RefusalKind::FailedPrecondition, message, next));
+    let busy: Vec<&String> = status.found.iter().filter(|found| found.starts_with("in use")).collect();
+    if let Some(found) = busy.first() {
+        return refuse(
+            format!("drive {id} is {found}"),
+            "free it first; a drive in use is never wiped".to_owned(),
+        );
+    }
+    if status.read_only {
+        return refuse(format!("drive {id} is read-only"), "make it writable or choose another".to_owned());
+    }
+    if status.state == DriveState::Foreign && !wipe {
+        let found = status.found.join(", ");
+        return refuse(
+            format!("drive {id} on {} carries {found}", status.node),
+            format!("if nobody needs that any more, repeat with --wipe {id}"),
+        );
+    }
+    Ok(())
+}
+
+/// `drive remove`: only when it hosts nothing.
+pub fn remove_drive(world: &World, id: &DriveId) -> Result<Verdict, Refusal> {
+    let object = format!("drive/{id}");
+    let Some(spec) = world.drive_spec(id) else { return Ok(Verdict::already(object)) };
+    if spec.removing {
+        return Ok(Verdict::already(object));
+    }
+    let mut hosts = world.replicas().filter(|replica| replica.spec.drives.contains(id));
+    if let Some(replica) = hosts.next() {
+        return Err(Refusal::new(
+            RefusalKind::FailedPrecondition,
+            format_args!("drive {id} hosts a copy of volume {}", replica.spec.volume),
+            format_args!(
+                "move it away first: `mdfabric volume move {} --from {} --to NODE`",
+                replica.spec.volume, spec.node
+            ),
+        ));
+    }
+    Ok(Verdict::write(object, id, Record::DriveSpec(DriveSpec { removing: true, ..spec.clone() })))
+}
+
+/// `drive cordon`.
+pub fn cordon_drive(world: &World, id: &DriveId, cordoned: bool) -> Result<Verdict, Refusal> {
+    let object = format!("drive/{id}");
+    let Some(spec) = world.drive_spec(id) else {
+        seen(world, id)?;
+        return Err(Refusal::new(
+            RefusalKind::FailedPrecondition,
+            format_args!("drive {id} was never added, there is nothing to cordon"),
+            format_args!("`mdfabric drive add {id}` first"),
+        ));
+    };
+    if spec.cordoned == cordoned {
+        return Ok(Verdict::already(object));
+    }
+    Ok(Verdict::write(object, id, Record::DriveSpec(DriveSpec { cordoned, ..spec.clone() })))
+}
+
+/// `node cordon`.
+pub fn cordon_node(world: &World, node: &NodeName, cordoned: bool) -> Result<Verdict, Refusal> {
+    known_node(world, node)?;
+    let spec = world.node_spec(node).cloned().unwrap_or_default();
+    if spec.cordoned == cordoned {
+        return Ok(Verdict::already(format!("node/{node}")));
+    }
+    Ok(Verdict::write(format_args!("node/{node}"), node, Record::NodeSpec(NodeSpec { cordoned })))
+}

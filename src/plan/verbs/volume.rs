@@ -1,0 +1,378 @@
+//! Verbs on volumes.
+
+use super::{MAX_REPLICAS, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node, known_volume, live_volume};
+use crate::domain::{
+    Attachment, Bytes, DriveId, FsType, Locality, MemberState, MountRequest, NodeName, OnStoreLoss,
+    PlacementEntry, PlacementRequest, Record, SectorSize, Timestamp, Verify, VolumeName, VolumeSpec,
+    VolumeStatus, VolumeUid, World,
+};
+use crate::plan::placement::{self, Request, Unfit};
+
+/// A wish for a volume, parsed but not checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateVolume {
+    /// Name.
+    pub name: VolumeName,
+    /// Usable size.
+    pub size: Bytes,
+    /// Copies.
+    pub replicas: u32,
+    /// Columns.
+    pub stripe_width: u32,
+    /// What it carries.
+    pub fs: FsType,
+    /// Sector size of the file system.
+    pub sector_size: SectorSize,
+    /// Seconds a lost replica is waited for.
+    pub member_missing_timeout_seconds: u32,
+    /// Whether data follows the owner.
+    pub locality: Locality,
+    /// Comparison before an old copy is dropped.
+    pub verify: Verify,
+    /// Behaviour without a store.
+    pub on_store_loss: OnStoreLoss,
+    /// Places, first copies first; the rest is chosen.
+    pub placement: Vec<PlacementEntry>,
+}
+
+fn invalid(message: impl std::fmt::Display, next_step: impl std::fmt::Display) -> Refusal {
+    Refusal::new(RefusalKind::InvalidArgument, message, next_step)
+}
+
+fn precondition(message: impl std::fmt::Display, next_step: impl std::fmt::Display) -> Refusal {
+    Refusal::new(RefusalKind::FailedPrecondition, message, next_step)
+}
+
+/// `volume create`. The same wish again is already so; another one under the same name is a conflict.
+pub fn create(
+    world: &World,
+    wish: &CreateVolume,
+    uid: VolumeUid,
+    now: Timestamp,
+) -> Result<Verdict, Refusal> {
+    let object = format!("volume/{}", wish.name);
+    let spec = checked(wish, uid, now)?;
+    if let Some(there) = world.volume_spec(&wish.name) {
+        return if is_same(there, &spec) { Ok(Verdict::already(object)) } else { Err(conflict(there)) };
+    }
+    wish.placement.iter().try_for_each(|entry| known_node(world, &entry.node))?;
+    has_room(world, &spec)?;
+    Ok(Verdict::write(object, &wish.name, Record::VolumeSpec(spec)))
+}
+
+fn checked(wish: &CreateVolume, uid: VolumeUid, now: Timestamp) -> Result<VolumeSpec, Refusal> {
+    let name = &wish.name;
+    if wish.size < MIN_VOLUME {
+        return Err(invalid(
+            format_args!("volume {name}: size {} is too small", wish.size),
+            format_args!("use at least {MIN_VOLUME}"),
+        ));
+    }
+    if !wish.size.0.is_multiple_of(Bytes::MIB) {
+        return Err(invalid(
+            format_args!("volume {name}: size {} bytes is not whole MiB", wish.size.0),
+            "round it up to MiB",
+        ));
+    }
+    if !(1..=u32::from(MAX_REPLICAS)).contains(&wish.replicas) {
+        return Err(invalid(
+            format_args!("volume {name}: {} replicas", wish.replicas),
+            format_args!("use 1 to {MAX_REPLICAS}"),
+        ));
+    }
+    if wish.stripe_width != 1 {
+        return Err(invalid(
+            format_args!("volume {name}: stripeWidth {}", wish.stripe_width),
+            "use 1: striping is not available in this version",
+        ));
+    }
+    if wish.member_missing_timeout_seconds < 60 {
+        let seconds = wish.member_missing_timeout_seconds;
+        return Err(invalid(
+            format_args!("volume {name}: memberMissingTimeout {seconds} s"),
+            "use at least 60 s",
+        ));
+    }
+    if wish.placement.len() > wish.replicas as usize {
+        return Err(invalid(
+            format_args!("volume {name}: {} places for {} copies", wish.placement.len(), wish.replicas),
+            "name at most one node per copy",
+        ));
+    }
+    Ok(VolumeSpec {
+        name: name.clone(),
+        uid,
+        created_at: now,
+        size: wish.size,
+        replicas: u8::try_from(wish.replicas).unwrap_or(MAX_REPLICAS),
+        stripe_width: 1,
+        fs: wish.fs,
+        sector_size: wish.sector_size,
+        member_missing_timeout_seconds: wish.member_missing_timeout_seconds,
+        locality: wish.locality,
+        verify: wish.verify,
+        on_store_loss: wish.on_store_loss,
+        attachment: None,
+        placement: PlacementRequest { generation: 0, entries: wish.placement.clone() },
+        deleting: false,
+    })
+}
+
+fn is_same(there: &VolumeSpec, wish: &VolumeSpec) -> bool {
+    let asked = |spec: &VolumeSpec| {
+        (
+            spec.size,
+            spec.replicas,
+            spec.stripe_width,
+            spec.fs,
+            spec.sector_size,
+            spec.member_missing_timeout_seconds,
+            spec.locality,
+            spec.verify,
+            spec.on_store_loss,
+        )
+    };
+    asked(there) == asked(wish) && !there.deleting
+}
+
+fn conflict(there: &VolumeSpec) -> Refusal {
+    let how = if there.deleting { "and is being deleted" } else { "with other properties" };
+    Refusal::new(
+        RefusalKind::AlreadyExists,
+        format_args!(
+            "there is a volume {} already {how}: {}, {} replicas, {:?}",
+            there.name, there.size, there.replicas, there.fs
+        ),
+        "choose another name, or ask for exactly these properties",
+    )
+}
+
+/// Whether every copy finds a place now; each node that is none says why.
+fn has_room(world: &World, spec: &VolumeSpec) -> Result<(), Refusal> {
+    let nodes = world.nodes().count();
+    if nodes < usize::from(spec.replicas) {
+        return Err(precondition(
+            format_args!(
+                "volume {}: {} replicas need as many nodes, there are {nodes}",
+                spec.name, spec.replicas
+            ),
+            "add nodes or ask for fewer replicas",
+        ));
+    }
+    let promised = placement::promised(world);
+    let mut taken: Vec<(NodeName, &'static str)> = Vec::new();
+    for index in 0..usize::from(spec.replicas) {
+        let request = request(spec, &taken, &promised);
+        let place = placement::choose(world, &request, spec.placement.entries.get(index))
+            .map_err(|unfit| no_room(spec, index, &unfit))?;
+        taken.push((place.node, "hosts another copy"));
+    }
+    Ok(())
+}
+
+fn request<'a>(
+    spec: &VolumeSpec,
+    taken: &'a [(NodeName, &'static str)],
+    promised: &'a [(DriveId, Bytes)],
+) -> Request<'a> {
+    let partition_size = placement::partition_size(spec.size, spec.stripe_width);
+    Request { partition_size, columns: spec.stripe_width, sector_size: spec.sector_size, taken, promised }
+}
+
+fn no_room(spec: &VolumeSpec, index: usize, unfit: &[Unfit]) -> Refusal {
+    let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
+    Refusal::new(
+        RefusalKind::ResourceExhausted,
+        format_args!(
+            "volume {}: no place for copy {} of {}: {}",
+            spec.name,
+            index + 1,
+            spec.replicas,
+            whys.join("; ")
+        ),
+        "add a drive with `mdfabric drive add`, free space, or ask for less",
+    )
+}
+
+/// `volume rm`. Gone already is already so.
+pub fn delete(world: &World, name: &VolumeName) -> Result<Verdict, Refusal> {
+    let object = format!("volume/{name}");
+    let Some(spec) = world.volume_spec(name) else { return Ok(Verdict::already(object)) };
+    if spec.deleting {
+        return Ok(Verdict::already(object));
+    }
+    let status = world.volume_status(name);
+    let attached = spec.attachment.as_ref().map(|attachment| &attachment.node);
+    if let Some(node) = attached.or(status.and_then(|status| status.owner.as_ref())) {
+        return Err(precondition(
+            format_args!("volume {name} is attached on {node} and cannot be deleted"),
+            format_args!("`mdfabric volume detach {name}` first"),
+        ));
+    }
+    Ok(Verdict::write(object, name, Record::VolumeSpec(VolumeSpec { deleting: true, ..spec.clone() })))
+}
+
+/// `volume attach`.
+pub fn attach(world: &World, name: &VolumeName, node: &NodeName) -> Result<Verdict, Refusal> {
+    let (volume, _) = live_volume(world, name)?;
+    known_node(world, node)?;
+    match &volume.spec.attachment {
+        Some(attachment) if attachment.node == *node => Ok(Verdict::already(format!("volume/{name}"))),
+        Some(attachment) => Err(precondition(
+            format_args!(
+                "volume {name} is attached on {} and cannot be attached on {node} too",
+                attachment.node
+            ),
+            format_args!("`mdfabric volume detach {name}` first"),
+        )),
+        None => Ok(set_attachment(&volume.spec, Some(Attachment { node: node.clone(), mount: None }))),
+    }
+}
+
+fn set_attachment(spec: &VolumeSpec, attachment: Option<Attachment>) -> Verdict {
+    let next = VolumeSpec { attachment, ..spec.clone() };
+    Verdict::write(format_args!("volume/{}", spec.name), &spec.name, Record::VolumeSpec(next))
+}
+
+/// `volume detach`.
+pub fn detach(world: &World, name: &VolumeName) -> Result<Verdict, Refusal> {
+    let volume = known_volume(world, name)?;
+    match volume.spec.attachment {
+        None => Ok(Verdict::already(format!("volume/{name}"))),
+        Some(_) => Ok(set_attachment(&volume.spec, None)),
+    }
+}
+
+/// `volume mount`: where it is attached.
+pub fn mount(world: &World, name: &VolumeName, wish: MountRequest) -> Result<Verdict, Refusal> {
+    let (volume, _) = live_volume(world, name)?;
+    let Some(attachment) = volume.spec.attachment.clone() else {
+        return Err(precondition(
+            format_args!("volume {name} is not attached and cannot be mounted"),
+            format_args!("`mdfabric volume attach {name} --node NODE` first"),
+        ));
+    };
+    if volume.spec.fs == FsType::Raw {
+        return Err(precondition(
+            format_args!("volume {name} is raw and cannot be mounted"),
+            "use its device",
+        ));
+    }
+    if !wish.path.starts_with('/') || wish.path.contains('\0') || wish.path == "/" {
+        return Err(invalid(
+            format_args!("{:?} is no place to mount volume {name}", wish.path),
+            "use an absolute directory other than /",
+        ));
+    }
+    match &attachment.mount {
+        Some(mount) if *mount == wish => Ok(Verdict::already(format!("volume/{name}"))),
+        Some(mount) => Err(precondition(
+            format_args!(
+                "volume {name} is mounted at {} and cannot be mounted at {} too",
+                mount.path, wish.path
+            ),
+            format_args!("`mdfabric volume unmount {name}` first"),
+        )),
+        None => Ok(set_attachment(&volume.spec, Some(Attachment { mount: Some(wish), ..attachment }))),
+    }
+}
+
+/// `volume unmount`.
+pub fn unmount(world: &World, name: &VolumeName) -> Result<Verdict, Refusal> {
+    let volume = known_volume(world, name)?;
+    match volume.spec.attachment.clone() {
+        Some(attachment) if attachment.mount.is_some() => {
+            Ok(set_attachment(&volume.spec, Some(Attachment { mount: None, ..attachment })))
+        }
+        _ => Ok(Verdict::already(format!("volume/{name}"))),
+    }
+}
+
+/// `volume move --from --to`: one edit of the placement list.
+pub fn move_replica(
+    world: &World,
+    name: &VolumeName,
+    from: &NodeName,
+    to: &NodeName,
+    drive: Option<&DriveId>,
+) -> Result<Verdict, Refusal> {
+    let (volume, status) = live_volume(world, name)?;
+    known_node(world, from)?;
+    known_node(world, to)?;
+    if let Some(done) = already_moving(&volume.spec, &status, from, to)? {
+        return Ok(done);
+    }
+    movable(&status, name, from, to)?;
+    let entry = PlacementEntry { node: to.clone(), drive: drive.cloned() };
+    let promised = placement::promised(world);
+    placement::choose(world, &request(&volume.spec, &[], &promised), Some(&entry)).map_err(|unfit| {
+        let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
+        Refusal::new(
+            RefusalKind::ResourceExhausted,
+            format_args!("volume {name}: no room for a copy on {to}: {}", whys.join("; ")),
+            format_args!("free space on {to}, add a drive there, or choose another node"),
+        )
+    })?;
+    let stays =
+        |member: &&crate::domain::Member| member.node != *from && member.state != MemberState::Leaving;
+    let mut entries: Vec<_> = status
+        .members
+        .iter()
+        .filter(stays)
+        .map(|member| PlacementEntry { node: member.node.clone(), drive: None })
+        .collect();
+    entries.push(entry);
+    let placement = PlacementRequest { generation: volume.spec.placement.generation + 1, entries };
+    let next = VolumeSpec { placement, ..volume.spec };
+    Ok(Verdict::write(format_args!("volume/{name}"), name, Record::VolumeSpec(next)))
+}
+
+/// The very same move under way is already so; another one is refused.
+fn already_moving(
+    spec: &VolumeSpec,
+    status: &VolumeStatus,
+    from: &NodeName,
+    to: &NodeName,
+) -> Result<Option<Verdict>, Refusal> {
+    let node = |replica| status.member(replica).map(|member| member.node.clone());
+    let pending = spec.placement.generation > status.placement_generation;
+    let Some(relocation) = &status.relocation else {
+        return if pending { Err(moving(spec, "a change of its placement")) } else { Ok(None) };
+    };
+    let same = relocation.leaving.and_then(node).as_ref() == Some(from)
+        && relocation.joining.and_then(node).as_ref() == Some(to);
+    if same {
+        return Ok(Some(Verdict::already(format!("volume/{}", spec.name))));
+    }
+    Err(moving(spec, "another move"))
+}
+
+fn moving(spec: &VolumeSpec, what: &str) -> Refusal {
+    precondition(
+        format_args!("volume {}: {what} is under way", spec.name),
+        format_args!("wait for it: `mdfabric volume show {} -w`", spec.name),
+    )
+}
+
+fn movable(status: &VolumeStatus, name: &VolumeName, from: &NodeName, to: &NodeName) -> Result<(), Refusal> {
+    if from == to {
+        return Err(invalid(
+            format_args!("volume {name}: {from} and {to} are the same node"),
+            "name another target",
+        ));
+    }
+    if status.member_on(from).is_none() {
+        let nodes: Vec<_> = status.members.iter().map(|member| member.node.to_string()).collect();
+        return Err(precondition(
+            format_args!("volume {name} has no copy on {from}"),
+            format_args!("its copies are on {}", nodes.join(", ")),
+        ));
+    }
+    if status.member_on(to).is_some() {
+        return Err(precondition(
+            format_args!("volume {name} has a copy on {to} already"),
+            "choose a node without one",
+        ));
+    }
+    Ok(())
+}
