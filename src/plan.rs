@@ -19,7 +19,7 @@ pub mod verbs;
 pub use memory::{Attempt, Compared, Memory};
 pub use observation::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
-    MemberSeen, MountSeen, Observation, PartitionSeen, SyncAction, SyncSeen, TableSeen,
+    MemberSeen, MountSeen, Observation, PartitionSeen, SyncAction, SyncSeen, TableSeen, needs_sampling,
 };
 pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure};
 

@@ -295,3 +295,10 @@ pub struct MountSeen {
     /// Mounted read-only.
     pub read_only: bool,
 }
+
+/// Whether something is there whose changes the kernel does not announce: controllers, and a recovery's progress.
+#[must_use]
+pub fn needs_sampling(seen: &Observation) -> bool {
+    let syncing = |array: &ArraySeen| !matches!(array.sync.action, SyncAction::Idle | SyncAction::Frozen);
+    !seen.connections.is_empty() || seen.arrays.values().any(syncing)
+}

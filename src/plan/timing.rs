@@ -23,3 +23,8 @@ pub const RETRY_MAX_MILLIS: u64 = 15_000;
 pub const EVENTS_KEPT: usize = 24;
 /// Sync progress is recorded when it moved by this many tenths of a percent.
 pub const PROGRESS_STEP_PERMILLE: u16 = 10;
+/// How often the state of controllers and the progress of a recovery are sampled while there are any: the kernel sends
+/// no event for them.
+pub const SAMPLE_MILLIS: u64 = 500;
+/// Shortest wait between two turns of the daemon that nothing but its own timer asked for.
+pub const TURN_MIN_MILLIS: u64 = 20;

@@ -1,0 +1,13 @@
+//! The drivers: select, plan, record, apply. No decisions are made here.
+
+mod brain;
+mod cache;
+mod clock;
+mod lanes;
+mod node;
+mod status;
+
+pub use brain::{Brain, Ports};
+pub use cache::{Cache, StoreHealth, follow};
+pub use node::{Identity, run};
+pub use status::{NodeView, View};

@@ -1,0 +1,294 @@
+//! One task that owns all state of the node: it wakes on events, plans, records, and starts steps.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::cache::{Cache, StoreHealth};
+use super::clock;
+use super::lanes::{Finished, Lanes};
+use super::status::{NodeView, View};
+use crate::domain::{Key, Kind, NodeName, NodeStatus, Record, Revision, Timestamp, Versioned, World};
+use crate::plan::{self, Input, Memory, Observation, Plan, Step, Write, controller, owner, provider, timing};
+use crate::ports::{Kernel, Store, StoreError};
+
+/// What a brain is connected to.
+pub struct Ports {
+    /// Where records live.
+    pub store: Arc<dyn Store>,
+    /// This node's kernel.
+    pub kernel: Arc<dyn Kernel>,
+    /// Records as they change.
+    pub records: mpsc::Receiver<Cache>,
+    /// A message whenever the kernel has something new to see.
+    pub events: mpsc::Receiver<()>,
+}
+
+/// The state of a node's daemon.
+pub struct Brain {
+    me: NodeName,
+    ports: Ports,
+    world: World,
+    listed: bool,
+    store: StoreHealth,
+    seen: Observation,
+    observed: bool,
+    memory: Memory,
+    lanes: Lanes,
+    finished: mpsc::UnboundedReceiver<Finished>,
+    node: NodeStatus,
+    heartbeat_due: Timestamp,
+    leads: bool,
+    view: watch::Sender<View>,
+}
+
+impl Brain {
+    /// A brain that knows nothing yet. `node` is what it reports of itself with every heartbeat.
+    #[must_use]
+    pub fn new(me: NodeName, node: NodeStatus, ports: Ports) -> (Self, watch::Receiver<View>) {
+        let (lanes, finished) = Lanes::new(Arc::clone(&ports.kernel));
+        let view = View { me: me.clone(), world: Arc::default(), node: Arc::default() };
+        let (view, reader) = watch::channel(view);
+        let brain = Self {
+            me,
+            ports,
+            world: World::default(),
+            listed: false,
+            store: StoreHealth::Starting,
+            seen: Observation::default(),
+            observed: false,
+            memory: Memory::default(),
+            lanes,
+            finished,
+            node,
+            heartbeat_due: Timestamp(0),
+            leads: false,
+            view,
+        };
+        (brain, reader)
+    }
+
+    /// Works until `stop` is closed. What runs in the kernel goes on without it.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        self.observe().await;
+        let mut wake_at = clock::now();
+        loop {
+            let wait = Duration::from_millis(wake_at.0.saturating_sub(clock::now().0));
+            tokio::select! {
+                cache = self.ports.records.recv() => match cache {
+                    Some(cache) => self.take_records(cache),
+                    None => return,
+                },
+                Some(done) = self.finished.recv() => { self.take_finished(done); self.observed = false; }
+                Some(()) = self.ports.events.recv() => self.observed = false,
+                () = tokio::time::sleep(wait) => self.observed = false,
+                _ = stop.changed() => return,
+            }
+            self.drain();
+            if !self.observed {
+                self.observe().await;
+            }
+            wake_at = self.turn().await;
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Ok(cache) = self.ports.records.try_recv() {
+            self.take_records(cache);
+        }
+        while let Ok(done) = self.finished.try_recv() {
+            self.take_finished(done);
+            self.observed = false;
+        }
+        while self.ports.events.try_recv().is_ok() {
+            self.observed = false;
+        }
+    }
+
+    fn take_records(&mut self, cache: Cache) {
+        match &cache {
+            Cache::Listed(listing) => {
+                for (key, why) in &listing.corrupt {
+                    tracing::error!(%key, why, "a record cannot be read and is left alone");
+                }
+                let there: BTreeSet<&Key> = listing.records.iter().map(|(key, _)| key).collect();
+                let gone: Vec<Key> =
+                    self.world.records().map(|(key, _)| key).filter(|key| !there.contains(key)).cloned().collect();
+                for key in gone {
+                    self.world.set(key, None);
+                }
+                self.listed = true;
+                self.store = StoreHealth::Good;
+            }
+            Cache::Changed(_) => self.store = StoreHealth::Good,
+            Cache::Lost(why) => {
+                tracing::warn!(why, "the store does not answer; what runs goes on");
+                self.store = StoreHealth::Lost(why.clone());
+            }
+        }
+        for (key, value) in cache.into_sets() {
+            self.take_record(key, value);
+        }
+    }
+
+    /// Takes one record in, unless it is older than what is known (our own write may have been faster than the watch).
+    fn take_record(&mut self, key: Key, value: Option<Versioned<Record>>) {
+        let known = self.world.revision(&key);
+        if value.as_ref().is_some_and(|value| value.revision < known) {
+            return;
+        }
+        let changed = value.as_ref().map(|value| value.revision) != Some(known);
+        if changed && matches!(key.kind, Kind::NodeStatus | Kind::Lease) {
+            self.memory.last_seen.insert(key.clone(), clock::now());
+        }
+        self.world.set(key, value);
+    }
+
+    fn take_finished(&mut self, Finished { step, result }: Finished) {
+        match &result {
+            Ok(outcome) => tracing::info!(%step, ?outcome, "done"),
+            Err(failure) => tracing::warn!(%step, kind = ?failure.kind, why = failure.message, "failed"),
+        }
+        self.lanes.finish(&step);
+        self.memory.record(&step, result, clock::now());
+    }
+
+    async fn observe(&mut self) {
+        let kernel = Arc::clone(&self.ports.kernel);
+        match tokio::task::spawn_blocking(move || kernel.observe()).await {
+            Ok(Ok(seen)) => self.seen = seen,
+            Ok(Err(why)) => tracing::warn!(why, "the kernel could not be observed"),
+            Err(error) => tracing::error!(%error, "the observer died"),
+        }
+        self.observed = true;
+        self.memory.track_legs(&self.seen, clock::now());
+    }
+
+    /// Plans until nothing more can be recorded, starts what may be started, and says when to look again.
+    async fn turn(&mut self) -> Timestamp {
+        const TURNS: usize = 16;
+        let mut plan = Plan::default();
+        if self.listed {
+            self.heartbeat().await;
+            for _ in 0..TURNS {
+                plan = self.plan();
+                if !self.write_all(&plan.writes).await {
+                    break;
+                }
+            }
+            self.start_all(&plan.steps);
+        }
+        self.publish(&plan);
+        self.next_wake(&plan)
+    }
+
+    fn plan(&mut self) -> Plan {
+        let now = clock::now();
+        let input =
+            Input { me: &self.me, world: &self.world, seen: &self.seen, memory: &self.memory, now };
+        let mut plan = provider::plan(&input);
+        plan.merge(owner::plan(&input));
+        let (leads, lease) = controller::lead(&input);
+        plan.merge(lease);
+        if leads {
+            plan.merge(controller::plan(&input));
+        }
+        self.leads = leads;
+        plan
+    }
+
+    /// Writes what a plan wants recorded. `true` if something was written: then everything is planned anew.
+    async fn write_all(&mut self, writes: &[Write]) -> bool {
+        let mut wrote = false;
+        for write in writes {
+            wrote |= self.write(write).await;
+        }
+        wrote
+    }
+
+    async fn write(&mut self, write: &Write) -> bool {
+        let expected = self.world.revision(&write.key);
+        if write.record.is_none() && expected == Revision(0) {
+            return false;
+        }
+        match self.ports.store.put(&write.key, write.record.as_ref(), expected).await {
+            Ok(revision) => {
+                let value = write.record.clone().map(|value| Versioned { revision, value });
+                self.take_record(write.key.clone(), value);
+                true
+            }
+            Err(StoreError::Conflict { key, .. }) => {
+                self.refresh(&key).await;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(key = %write.key, %error, "could not record");
+                self.store = StoreHealth::Lost(error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Somebody else wrote the record: read it, and plan with what it says.
+    async fn refresh(&mut self, key: &Key) {
+        match self.ports.store.get(key).await {
+            Ok(value) => self.world.set(key.clone(), value),
+            Err(error) => tracing::warn!(%key, %error, "could not read"),
+        }
+    }
+
+    async fn heartbeat(&mut self) {
+        let now = clock::now();
+        if now < self.heartbeat_due {
+            return;
+        }
+        let record = NodeStatus { heartbeat_at: now, ..self.node.clone() };
+        let key = Key::new(Kind::NodeStatus, &self.me);
+        self.write(&Write { key, record: Some(Record::NodeStatus(record)) }).await;
+        self.heartbeat_due = now.plus(timing::HEARTBEAT_MILLIS);
+    }
+
+    fn start_all(&mut self, steps: &[Step]) {
+        let now = clock::now();
+        for step in steps {
+            if self.lanes.is_free(&step.lane()) && self.memory.waits(step, now).is_none() {
+                self.memory.running.insert(step.lane());
+                self.lanes.start(step.clone(), now);
+            }
+        }
+    }
+
+    fn next_wake(&self, plan: &Plan) -> Timestamp {
+        let retries = plan.steps.iter().filter_map(|step| self.memory.failed.get(&step.to_string()));
+        let now = clock::now();
+        let mut at = self.heartbeat_due;
+        at = retries.map(|attempt| attempt.retry_at).fold(at, Timestamp::min);
+        at = plan.wake_at.map_or(at, |wake| at.min(wake));
+        if plan::needs_sampling(&self.seen) {
+            at = at.min(now.plus(timing::SAMPLE_MILLIS));
+        }
+        at.max(now.plus(timing::TURN_MIN_MILLIS))
+    }
+
+    fn publish(&self, plan: &Plan) {
+        let node = NodeView {
+            running: self.lanes.running().map(|(step, since)| (step.to_string(), since)).collect(),
+            failing: self.failing(),
+            reasons: plan.reasons.clone(),
+            store: self.store.clone(),
+            leads: self.leads,
+            seen: self.seen.clone(),
+        };
+        let view = View { me: self.me.clone(), world: Arc::new(self.world.clone()), node: Arc::new(node) };
+        self.view.send_replace(view);
+    }
+
+    fn failing(&self) -> Vec<(String, u32, String)> {
+        let entry = |(step, attempt): (&String, &plan::Attempt)| {
+            (step.clone(), attempt.count, attempt.failure.message.clone())
+        };
+        self.memory.failed.iter().map(entry).collect()
+    }
+}

@@ -1,0 +1,35 @@
+//! What the daemon shows of itself to the API.
+
+use std::sync::Arc;
+
+use super::StoreHealth;
+use crate::domain::{NodeName, Reason, Timestamp, World};
+use crate::plan::Observation;
+
+/// What this node's daemon does beyond what stands in the records.
+#[derive(Debug, Clone, Default)]
+pub struct NodeView {
+    /// Steps under way with the moment they began.
+    pub running: Vec<(String, Timestamp)>,
+    /// Steps that failed last time: text, failures in a row, what the kernel said.
+    pub failing: Vec<(String, u32, String)>,
+    /// What is waited for or refused here.
+    pub reasons: Vec<Reason>,
+    /// Whether the store answers.
+    pub store: StoreHealth,
+    /// Whether this node leads the cluster.
+    pub leads: bool,
+    /// What the kernel shows.
+    pub seen: Observation,
+}
+
+/// One consistent view for readers.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// This node.
+    pub me: NodeName,
+    /// All records.
+    pub world: Arc<World>,
+    /// This node's own state.
+    pub node: Arc<NodeView>,
+}
