@@ -24,7 +24,6 @@ const MODULES: &str = "lib/modules";
 const COMPRESSED_FILE: i32 = 4;
 
 /// What loading a module came to.
-#[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loaded {
     /// It was loaded now.

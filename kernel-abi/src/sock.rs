@@ -56,7 +56,8 @@ pub fn tcp_to(remote: SocketAddr) -> Result<Vec<TcpSocket>, DiagError> {
 }
 
 /// Aborts every TCP connection whose other end is `remote` (its users get ECONNABORTED, the peer a reset) and returns
-/// how many there were. Those that end by themselves meanwhile do not count.
+/// how many it aborted. Those that end meanwhile do not count: of an NVMe/TCP controller with several queues often only the
+/// first does, as its error recovery closes the others.
 #[doc(alias = "SOCK_DESTROY")]
 pub fn destroy_tcp(remote: SocketAddr) -> Result<usize, DiagError> {
     let mut destroyed = 0;

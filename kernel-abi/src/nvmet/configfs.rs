@@ -7,7 +7,6 @@ use std::os::unix::fs::symlink;
 use crate::{CallError, Root};
 
 /// Whether a verb had anything to do.
-#[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
     /// It did what its name says.
@@ -18,6 +17,7 @@ pub enum Changed {
 
 impl Changed {
     /// [`Changed::Done`] if either was.
+    #[must_use]
     pub fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::AlreadySo, Self::AlreadySo) => Self::AlreadySo,

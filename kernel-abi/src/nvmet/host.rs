@@ -88,19 +88,18 @@ pub fn remove_host(root: &Root, host: &Nqn) -> Result<Changed, CallError> {
     configfs::remove(root, &directory(host))
 }
 
-/// Sets a secret, or with `None` asks for none. Standing connections are not asked again. The error holds no secret.
+/// Sets a secret. Standing connections are not asked again; the error holds no secret. The kernel has no way to take a
+/// secret back (`nvmet_auth_set_key`): remove the host and make it anew.
 #[doc(alias = "dhchap_key")]
+#[doc(alias = "dhchap_ctrl_key")]
 pub fn set_dhchap_key(
     root: &Root,
     host: &Nqn,
     role: DhchapRole,
-    secret: Option<&DhchapSecret>,
+    secret: &DhchapSecret,
 ) -> Result<Changed, CallError> {
-    let value = secret.map_or("", DhchapSecret::expose);
     let path = format!("{}/{}", directory(host), role.file());
-    // An empty write(2) would not reach the kernel's store function; a lone newline clears the key.
-    let written = if value.is_empty() { "\n" } else { value };
-    configfs::set(root, &path, written, |read| read == value).map_err(without_value)
+    configfs::set_text(root, &path, secret.expose()).map_err(without_value)
 }
 
 fn without_value(error: CallError) -> CallError {

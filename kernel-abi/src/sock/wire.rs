@@ -61,7 +61,7 @@ pub struct TcpSocket {
     pub receive_queue_bytes: u32,
     /// Bytes sent and not acknowledged yet.
     pub send_queue_bytes: u32,
-    /// Inode of its file; 0 for the kernel's own sockets.
+    /// Inode number of the socket.
     pub inode: u32,
     /// The kernel's name for it.
     pub id: SocketId,
