@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn the_running_kernels_is_read() {
         let mounts = mountinfo(&Root::live()).unwrap();
-        assert!(mounts.iter().any(|mount| mount.mount_point == PathBuf::from("/")));
+        assert!(mounts.iter().any(|mount| mount.mount_point == *"/"));
     }
 
     proptest! {

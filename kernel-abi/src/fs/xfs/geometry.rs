@@ -27,6 +27,10 @@ const MAX_AG: u64 = TIB - 1;
 const MIN_AG: u64 = 16 * MIB;
 /// `XFS_MAX_LOG_BYTES` less the 10 MiB that mkfs keeps away from it.
 const MAX_LOG: u64 = 2038 * MIB;
+/// Blocks of 256 KiB, the largest stripe unit of a log.
+const MAX_LOG_UNIT: u32 = 64;
+/// Blocks of 32 KiB.
+const FALLBACK_LOG_UNIT: u32 = 8;
 /// btree roots behind the headers: by block, by size, inodes, free inodes, reference counts.
 pub(super) const ROOTS: u32 = 5;
 /// Blocks that are left free in the log's group beyond its fixed metadata.
@@ -42,10 +46,6 @@ pub(super) struct Extent {
 impl Extent {
     fn end(self) -> u32 {
         self.start.saturating_add(self.length)
-    }
-
-    fn holds(self, block: u32) -> bool {
-        (self.start..self.end()).contains(&block)
     }
 }
 
@@ -80,8 +80,8 @@ impl Geometry {
             without_runt(device, aligned(default_ag(device, options.stripe), options.stripe));
         let ag_count = narrow(blocks.div_ceil(ag_blocks))?;
         let headers = narrow(u64::from(4 * options.sector_size).div_ceil(BLOCK))?;
-        let unit = options.stripe.map_or(1, |stripe| stripe.unit_blocks);
-        let log = log_extent(device, ag_blocks, headers + ROOTS, unit)?;
+        let log = log_extent(blocks, ag_blocks, headers + ROOTS, log_unit_blocks(options).unwrap_or(1))?;
+        let alignment = options.stripe.map_or(CHUNK_BLOCKS, |stripe| stripe.unit_blocks.max(CHUNK_BLOCKS));
         let ag_blocks = narrow(ag_blocks)?;
         Ok(Self {
             blocks,
@@ -91,7 +91,7 @@ impl Geometry {
             log_ag: ag_count / 2,
             log,
             headers,
-            root_chunk: (headers + ROOTS + 4).next_multiple_of(unit.max(CHUNK_BLOCKS)),
+            root_chunk: (headers + ROOTS + 4).next_multiple_of(alignment),
             inode_percent: inode_percent(blocks),
         })
     }
@@ -122,30 +122,37 @@ impl Geometry {
         u64::from(self.log_ag) << self.ag_log | u64::from(self.log.start)
     }
 
-    /// Blocks of the free list of group `ag`: the first that are free behind its fixed metadata.
+    /// Blocks of the free list of group `ag`: the start of the smallest gap that holds them all, as
+    /// `xfs_alloc_fix_freelist` takes them before the root inodes exist.
     pub(super) fn free_list(&self, ag: u32) -> Vec<u32> {
-        let used = self.used(ag);
-        (self.fixed()..)
-            .filter(|block| !used.iter().any(|extent| extent.holds(*block)))
-            .take(FREE_LIST.into())
-            .collect()
+        let length = FREE_LIST.into();
+        let gaps = self.gaps(ag, self.fixed_extents(ag)).into_iter().filter(|gap| gap.length >= length);
+        let smallest = gaps.min_by_key(|gap| (gap.length, gap.start));
+        smallest.map_or(Vec::new(), |gap| (gap.start..gap.start + length).collect())
     }
 
     /// Free extents of group `ag` by position, free list not included.
     pub(super) fn free(&self, ag: u32) -> Vec<Extent> {
-        let mut used = self.used(ag);
+        let mut used = self.fixed_extents(ag);
         used.extend(self.free_list(ag).into_iter().map(|start| Extent { start, length: 1 }));
+        if ag == 0 {
+            used.push(Extent { start: self.root_chunk, length: CHUNK_BLOCKS });
+        }
+        self.gaps(ag, used)
+    }
+
+    fn gaps(&self, ag: u32, mut used: Vec<Extent>) -> Vec<Extent> {
         used.sort_unstable();
-        let end = Extent { start: self.ag_length(ag), length: 0 };
+        used.push(Extent { start: self.ag_length(ag), length: 0 });
         let mut at = 0;
-        let mut free = Vec::new();
-        for extent in used.into_iter().chain([end]) {
+        let mut gaps = Vec::new();
+        for extent in used {
             if extent.start > at {
-                free.push(Extent { start: at, length: extent.start - at });
+                gaps.push(Extent { start: at, length: extent.start - at });
             }
             at = extent.end();
         }
-        free
+        gaps
     }
 
     /// Free blocks of the file system, those of the free lists included.
@@ -155,13 +162,10 @@ impl Geometry {
         lists + extents.map(|extent| u64::from(extent.length)).sum::<u64>()
     }
 
-    fn used(&self, ag: u32) -> Vec<Extent> {
+    fn fixed_extents(&self, ag: u32) -> Vec<Extent> {
         let mut used = vec![Extent { start: 0, length: self.fixed() }];
         if ag == self.log_ag {
             used.push(self.log);
-        }
-        if ag == 0 {
-            used.push(Extent { start: self.root_chunk, length: CHUNK_BLOCKS });
         }
         used
     }
@@ -206,13 +210,23 @@ fn without_runt(device: u64, ag: u64) -> (u64, u64) {
     (if last < MIN_AG { device - last } else { device }, ag)
 }
 
-/// 64 MiB on small volumes, 1/2048 of large ones, always within one group.
-fn log_extent(device: u64, ag: u64, fixed: u32, unit: u32) -> Result<Extent, XfsError> {
+/// 64 MiB on small volumes, 1/2048 of large ones, always within one group; start and length are multiples of `unit`.
+fn log_extent(blocks: u64, ag: u64, fixed: u32, unit: u32) -> Result<Extent, XfsError> {
     let start = fixed.next_multiple_of(unit);
-    let wanted = if device < GIB { (64 * MIB).min(ag / 2) } else { (device / 2048).max(64 * MIB) };
-    let length = wanted.min(MAX_LOG).min(ag.saturating_sub(u64::from(start) + LOG_SLACK));
-    let unit = u64::from(unit);
-    Ok(Extent { start, length: narrow(length / unit * unit)? })
+    let unit = unit.into();
+    let room = ag.saturating_sub(u64::from(start) + LOG_SLACK) / unit * unit;
+    let length = (blocks / 2048).max(64 * MIB).next_multiple_of(unit).min(MAX_LOG).min(room);
+    Ok(Extent { start, length: narrow(length)? })
+}
+
+/// The stripe unit that log writes are padded to, blocks: with large sectors one block, else the data's, unless that is
+/// larger than the log can have (`calc_stripe_factors`). `None`: no padding.
+pub(super) fn log_unit_blocks(options: &XfsOptions) -> Option<u32> {
+    match options.stripe {
+        _ if options.sector_size > 512 => Some(1),
+        Some(stripe) if stripe.unit_blocks > MAX_LOG_UNIT => Some(FALLBACK_LOG_UNIT),
+        stripe => stripe.map(|stripe| stripe.unit_blocks),
+    }
 }
 
 fn inode_percent(blocks: u64) -> u8 {

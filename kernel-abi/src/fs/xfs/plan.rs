@@ -1,17 +1,12 @@
 //! What every writer of a structure is given.
 
-use super::geometry::{BLOCK, Geometry};
+use super::geometry::{BLOCK_LOG, Geometry, log_unit_blocks};
 use super::{XfsError, XfsOptions};
 
 /// `NULLAGBLOCK`, `NULLAGINO`: there is none.
 pub(super) const NULL: u32 = u32::MAX;
 /// `NULLFSINO`.
 pub(super) const NULL_INODE: u64 = u64::MAX;
-/// Log stripe units above this are not used ...
-const MAX_LOG_UNIT: u64 = 256 << 10;
-/// ... and this one is taken instead (mkfs.xfs, `calc_stripe_factors`). Bytes.
-const FALLBACK_LOG_UNIT: u32 = 32 << 10;
-
 /// A file system about to be written.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
@@ -51,11 +46,6 @@ impl Plan {
 
     /// `sb_logsunit`, bytes: log writes are padded to it. 1 stands for none.
     pub(super) fn log_unit(&self) -> u32 {
-        match self.options.stripe {
-            Some(stripe) if u64::from(stripe.unit_blocks) * BLOCK > MAX_LOG_UNIT => FALLBACK_LOG_UNIT,
-            Some(stripe) => stripe.unit_blocks << super::geometry::BLOCK_LOG,
-            None if self.large_sectors() => 4096,
-            None => 1,
-        }
+        log_unit_blocks(&self.options).map_or(1, |blocks| blocks << BLOCK_LOG)
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::geometry::{BLOCK, Extent, Geometry};
 use super::{Stripe, XfsError, XfsOptions, XfsSuperblock, format};
-use crate::fs::image::{Image, accepts, judge};
+use crate::fs::image::{Image, accepts};
 use crate::fs::{Detected, detect};
 
 mod mkfs;
@@ -30,7 +30,10 @@ fn options(sector_size: u32, stripe: Option<(u32, u32)>) -> XfsOptions {
     }
 }
 
-const CASES: [(u64, u32, Option<(u32, u32)>); 14] = [
+/// Size in bytes, sector in bytes, stripe (unit, width) in blocks.
+type Case = (u64, u32, Option<(u32, u32)>);
+
+const CASES: [Case; 14] = [
     (300 * MIB, 512, None),
     (300 * MIB, 4096, Some((16, 32))),
     (301 * MIB + 512, 512, None),
@@ -60,7 +63,7 @@ fn xfs_repair_finds_nothing_to_mend() {
 fn old_contents_do_no_harm() {
     let image = Image::sparse(320 * MIB);
     let file = OpenOptions::new().write(true).open(image.path()).unwrap();
-    (0..320).for_each(|n| file.write_all_at(&[0xa5; 1 << 20], n * MIB).unwrap());
+    (0..320).for_each(|n| file.write_all_at(&vec![0xa5; 1 << 20], n * MIB).unwrap());
     format(image.path(), &XfsOptions { known_zero: false, ..options(512, None) }).unwrap();
     accepts("xfs_repair", &["-n", "-f"], &image);
 }
@@ -107,7 +110,7 @@ proptest! {
         stripe in stripes(),
     ) {
         let sector_size = if large { 4096 } else { 512 };
-        let geometry = Geometry::new(bytes, &XfsOptions { stripe, sector_size, ..options(512, None) }).unwrap();
+        let geometry = Geometry::new(bytes, &XfsOptions { sector_size, stripe, ..options(512, None) }).unwrap();
         prop_assert!(geometry.blocks * BLOCK <= bytes);
         prop_assert!(bytes - geometry.blocks * BLOCK < 64 * MIB + BLOCK);
         prop_assert!((2..=1025).contains(&geometry.ag_count));
