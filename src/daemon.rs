@@ -9,5 +9,5 @@ mod status;
 
 pub use brain::{Brain, Ports};
 pub use cache::{Cache, StoreHealth, follow};
-pub use node::{Identity, run};
+pub use node::{Identity, Running, start};
 pub use status::{NodeView, View};

@@ -1,6 +1,7 @@
 //! mdfabric: replicated block volumes that move between nodes while applications write.
 
 pub mod api;
+pub mod daemon;
 pub mod domain;
 pub mod plan;
 pub mod ports;

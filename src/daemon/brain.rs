@@ -114,8 +114,13 @@ impl Brain {
                     tracing::error!(%key, why, "a record cannot be read and is left alone");
                 }
                 let there: BTreeSet<&Key> = listing.records.iter().map(|(key, _)| key).collect();
-                let gone: Vec<Key> =
-                    self.world.records().map(|(key, _)| key).filter(|key| !there.contains(key)).cloned().collect();
+                let gone: Vec<Key> = self
+                    .world
+                    .records()
+                    .map(|(key, _)| key)
+                    .filter(|key| !there.contains(key))
+                    .cloned()
+                    .collect();
                 for key in gone {
                     self.world.set(key, None);
                 }
@@ -186,8 +191,7 @@ impl Brain {
 
     fn plan(&mut self) -> Plan {
         let now = clock::now();
-        let input =
-            Input { me: &self.me, world: &self.world, seen: &self.seen, memory: &self.memory, now };
+        let input = Input { me: &self.me, world: &self.world, seen: &self.seen, memory: &self.memory, now };
         let mut plan = provider::plan(&input);
         plan.merge(owner::plan(&input));
         let (leads, lease) = controller::lead(&input);

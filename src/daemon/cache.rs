@@ -39,7 +39,9 @@ impl Cache {
     #[must_use]
     pub fn into_sets(self) -> Vec<(Key, Option<Versioned<Record>>)> {
         match self {
-            Self::Listed(listing) => listing.records.into_iter().map(|(key, value)| (key, Some(value))).collect(),
+            Self::Listed(listing) => {
+                listing.records.into_iter().map(|(key, value)| (key, Some(value))).collect()
+            }
             Self::Changed(changes) => changes.into_iter().map(|change| (change.key, change.value)).collect(),
             Self::Lost(_) => Vec::new(),
         }

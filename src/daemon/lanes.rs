@@ -43,7 +43,8 @@ impl Lanes {
             drop(done.send(Finished { step: own, result }));
         });
         if let Err(error) = spawned {
-            let failure = StepFailure { kind: FailureKind::Retry, message: format!("no thread for it: {error}") };
+            let failure =
+                StepFailure { kind: FailureKind::Retry, message: format!("no thread for it: {error}") };
             drop(self.done.send(Finished { step, result: Err(failure) }));
         }
     }
