@@ -1,6 +1,8 @@
 //! The daemon's interface and the form of the stored records.
 
+pub mod client;
 pub mod convert;
+pub mod server;
 
 /// What `mdfabric.proto` says, compiled.
 pub mod proto {
