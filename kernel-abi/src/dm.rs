@@ -1,1 +1,1 @@
-//! dm
+//! Device-mapper.
