@@ -18,7 +18,7 @@ mod wire;
 pub use control::{Control, Created, DmError, Removal, Removed, Suspend};
 pub use multipath::{GroupState, MultipathStatus, MultipathTable, PathGroup, PathStatus};
 pub use target::{Linear, Multipath, Striped, Target};
-pub use wire::{ListEntry, MapKey, MapStatus, Version};
+pub use wire::{ListEntry, MapKey, MapStatus, Version, decode_list, decode_targets};
 
 use crate::DevNum;
 

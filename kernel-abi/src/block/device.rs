@@ -202,7 +202,7 @@ fn map_name(device: &Attributes<'_>) -> Result<Option<MapName>, ObserveError> {
     Ok(Some(MapName { name, uuid: device.text("dm/uuid")?.unwrap_or_default() }))
 }
 
-/// virtio has `serial` on the disk; NVMe `wwid` on the disk and the rest on the controller or subsystem behind `device`;
+/// virtio has `serial` on the disk; `nvme` has `wwid` on the disk and the rest on the controller or subsystem behind `device`;
 /// SCSI everything behind `device`, the serial in a vital product data page.
 fn identity(disk: &Attributes<'_>) -> Result<Identity, ObserveError> {
     let serial = disk.first_text(&["serial", "device/serial"])?;

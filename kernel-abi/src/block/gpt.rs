@@ -198,6 +198,14 @@ pub enum GptError {
     Call(#[from] CallError),
 }
 
+/// How many partitions an MBR without a protective entry has; `None` for anything else in sector 0.
+pub(super) fn mbr_partitions(sector: &[u8]) -> Option<usize> {
+    match mbr::classify(sector) {
+        mbr::Mbr::Own(partitions) => Some(partitions),
+        mbr::Mbr::None | mbr::Mbr::Protective => None,
+    }
+}
+
 impl Table {
     /// Sector size and sector count this table was made for.
     #[must_use]

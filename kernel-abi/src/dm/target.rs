@@ -78,12 +78,12 @@ impl From<Linear> for Target {
 
 impl From<&Striped> for Target {
     fn from(stripes: &Striped) -> Self {
-        let columns: String = stripes.devices.iter().map(|device| format!(" {device} 0")).collect();
+        let columns: Vec<String> = stripes.devices.iter().map(|device| format!("{device} 0")).collect();
         Self {
             start_sector: 0,
             sectors: stripes.sectors,
             kind: "striped".to_owned(),
-            parameters: format!("{} {}{columns}", stripes.devices.len(), stripes.chunk_sectors),
+            parameters: format!("{} {} {}", columns.len(), stripes.chunk_sectors, columns.join(" ")),
         }
     }
 }

@@ -2,12 +2,16 @@
 //!
 //! Answers come from the kernel, but are read as if they came from anywhere: every offset in them is checked.
 
+mod answer;
+
 use std::mem::offset_of;
 
 use nix::errno::Errno;
 
 use super::Target;
 use crate::{DevNum, ParseError};
+
+pub use answer::{decode_list, decode_targets};
 
 pub(super) const HEADER_BYTES: usize = 312;
 const SPEC_BYTES: usize = 40;
@@ -125,6 +129,7 @@ impl std::fmt::Display for MapKey<'_> {
 
 /// The header's answer about one map.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent flags of the kernel's, not a state machine")]
 pub struct MapStatus {
     /// Name.
     pub name: String,
@@ -268,50 +273,6 @@ impl Request {
         })
     }
 
-    /// The targets of a table or of a status: here `next` counts from the start of the payload.
-    pub(super) fn targets(&self) -> Result<Vec<Target>, ParseError> {
-        let payload = self.payload()?;
-        let count = word(&self.0, offset_of!(Header, target_count)).unwrap_or(0);
-        let mut targets = Vec::new();
-        let mut at = 0;
-        for index in 0..count {
-            let wrong =
-                || ParseError::new("dm_target_spec", format!("target {index} at {at} is not in the answer"));
-            let (target, next) = decode_target(payload, at).ok_or_else(wrong)?;
-            targets.push(target);
-            if index + 1 < count && next < at + SPEC_BYTES {
-                return Err(wrong());
-            }
-            at = next;
-        }
-        Ok(targets)
-    }
-
-    /// The list of maps; `next` counts from each record's own start, zero ends it.
-    pub(super) fn list(&self) -> Result<Vec<ListEntry>, ParseError> {
-        let payload = self.payload()?;
-        let mut entries = Vec::new();
-        let mut at = 0;
-        loop {
-            let wrong = || ParseError::new("dm_name_list", format!("record at {at} is not in the answer"));
-            let device = long(payload, at).ok_or_else(wrong)?;
-            let next = word(payload, at + 8).ok_or_else(wrong)? as usize;
-            if device != 0 {
-                entries.push(decode_entry(payload, at, device).ok_or_else(wrong)?);
-            }
-            match next {
-                0 => return Ok(entries),
-                1..16 => return Err(wrong()),
-                step => at = at.saturating_add(step),
-            }
-        }
-    }
-
-    /// The text a message answered with.
-    pub(super) fn answer(&self) -> Result<Option<String>, ParseError> {
-        if self.flags() & flag::DATA_OUT == 0 { Ok(None) } else { Ok(Some(text_of(self.payload()?))) }
-    }
-
     fn payload(&self) -> Result<&[u8], ParseError> {
         let start = word(&self.0, offset_of!(Header, data_start)).map_or(usize::MAX, |start| start as usize);
         self.0
@@ -368,33 +329,7 @@ fn encode_target(target: &Target) -> Result<Vec<u8>, ParseError> {
     Ok(bytes)
 }
 
-/// The target at `at`, and where the next one starts; its parameters end there too.
-fn decode_target(payload: &[u8], at: usize) -> Option<(Target, usize)> {
-    let spec = payload.get(at..)?;
-    let next = word(spec, offset_of!(Spec, next))? as usize;
-    let end = next.min(payload.len());
-    let target = Target {
-        start_sector: long(spec, offset_of!(Spec, sector_start))?,
-        sectors: long(spec, offset_of!(Spec, length))?,
-        kind: text_of(spec.get(offset_of!(Spec, target_type)..SPEC_BYTES)?),
-        parameters: text_of(payload.get(at + SPEC_BYTES..end)?),
-    };
-    Some((target, next))
-}
-
-/// Name, then at the next multiple of eight the event number and flags, then the UUID where the flags say so.
-fn decode_entry(payload: &[u8], at: usize, device: u64) -> Option<ListEntry> {
-    const HAS_UUID: u32 = 1;
-    let name = c_bytes(payload.get(at + 12..)?, NAME_BYTES);
-    let event_at = (at + 12 + name.len() + 1).next_multiple_of(8);
-    let event_nr = word(payload, event_at).unwrap_or(0);
-    let has_uuid = word(payload, event_at + 4).is_some_and(|flags| flags & HAS_UUID != 0);
-    let uuid =
-        payload.get(event_at + 8..).filter(|_| has_uuid).map(|rest| text_of(c_bytes(rest, UUID_BYTES)));
-    Some(ListEntry { name: text_of(name), uuid, device: decode_device(device), event_nr })
-}
-
-/// `huge_encode_dev` (include/linux/kdev_t.h).
+/// `huge_encode_dev` (`include/linux/kdev_t.h`).
 fn encode_device(device: DevNum) -> u64 {
     let DevNum { major, minor } = device;
     u64::from((minor & 0xff) | (major << 8) | ((minor & !0xff) << 12))

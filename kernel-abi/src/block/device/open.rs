@@ -18,7 +18,7 @@ pub enum Access {
     /// To read and write, without a claim: a disk whose partitions are in use, `BLKPG`.
     Write,
     /// To read and write with the kernel's exclusive claim (`O_EXCL`), which mounts, MD and device-mapper take too. The
-    /// NVMe target does not: an exported device can be claimed.
+    /// `nvmet` does not: an exported device can be claimed.
     Claim,
 }
 

@@ -41,7 +41,7 @@ impl Drop for Tree {
     }
 }
 
-/// An NVMe head with two partitions, the second held by an array; linked as in sysfs.
+/// A head of `nvme` with two partitions, the second held by an array; linked as in sysfs.
 fn nvme(test: &str) -> Tree {
     let tree = Tree::new(test);
     let head = "sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1";

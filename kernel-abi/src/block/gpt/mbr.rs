@@ -10,7 +10,7 @@ const PROTECTIVE: u8 = 0xee;
 
 /// What sector 0 is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mbr {
+pub(super) enum Mbr {
     /// No boot signature, entries that are none, or no used entry.
     None,
     /// Has a protective entry; hybrids too.
@@ -21,7 +21,7 @@ pub(crate) enum Mbr {
 
 /// Judges sector 0. A FAT or NTFS boot sector has the same signature, so all four entries must have a valid status byte,
 /// and every used one a start and a length.
-pub(crate) fn classify(sector: &[u8]) -> Mbr {
+pub(super) fn classify(sector: &[u8]) -> Mbr {
     if field::array(sector, SIGNATURE_AT) != Some(SIGNATURE) {
         return Mbr::None;
     }

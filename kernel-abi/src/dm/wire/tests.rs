@@ -85,7 +85,9 @@ fn a_status_is_read_from_the_header() {
 fn targets_are_read_where_the_kernel_puts_them() {
     let rows = [row(0, "8:0 0"), row(8, ""), row(16, "8:16 2048")];
     let mut payload = Vec::new();
-    rows.iter().for_each(|row| push_spec(&mut payload, row));
+    for row in &rows {
+        push_spec(&mut payload, row);
+    }
     assert_eq!(answer(0, 3, &payload).targets().unwrap(), rows);
     assert!(answer(0, 4, &payload).targets().is_err());
     assert_eq!(answer(0, 0, &[]).targets().unwrap(), []);
