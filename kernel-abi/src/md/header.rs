@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use super::bitmap::{Bitmap, BitmapError, BitmapHeader, HEADER_BYTES};
 use super::geometry::{BLOCK_BYTES, DATA_OFFSET, SECTOR_BYTES, SUPER_OFFSET};
 use super::superblock::{FeatureMap, Superblock, SuperblockError};
@@ -111,16 +113,17 @@ pub fn read_member_header(path: &Path) -> Result<MemberHeader, ReadHeaderError> 
     Ok(MemberHeader { superblock, bitmap })
 }
 
-/// Writes `header` to the device at `path`: the bitmap, a flush, the superblock, a flush. A crash between leaves no
-/// superblock without its bitmap.
+/// Writes `header` to the device at `path`: the bitmap, a flush, the superblock, a flush. What superblock was there is
+/// cleared before, so a crash leaves none: never an old one beside a new bitmap, nor a new one beside an old bitmap.
 ///
-/// Fails with EBUSY when somebody holds the device, and with EINVAL when the header's bitmap would not lie between
-/// superblock and data.
+/// Fails with EBUSY when somebody holds the device, and with EINVAL, nothing written, when the header's bitmap would
+/// not lie between superblock and data.
 pub fn write_member_header(path: &Path, header: &MemberHeader) -> Result<(), CallError> {
     let bits = header.bitmap.encode();
-    let invalid = || CallError::new("write md header", path.display(), io::ErrorKind::InvalidInput);
+    let invalid = || CallError::new("write md header", path.display(), Errno::EINVAL);
     let at = bitmap_at(&header.superblock, bits.len() as u64).ok_or_else(invalid)?;
     let device = Device::open(path, OpenOptions::new().write(true), libc::O_EXCL)?;
+    device.clear_superblock()?;
     device.write(at, &bits)?;
     device.flush()?;
     device.write(SUPER_AT, &header.superblock.encode())?;
@@ -132,8 +135,7 @@ pub fn write_member_header(path: &Path, header: &MemberHeader) -> Result<(), Cal
 /// Fails with EBUSY when somebody holds the device.
 pub fn wipe_member_header(path: &Path) -> Result<(), CallError> {
     let device = Device::open(path, OpenOptions::new().write(true), libc::O_EXCL)?;
-    device.write(SUPER_AT, &[0; BLOCK_BYTES])?;
-    device.flush()?;
+    device.clear_superblock()?;
     let zeros = vec![0; WIPE_STEP];
     for at in (0..HEADER_AREA).step_by(WIPE_STEP) {
         device.write(at, &zeros)?;
@@ -202,6 +204,12 @@ impl<'a> Device<'a> {
         buffer.bytes_mut().copy_from_slice(bytes);
         let done = self.file.write_all_at(buffer.bytes(), at);
         done.map_err(|source| self.failed("write", at, bytes.len(), source))
+    }
+
+    /// On the medium when this returns.
+    fn clear_superblock(&self) -> Result<(), CallError> {
+        self.write(SUPER_AT, &[0; BLOCK_BYTES])?;
+        self.flush()
     }
 
     fn flush(&self) -> Result<(), CallError> {
