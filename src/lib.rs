@@ -3,6 +3,7 @@
 pub mod api;
 pub mod daemon;
 pub mod domain;
+pub mod kernel;
 pub mod plan;
 pub mod ports;
 pub mod store;

@@ -36,7 +36,9 @@ pub(super) fn step(root: &Root, tables: &Tables, step: &Step) -> Result<Outcome,
 
 fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
     match step {
-        Step::PrepareDrive { dev, disk_guid, wipe, .. } => drive::prepare(root, tables, *dev, *disk_guid, *wipe),
+        Step::PrepareDrive { dev, disk_guid, wipe, .. } => {
+            drive::prepare(root, tables, *dev, *disk_guid, *wipe)
+        }
         Step::RepairTable { dev, .. } => drive::repair(root, tables, *dev),
         Step::ReleaseDrive { dev, disk_guid, .. } => drive::release(root, tables, *dev, *disk_guid),
         Step::Carve { dev, partition, name, size, .. } => {

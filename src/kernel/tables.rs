@@ -28,7 +28,12 @@ impl Tables {
     }
 
     /// The content of a disk, read with `read` unless it is known.
-    pub(super) fn of(&self, number: DevNum, disk_sequence: Option<u64>, read: impl FnOnce() -> Content) -> Content {
+    pub(super) fn of(
+        &self,
+        number: DevNum,
+        disk_sequence: Option<u64>,
+        read: impl FnOnce() -> Content,
+    ) -> Content {
         if let Some(known) = self.lock().get(&number).filter(|known| known.disk_sequence == disk_sequence) {
             return known.clone();
         }

@@ -16,7 +16,8 @@ use crate::plan::{Dev, FailureKind, NewMember, Step, StepFailure};
 pub(super) fn apply(root: &Root, step: &Step) -> Done {
     match step {
         Step::WriteHeaders { volume, array, created_at, slots, size, members, .. } => {
-            let new = new_array(volume.as_str(), *array, created_at.seconds(), *slots, size.sectors(), members)?;
+            let new =
+                new_array(volume.as_str(), *array, created_at.seconds(), *slots, size.sectors(), members)?;
             members.iter().try_for_each(|member| write_header(root, &new, member))
         }
         Step::Assemble { array, device, members, .. } => assemble(root, *array, device, members),
@@ -30,7 +31,7 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
 }
 
 pub(super) fn node(name: &str) -> Result<NodeName, StepFailure> {
-    name.parse().map_err(|error| retry::<>(&error))
+    name.parse().map_err(|error| retry(&error))
 }
 
 fn new_array(
@@ -46,7 +47,7 @@ fn new_array(
     Ok(NewArray {
         set_uuid,
         name: SetName::new(&short).map_err(|error| retry(&error))?,
-        ctime: Timestamp { seconds: created_at_seconds, micros: 0 },
+        ctime: Timestamp::from_secs(created_at_seconds),
         raid_disks: u16::try_from(slots).map_err(|error| retry(&error))?,
         present: (0u16..).zip(members).map(seat).collect(),
         component_size: Some(component_size),
@@ -62,7 +63,8 @@ fn write_header(root: &Root, array: &NewArray, member: &NewMember) -> Done {
 }
 
 pub(super) fn md_member(root: &Root, member: &NewMember) -> Result<MdMember, StepFailure> {
-    let device = kernel_abi::block::device::by_devnum(root, device::number(member.dev)).map_err(|error| retry(&error))?;
+    let device = kernel_abi::block::device::by_devnum(root, device::number(member.dev))
+        .map_err(|error| retry(&error))?;
     let bytes = device.map_or(0, |device| device.size_bytes);
     Ok(MdMember {
         dev_number: member.dev_number,
@@ -128,9 +130,10 @@ fn set_writable(root: &Root, name: &NodeName) -> Done {
 fn stop(root: &Root, name: &NodeName) -> Done {
     match sysfs::set_array_state(root, name, ArrayVerb::Clear) {
         Err(error) if error.is(nix::errno::Errno::ENOENT) => Ok(()),
-        Err(error) if error.is(nix::errno::Errno::EBUSY) => {
-            Err(failure(FailureKind::Busy, format_args!("{name} is open or mounted: {}", crate::kernel::chain(&error))))
-        }
+        Err(error) if error.is(nix::errno::Errno::EBUSY) => Err(failure(
+            FailureKind::Busy,
+            format_args!("{name} is open or mounted: {}", crate::kernel::chain(&error)),
+        )),
         other => other.map_err(|error| retry(&error)),
     }
 }

@@ -43,7 +43,8 @@ impl<'a> Disk<'a> {
     }
 
     fn geometry(&self) -> Result<Geometry, StepFailure> {
-        Geometry::new(self.device.queue.logical_sector_bytes, self.device.size_bytes).map_err(|error| retry(&error))
+        Geometry::new(self.device.queue.logical_sector_bytes, self.device.size_bytes)
+            .map_err(|error| retry(&error))
     }
 
     fn state(&self) -> Result<GptState, StepFailure> {
@@ -53,7 +54,10 @@ impl<'a> Disk<'a> {
     fn table(&self) -> Result<Table, StepFailure> {
         match self.state()? {
             GptState::Healthy(table) | GptState::Repairable { table, .. } => Ok(table),
-            other => Err(failure(FailureKind::Retry, format_args!("{} has no table: {other:?}", self.path.display()))),
+            other => Err(failure(
+                FailureKind::Retry,
+                format_args!("{} has no table: {other:?}", self.path.display()),
+            )),
         }
     }
 
@@ -63,7 +67,8 @@ impl<'a> Disk<'a> {
 
     /// Makes the kernel know a partition; one it knows at that very place is fine.
     fn announce(&self, root: &Root, place: Placement) -> Done {
-        let slice = Slice { number: place.number, start_bytes: place.start_bytes, length_bytes: place.length_bytes };
+        let slice =
+            Slice { number: place.number, start_bytes: place.start_bytes, length_bytes: place.length_bytes };
         match blkpg::add(&self.file, &self.path, slice) {
             Ok(()) => Ok(()),
             Err(BlkpgError::Occupied(_)) if self.knows(root, place) => Ok(()),
@@ -75,9 +80,10 @@ impl<'a> Disk<'a> {
         let known = block::partitions(root, &self.device.name).unwrap_or_default();
         known.iter().any(|device| {
             device.size_bytes == place.length_bytes
-                && device.partition.as_ref().is_some_and(|of| {
-                    of.number == place.number && of.start_bytes == place.start_bytes
-                })
+                && device
+                    .partition
+                    .as_ref()
+                    .is_some_and(|of| of.number == place.number && of.start_bytes == place.start_bytes)
         })
     }
 
@@ -87,7 +93,8 @@ impl<'a> Disk<'a> {
         let head = 0..WIPED_BYTES.min(size);
         let tail = size.saturating_sub(WIPED_BYTES) / 4096 * 4096..size / 4096 * 4096;
         for range in [head, tail] {
-            zero::zero_out(&self.path, range, |_| std::ops::ControlFlow::Continue(())).map_err(|error| retry(&error))?;
+            zero::zero_out(&self.path, range, |_| std::ops::ControlFlow::Continue(()))
+                .map_err(|error| retry(&error))?;
         }
         Ok(())
     }
@@ -113,7 +120,9 @@ pub(super) fn prepare(root: &Root, tables: &Tables, dev: Dev, disk_guid: Uuid, w
 fn refuse_content(disk: &Disk) -> Done {
     let found = signature::probe(&disk.file, disk.device.size_bytes, disk.path.display());
     match found.map_err(|error| retry(&error))?.first() {
-        Some(signature) => Err(failure(FailureKind::Busy, format_args!("{} carries {signature}", disk.path.display()))),
+        Some(signature) => {
+            Err(failure(FailureKind::Busy, format_args!("{} carries {signature}", disk.path.display())))
+        }
         None => Ok(()),
     }
 }
@@ -127,16 +136,26 @@ pub(super) fn release(root: &Root, tables: &Tables, dev: Dev, disk_guid: Uuid) -
     let disk = Disk::open(root, tables, dev, Access::Claim)?;
     let table = disk.table()?;
     if table.disk_guid != disk_guid || !table.partitions().is_empty() {
-        return Err(failure(FailureKind::Busy, format_args!("{} is not an empty drive of ours", disk.path.display())));
+        return Err(failure(
+            FailureKind::Busy,
+            format_args!("{} is not an empty drive of ours", disk.path.display()),
+        ));
     }
     disk.wipe_ends()?;
     blkpg::reread(&disk.file, &disk.path).map_err(|error| retry(&error))
 }
 
-pub(super) fn carve(root: &Root, tables: &Tables, dev: Dev, partition: Uuid, name: &str, size: Bytes) -> Done {
+pub(super) fn carve(
+    root: &Root,
+    tables: &Tables,
+    dev: Dev,
+    partition: Uuid,
+    name: &str,
+    size: Bytes,
+) -> Done {
     let disk = Disk::open(root, tables, dev, Access::Write)?;
     let mut table = disk.table()?;
-    let name = PartitionName::try_from(name).unwrap_or_default();
+    let name = name.parse::<PartitionName>().unwrap_or_default();
     let change = table.add(partition, gpt::REPLICA_TYPE, name, size.0).map_err(|error| retry(&error))?;
     if let gpt::Change::Made(_) = change {
         disk.write(&table)?;

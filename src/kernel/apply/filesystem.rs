@@ -24,7 +24,8 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
                 FsType::Xfs => {
                     let options = xfs::XfsOptions::new(*uuid, now.seconds());
                     let sector_size = sector_size.bytes();
-                    xfs::format(&path, &xfs::XfsOptions { sector_size, ..options }).map_err(|error| retry(&error))
+                    xfs::format(&path, &xfs::XfsOptions { sector_size, ..options })
+                        .map_err(|error| retry(&error))
                 }
             }
         }

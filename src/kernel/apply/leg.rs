@@ -37,7 +37,8 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
 
 /// KERNEL2.md rule 1: the controller never gives up, and never holds I/O either; the map above does that.
 fn connect(root: &Root, nqn: &str, endpoint: &Endpoint, host_nqn: &str, host_id: Uuid) -> Done {
-    let address = endpoint.address.parse().map_err(|error| failure(FailureKind::Retry, format_args!("{error}")))?;
+    let address =
+        endpoint.address.parse().map_err(|error| failure(FailureKind::Retry, format_args!("{error}")))?;
     let name = |text: &str| Nqn::new(text).map_err(|error| retry(&error));
     let mut options =
         ConnectOptions::new(Fabric::Tcp, address, endpoint.port, name(nqn)?, name(host_nqn)?, host_id);
@@ -52,7 +53,8 @@ fn connect(root: &Root, nqn: &str, endpoint: &Endpoint, host_nqn: &str, host_id:
 }
 
 fn disconnect(root: &Root, name: &str) -> Done {
-    let name: ControllerName = name.parse().map_err(|error| failure(FailureKind::Retry, format_args!("{error}")))?;
+    let name: ControllerName =
+        name.parse().map_err(|error| failure(FailureKind::Retry, format_args!("{error}")))?;
     match controller::delete(root, name) {
         Err(error) if !error.is(Errno::ENOENT) && !error.is(Errno::ENODEV) => Err(retry(&error)),
         _ => Ok(()),

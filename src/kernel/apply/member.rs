@@ -39,8 +39,12 @@ fn add_full(root: &Root, array: &str, member: &NewMember, good: Dev) -> Done {
     let fresh = MemberHeader { superblock, bitmap: good.bitmap };
     header::write_member_header(&path(member.dev)?, &fresh).map_err(|error| retry(&error))?;
     let state = if member.write_mostly { DiskState::WRITE_MOSTLY } else { DiskState::default() };
-    add(root, array, NewDisk { number: member.dev_number, dev: device::number(member.dev), raid_disk: 0, state })
-        .map_err(|error| retry(&error))
+    add(
+        root,
+        array,
+        NewDisk { number: member.dev_number, dev: device::number(member.dev), raid_disk: 0, state },
+    )
+    .map_err(|error| retry(&error))
 }
 
 fn add(root: &Root, array: &str, disk: NewDisk) -> Result<(), kernel_abi::CallError> {
@@ -62,7 +66,8 @@ fn add_by_bitmap(root: &Root, array: &str, member: &NewMember) -> Done {
     let Some(slot) = superblock.slot().filter(|_| superblock.device_uuid == member.partition) else {
         return Err(refused(format!("{}: not the superblock of a member that was in sync", path.display())));
     };
-    let flags = if member.write_mostly { DiskState::SYNC.with(DiskState::WRITE_MOSTLY) } else { DiskState::SYNC };
+    let flags =
+        if member.write_mostly { DiskState::SYNC.with(DiskState::WRITE_MOSTLY) } else { DiskState::SYNC };
     let disk = NewDisk {
         number: superblock.dev_number,
         dev: device::number(member.dev),

@@ -53,7 +53,8 @@ pub(super) fn export(
     let device_path = device::node(root, dev).map_err(|error| retry(&error))?;
     let identity = NamespaceIdentity { device_path, uuid: partition, nguid: Nguid::from_uuid(partition) };
     let svc = endpoint.port;
-    let addr = endpoint.address.parse().map_err(|error| failure(FailureKind::Retry, format_args!("{error}")))?;
+    let addr =
+        endpoint.address.parse().map_err(|error| failure(FailureKind::Retry, format_args!("{error}")))?;
     let address = PortAddress { transport: Fabric::Tcp, addr, svc };
     let all = || {
         nvmet::create_subsystem(root, &subsystem, &serial, &model)?;
@@ -71,7 +72,8 @@ pub(super) fn export(
 pub(super) fn fence(root: &Root, partition: Uuid, epoch: Epoch) -> Done {
     let subsystem = nqn(&subsystem_nqn(partition, epoch))?;
     let target = nvmet::observe(root).map_err(|error| retry(&error))?;
-    let hosts = target.subsystem(subsystem.as_str()).map(|seen| seen.allowed_hosts.clone()).unwrap_or_default();
+    let hosts =
+        target.subsystem(subsystem.as_str()).map(|seen| seen.allowed_hosts.clone()).unwrap_or_default();
     let all = || {
         for host in hosts.iter().filter_map(|host| Nqn::new(host.as_str()).ok()) {
             nvmet::disallow_host(root, &subsystem, &host)?;

@@ -45,7 +45,8 @@ fn sampled(size: u64) -> Vec<(u64, u64)> {
     let jitter = u64::from(std::process::id()) * WINDOW_SECTORS % stride;
     let starts = (0..WINDOWS).map(|index| (index * stride + jitter) / WINDOW_SECTORS * WINDOW_SECTORS);
     let last = size.saturating_sub(WINDOW_SECTORS) / WINDOW_SECTORS * WINDOW_SECTORS;
-    let mut starts: Vec<u64> = starts.chain([0, last]).filter(|start| start + WINDOW_SECTORS <= size).collect();
+    let mut starts: Vec<u64> =
+        starts.chain([0, last]).filter(|start| start + WINDOW_SECTORS <= size).collect();
     starts.sort_unstable();
     starts.dedup();
     starts.into_iter().map(|start| (start, start + WINDOW_SECTORS)).collect()
@@ -57,7 +58,7 @@ fn check(root: &Root, name: &NodeName, from: u64, to: u64, size: u64) -> Result<
         unlimited(root, name)?;
         sysfs::set_sync_min(root, name, from)?;
         if to < size {
-            sysfs::set_sync_max(root, name, SyncLimit::Sectors(to))?;
+            sysfs::set_sync_max(root, name, SyncLimit::At(to))?;
         }
         sysfs::set_sync_action(root, name, SyncVerb::Check)
     };

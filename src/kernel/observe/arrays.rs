@@ -69,7 +69,7 @@ fn member(member: &MemberObservation) -> Option<MemberSeen> {
         (Kernel::Blocked, MemberFlag::Blocked),
     ];
     let flags: BTreeSet<MemberFlag> =
-        WORDS.into_iter().filter(|(word, _)| member.flags.contains(*word)).map(|(_, flag)| flag).collect();
+        WORDS.into_iter().filter(|(word, _)| member.flags.has(word)).map(|(_, flag)| flag).collect();
     let name = member.dir.as_str().to_owned();
     Some(MemberSeen { dev: device::dev(member.dev?), name, slot: member.slot, flags })
 }

@@ -34,8 +34,10 @@ pub(super) fn all(
 
 /// Serial number, else world-wide id. Maps, arrays, loops and disks of other machines have none for us.
 fn identity(disk: &BlockDevice, head: Option<&NamespaceHead>) -> Option<DriveId> {
-    let virtual_disk = ["loop", "ram", "zram", "md", "dm-", "sr", "nbd"].iter().any(|kind| disk.name.starts_with(kind));
-    let remote = head.is_some_and(|head| !head.transport.as_ref().is_some_and(kernel_abi::nvme::Transport::is_local));
+    let virtual_disk =
+        ["loop", "ram", "zram", "md", "dm-", "sr", "nbd"].iter().any(|kind| disk.name.starts_with(kind));
+    let remote =
+        head.is_some_and(|head| !head.transport.as_ref().is_some_and(kernel_abi::nvme::Transport::is_local));
     if virtual_disk || remote || disk.size_bytes == 0 {
         return None;
     }
@@ -124,9 +126,10 @@ fn partition(table: &Table, entry: &gpt::Partition, known: &[BlockDevice]) -> (U
     let place = entry.placement(table.geometry());
     let at_place = |device: &&BlockDevice| {
         device.size_bytes == place.length_bytes
-            && device.partition.as_ref().is_some_and(|of| {
-                of.number == place.number && of.start_bytes == place.start_bytes
-            })
+            && device
+                .partition
+                .as_ref()
+                .is_some_and(|of| of.number == place.number && of.start_bytes == place.start_bytes)
     };
     let dev = known.iter().find(at_place).map(|device| device::dev(device.number));
     (entry.guid, PartitionSeen { start: Bytes(place.start_bytes), size: Bytes(place.length_bytes), dev })

@@ -19,7 +19,8 @@ pub(super) fn exports(root: &Root) -> Result<BTreeMap<Key, ExportSeen>, CallErro
         return Ok(BTreeMap::new());
     }
     let target = nvmet::observe(root)?;
-    let ours = target.subsystems.iter().filter_map(|subsystem| Some((subsystem_parts(&subsystem.nqn)?, subsystem)));
+    let ours =
+        target.subsystems.iter().filter_map(|subsystem| Some((subsystem_parts(&subsystem.nqn)?, subsystem)));
     Ok(ours.map(|(key, subsystem)| (key, export(root, &target, subsystem))).collect())
 }
 
@@ -45,7 +46,9 @@ pub(super) fn connections(
     namespaces: &[NamespaceHead],
 ) -> Result<BTreeMap<Key, ConnectionSeen>, CallError> {
     let controllers = nvme::controllers(root)?;
-    let ours = controllers.iter().filter_map(|controller| Some((subsystem_parts(&controller.subsysnqn)?, controller)));
+    let ours = controllers
+        .iter()
+        .filter_map(|controller| Some((subsystem_parts(&controller.subsysnqn)?, controller)));
     Ok(ours.map(|(key, controller)| (key, connection(controller, namespaces))).collect())
 }
 
