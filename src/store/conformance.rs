@@ -34,7 +34,8 @@ pub(super) async fn run(subject: &dyn Subject) {
     check("a stale writer is told what is there", stale_writer_is_told(store)).await;
     check("deletes and makes again", deletes_and_makes_again(store)).await;
     check("deleting nothing is already so", deleting_nothing_is_already_so(store)).await;
-    check("a listing is one moment", listing_is_one_moment(store)).await;
+    check("a listing is whole", listing_is_whole(store)).await;
+    check("a listing is one moment", listing_is_one_moment(subject)).await;
     check("a refused record changes nothing", refused_record_changes_nothing(store)).await;
     check("names of all sorts are kept apart", names_are_kept_apart(store)).await;
     check("the largest records are kept", large_records(store)).await;
@@ -127,22 +128,58 @@ async fn deleting_nothing_is_already_so(store: &dyn Store) {
     assert_eq!(store.put(&key("nothing"), None, Revision(0)).await.unwrap(), before);
 }
 
-async fn listing_is_one_moment(store: &dyn Store) {
+/// More than a page of any store.
+const LISTED: usize = 150;
+
+/// Each name begins with the one before, and nothing but more of the lowest letter follows: whoever goes on a bit too
+/// far after a page misses some.
+fn listed_name(number: usize) -> String {
+    format!("list-{}", "!".repeat(number))
+}
+
+async fn listing_is_whole(store: &dyn Store) {
     let mut expected = BTreeMap::new();
-    // More than a page of any store.
-    for number in 0..150 {
-        let name = format!("list-{number:03}");
-        let revision = put(store, &name, number, Revision(0)).await;
-        expected.insert(key(&name), Versioned { revision, value: lease(number) });
+    for number in 0..LISTED {
+        let name = listed_name(number);
+        let revision = put(store, &name, 0, Revision(0)).await;
+        expected.insert(key(&name), Versioned { revision, value: lease(0) });
     }
-    let gone = expected.remove(&key("list-077")).unwrap();
-    let last = store.put(&key("list-077"), None, gone.revision).await.unwrap();
+    let gone = expected.remove(&key(&listed_name(77))).unwrap();
+    let last = store.put(&key(&listed_name(77)), None, gone.revision).await.unwrap();
 
     let listing = store.list().await.unwrap();
     assert_eq!(listing.revision, last);
     assert!(listing.corrupt.is_empty());
     let mine = listing.records.into_iter().filter(|(key, _)| key.name.starts_with("list-"));
     assert_eq!(mine.collect::<BTreeMap<_, _>>(), expected);
+}
+
+/// Raises the first and then the last of the listed records, so that at no moment the last is ahead of the first.
+async fn raise_both_ends(store: Arc<dyn Store>) {
+    let ends = [listed_name(0), listed_name(LISTED - 1)];
+    for _ in 0..100 {
+        for end in &ends {
+            increment(store.as_ref(), end).await;
+        }
+    }
+}
+
+async fn listing_is_one_moment(subject: &dyn Subject) {
+    let writer = tokio::spawn(raise_both_ends(subject.store()));
+    while !writer.is_finished() {
+        let listing = subject.store().list().await.unwrap();
+        let renewals = |number| {
+            let found = listing.records.iter().find(|(listed, _)| *listed == key(&listed_name(number)));
+            match found.map(|(_, versioned)| &versioned.value) {
+                Some(Record::Lease(lease)) => lease.renewals,
+                other => panic!("{other:?}"),
+            }
+        };
+        let (first, last) = (renewals(0), renewals(LISTED - 1));
+        assert!(first == last || first == last + 1, "{first} and {last} in one listing");
+        assert!(listing.records.iter().all(|(_, versioned)| versioned.revision <= listing.revision));
+    }
+    writer.await.unwrap();
 }
 
 async fn refused_record_changes_nothing(store: &dyn Store) {
