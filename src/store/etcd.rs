@@ -2,16 +2,18 @@
 //!
 //! Guarantees: as [`super`]; a record's revision is its key's `mod_revision`, reads are linearizable. Assumptions: the
 //! keys below the prefix are ours alone. Caveats: how far a watch reaches back is etcd's compaction to decide; a
-//! deadline that passed during a write does not say whether the write was made. Deliberately absent: TLS and users.
+//! write that got no answer may have been made. A read takes up to its deadline at every member. Deliberately absent: TLS and users.
 
 mod watch;
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use etcd_client::{
     Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, GetResponse, KeyValue, KvClient,
-    ResponseHeader, Txn, TxnOp, TxnOpResponse, TxnResponse, WatchClient,
+    ResponseHeader, Txn, TxnOp, TxnOpResponse, TxnResponse,
 };
 use tonic::Code;
 
@@ -36,9 +38,30 @@ const MAX_ANSWER_BYTES: usize = PAGE_RECORDS as usize * (codec::MAX_RECORD_BYTES
 /// Records in etcd. Clones share the connections.
 #[derive(Clone)]
 pub struct EtcdStore {
-    client: Client,
+    members: Arc<Members>,
     keys: Keys,
     name: String,
+}
+
+/// The cluster's members, one client each. Requests go to one member until it fails: a client that spreads its
+/// requests over all of them fails every so many for as long as one is down.
+struct Members {
+    clients: Vec<Client>,
+    current: AtomicUsize,
+}
+
+impl Members {
+    /// The member in use and its number.
+    fn current(&self) -> Option<(usize, Client)> {
+        let number = self.current.load(Ordering::Relaxed);
+        self.clients.get(number).map(|client| (number, client.clone()))
+    }
+
+    /// Member `failed` does not serve: from now on the next one is used, unless another request found that out before.
+    fn leave(&self, failed: usize) {
+        let next = (failed + 1) % self.clients.len().max(1);
+        let _ = self.current.compare_exchange(failed, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }
 
 /// Where our keys are.
@@ -69,24 +92,64 @@ impl Keys {
 
 impl EtcdStore {
     /// Uses the etcd cluster that has `endpoints` (`http://host:2379`). All keys begin with `prefix` (may be empty), so
-    /// that several mdfabric clusters can share it. Fails only where an endpoint is not a URI: connections are made,
-    /// and made again, as they are needed. Has to be called within the runtime.
+    /// that several mdfabric clusters can share it. Fails only where there is no endpoint or one is not a URI:
+    /// connections are made, and made again, as they are needed. Has to be called within the runtime.
     pub async fn connect(endpoints: &[String], prefix: &str) -> Result<Self, StoreError> {
         let name = format!("etcd {}{prefix}", endpoints.join(","));
-        let options = ConnectOptions::new()
-            .with_connect_timeout(CONNECT_TIMEOUT)
-            .with_keep_alive(KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT)
-            .with_require_leader(true);
-        let connected = within(&name, "connect", Client::connect(endpoints, Some(options))).await;
-        Ok(Self { client: connected?, keys: Keys { prefix: prefix.to_owned() }, name })
+        let mut clients = Vec::new();
+        for endpoint in endpoints {
+            clients.push(within(&name, "connect", Client::connect([endpoint], Some(options()))).await?);
+        }
+        let members = Arc::new(Members { clients, current: AtomicUsize::new(0) });
+        let store = Self { members, keys: Keys { prefix: prefix.to_owned() }, name };
+        store.member("connect").map(|_| store.clone())
     }
 
-    fn kv(&self) -> KvClient {
-        self.client.kv_client().max_decoding_message_size(MAX_ANSWER_BYTES)
+    fn member(&self, call: &'static str) -> Result<(usize, Client), StoreError> {
+        self.members.current().ok_or_else(|| self.said(call, "no endpoints are configured"))
     }
 
-    fn watches(&self) -> WatchClient {
-        self.client.watch_client().max_decoding_message_size(MAX_ANSWER_BYTES)
+    /// Asks the member in use. If that fails the next request goes to another one.
+    async fn ask<T, F>(&self, call: &'static str, request: impl Fn(Client) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let (number, client) = self.member(call)?;
+        let answer = within(&self.name, call, request(client)).await;
+        if let Err(StoreError::Unavailable { .. }) = answer {
+            self.members.leave(number);
+        }
+        answer
+    }
+
+    /// Asks one member after another until one answers. For requests that change nothing: a write that failed may have
+    /// been made, and made again it would lose against itself.
+    async fn ask_each<T, F>(&self, call: &'static str, request: impl Fn(Client) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut answer = self.ask(call, &request).await;
+        for _ in 1..self.members.clients.len() {
+            if !matches!(answer, Err(StoreError::Unavailable { .. })) {
+                break;
+            }
+            answer = self.ask(call, &request).await;
+        }
+        answer
+    }
+
+    async fn range(
+        &self,
+        call: &'static str,
+        key: impl Into<Vec<u8>>,
+        options: GetOptions,
+    ) -> Result<GetResponse, StoreError> {
+        let key = key.into();
+        let request = |client| {
+            let (mut kv, key, options) = (kv(&client), key.clone(), options.clone());
+            async move { kv.get(key, Some(options)).await }
+        };
+        self.ask_each(call, request).await
     }
 
     fn said(&self, call: &'static str, why: impl Into<String>) -> StoreError {
@@ -100,7 +163,7 @@ impl EtcdStore {
     }
 
     async fn get_record(&self, key: &Key) -> Result<Option<Versioned<Record>>, StoreError> {
-        let answer = within(&self.name, "get", self.kv().get(self.keys.text(key), None)).await?;
+        let answer = self.range("get", self.keys.text(key), GetOptions::new()).await?;
         answer
             .kvs()
             .first()
@@ -110,8 +173,7 @@ impl EtcdStore {
 
     /// The store's revision now, or later: a linearizable read.
     async fn revision(&self, call: &'static str) -> Result<Revision, StoreError> {
-        let nothing = GetOptions::new().with_count_only();
-        let answer = within(&self.name, call, self.kv().get(self.keys.first(), Some(nothing))).await?;
+        let answer = self.range(call, self.keys.first(), GetOptions::new().with_count_only()).await?;
         self.header(call, answer.header())
     }
 
@@ -135,7 +197,7 @@ impl EtcdStore {
             .with_range(self.keys.end())
             .with_limit(PAGE_RECORDS.into())
             .with_revision(revision);
-        within(&self.name, "list", self.kv().get(first, Some(options))).await
+        self.range("list", first, options).await
     }
 
     async fn put_record(
@@ -155,12 +217,27 @@ impl EtcdStore {
         let unchanged = Compare::mod_revision(text.as_str(), CompareOp::Equal, to_etcd(expected));
         let transaction =
             Txn::new().when([unchanged]).and_then([write]).or_else([TxnOp::get(text.as_str(), None)]);
-        let answer = within(&self.name, "put", self.kv().txn(transaction)).await?;
+        let request = |client| {
+            let (mut kv, transaction) = (kv(&client), transaction.clone());
+            async move { kv.txn(transaction).await }
+        };
+        let answer = self.ask("put", request).await?;
         if answer.succeeded() {
             return self.header("put", answer.header());
         }
         Err(StoreError::Conflict { key, expected, found: found(&answer) })
     }
+}
+
+fn options() -> ConnectOptions {
+    ConnectOptions::new()
+        .with_connect_timeout(CONNECT_TIMEOUT)
+        .with_keep_alive(KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT)
+        .with_require_leader(true)
+}
+
+fn kv(client: &Client) -> KvClient {
+    client.kv_client().max_decoding_message_size(MAX_ANSWER_BYTES)
 }
 
 /// The revision a record had when a comparison failed.

@@ -4,6 +4,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::*;
 use crate::domain::Kind;
 use crate::store::conformance::{self, Subject, key, lease, put};
@@ -85,13 +87,15 @@ impl Subject for EtcdStore {
 
     fn plant(&self, key: &str, bytes: &[u8]) -> PortFuture<'_, ()> {
         let (key, bytes) = (format!("{}{key}", self.keys.prefix), bytes.to_vec());
-        Box::pin(async move { self.kv().put(key, bytes, None).await.map(drop).unwrap() })
+        Box::pin(
+            async move { kv(&self.member("test").unwrap().1).put(key, bytes, None).await.map(drop).unwrap() },
+        )
     }
 
     fn forget(&self) -> PortFuture<'_, ()> {
         Box::pin(async move {
             let now = self.revision("compact").await.unwrap();
-            self.kv().compact(to_etcd(now), None).await.map(drop).unwrap();
+            kv(&self.member("test").unwrap().1).compact(to_etcd(now), None).await.map(drop).unwrap();
         })
     }
 }
@@ -159,6 +163,8 @@ async fn a_lost_server_is_noticed_and_found_again() {
 async fn an_endpoint_that_is_none_is_refused() {
     let error = EtcdStore::connect(&["not a uri".to_owned()], "").await.err().unwrap();
     assert!(matches!(error, StoreError::Unavailable { call: "connect", .. }), "{error}");
+    let error = EtcdStore::connect(&[], "").await.err().unwrap();
+    assert!(error.to_string().contains("no endpoints"), "{error}");
 }
 
 #[tokio::test]
@@ -168,4 +174,34 @@ async fn a_server_that_never_answers_is_given_up() {
     let store = EtcdStore::connect(&[endpoint], "").await.unwrap();
     let error = store.get(&key("a")).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { call: "get", .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_is_left_for_a_live_one() {
+    let Some((server, _)) = Server::start().await else { return };
+    let endpoints = [free_url(), server.client_url.clone(), free_url()];
+    let store = EtcdStore::connect(&endpoints, PREFIX).await.unwrap();
+    let error = store.put(&key("a"), Some(&lease(1)), Revision(0)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { call: "put", .. }), "{error}");
+    put(&store, "a", 1, Revision(0)).await;
+
+    let store = EtcdStore::connect(&endpoints, PREFIX).await.unwrap();
+    assert!(store.watch(Revision(1)).await.is_ok());
+    for number in 0..30 {
+        put(&store, &format!("a-{number}"), number, Revision(0)).await;
+    }
+}
+
+/// Stops the server without closing its connections, as a machine that hangs does.
+#[tokio::test]
+async fn a_frozen_server_is_given_up() {
+    let Some((server, store)) = Server::start().await else { return };
+    let mut watch = store.watch(Revision(1)).await.unwrap();
+    let process = Pid::from_child(server.child.as_ref().unwrap());
+    kill_process(process, Signal::STOP).unwrap();
+    let error = store.get(&key("a")).await.unwrap_err();
+    assert!(error.to_string().contains("no answer within"), "{error}");
+    let patience = KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT + REQUEST_TIMEOUT;
+    let error = tokio::time::timeout(patience, watch.next()).await.unwrap().unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { call: "watch", .. }), "{error}");
 }

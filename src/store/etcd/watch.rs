@@ -3,13 +3,14 @@
 use etcd_client::{Event, EventType, WatchOptions, WatchResponse, WatchStream};
 
 use super::super::codec;
-use super::{EtcdStore, failure, from_etcd, to_etcd, within};
+use super::{EtcdStore, MAX_ANSWER_BYTES, failure, from_etcd, to_etcd, within};
 use crate::domain::{Key, Revision};
 use crate::ports::{Change, PortFuture, StoreError, Watch};
 
 /// One watch. A `next` that was dropped before it was ready loses nothing.
 pub(super) struct EtcdWatch {
     store: EtcdStore,
+    member: usize,
     stream: WatchStream,
 }
 
@@ -23,13 +24,23 @@ pub(super) async fn start(store: &EtcdStore, from: Revision) -> Result<EtcdWatch
         .with_range(store.keys.end())
         .with_start_revision(to_etcd(from).saturating_add(1))
         .with_fragment();
-    let mut watches = store.watches();
-    let stream = within(&store.name, "watch", watches.watch(store.keys.first(), Some(options))).await?;
-    Ok(EtcdWatch { store: store.clone(), stream })
+    let (member, client) = store.member("watch")?;
+    let mut watches = client.watch_client().max_decoding_message_size(MAX_ANSWER_BYTES);
+    let stream = within(&store.name, "watch", watches.watch(store.keys.first(), Some(options))).await;
+    let stream = stream.inspect_err(|_| store.members.leave(member))?;
+    Ok(EtcdWatch { store: store.clone(), member, stream })
 }
 
 impl EtcdWatch {
     async fn answer(&mut self) -> Result<WatchResponse, StoreError> {
+        let answer = self.message().await;
+        if let Err(StoreError::Unavailable { .. }) = answer {
+            self.store.members.leave(self.member);
+        }
+        answer
+    }
+
+    async fn message(&mut self) -> Result<WatchResponse, StoreError> {
         // No deadline: silence is what a watch mostly hears. A dead connection is found by its keep-alive.
         let answer =
             self.stream.message().await.map_err(|error| failure(&self.store.name, "watch", &error))?;
