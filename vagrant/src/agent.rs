@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use base64::Engine as _;
@@ -18,7 +19,7 @@ use crate::{setup::cache, socket};
 const CHUNK: usize = 256 << 10;
 
 /// How long the agent may take to answer one message.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One exclusive conversation with a guest's agent. Other processes wait for its end.
 pub struct Agent {
@@ -53,8 +54,7 @@ impl Agent {
     /// Skips whatever an earlier conversation left in the channel.
     fn synchronize(&mut self, deadline: Duration) -> Result<()> {
         self.stream.set_read_timeout(Some(deadline))?;
-        let token =
-            u64::from(std::process::id()) << 16 | u64::from(Instant::now().elapsed().subsec_nanos() & 0xffff);
+        let token = new_token();
         let request = json!({"execute": "guest-sync-delimited", "arguments": {"id": token}});
         self.stream.write_all(&[0xff])?;
         writeln!(self.stream, "{request}")?;
@@ -133,6 +133,14 @@ impl Agent {
         self.call("guest-file-close", &json!({"handle": handle}))?;
         Ok(content)
     }
+}
+
+/// A number that no earlier conversation used, by this process or another.
+fn new_token() -> u64 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let micros = u64::try_from(since_epoch.as_micros()).unwrap_or_default() & 0xff_ffff_ffff;
+    micros << 12 | COUNT.fetch_add(1, Ordering::Relaxed) & 0xfff
 }
 
 fn lock_path(socket: &Path) -> PathBuf {

@@ -6,11 +6,11 @@ use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::command::tail;
 use crate::node::Node;
-use crate::setup::cache::{remove_tree, try_lock};
+use crate::setup::cache::{Cache, remove_tree, try_lock};
 use crate::setup::{Parts, payload};
 use crate::spec::{Accel, ETCD, ETCD_ADDRESS, ETCD_PORT, LabSpec, MTU, NodeSpec};
 use crate::supervisor::control::{self, Net, Power, Request, Status};
@@ -18,7 +18,10 @@ use crate::supervisor::{self, Life};
 use crate::wait::{Missed, wait_for};
 
 /// How long the supervisor may take to have switch, etcd and guests started.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_mins(1);
+
+/// How the names of private labs begin; the process id of their owner follows.
+const PRIVATE: &str = "private-";
 
 /// A running lab. A private one ends when this value is dropped.
 pub struct Lab {
@@ -36,7 +39,7 @@ impl Lab {
     /// Starts a private lab of these nodes and waits until they are up.
     pub fn private_with(parts: &Parts, nodes: Vec<NodeSpec>) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        let name = format!("private-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{PRIVATE}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         Self::start(parts, &name, nodes, Life::Private)
     }
 
@@ -51,6 +54,7 @@ impl Lab {
             bail!("the lab {name} runs already");
         }
         remove_tree(&dir)?;
+        remove_orphans(&parts.cache)?;
         fs::create_dir_all(&dir)?;
         let spec = spec(parts, name, nodes, &dir);
         spec.save(&dir)?;
@@ -200,7 +204,7 @@ impl Lab {
         probe: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
         wait_for(what, deadline, probe).map_err(|err| match err.downcast_ref::<Missed>() {
-            Some(_) => err.context(self.report()),
+            Some(missed) => anyhow!("{missed}\n{}", self.report()),
             None => err,
         })
     }
@@ -237,6 +241,19 @@ pub fn is_running(dir: &Path) -> Result<bool> {
         return Ok(false);
     }
     Ok(try_lock(&dir.join(supervisor::LOCK)).with_context(|| dir.display().to_string())?.is_none())
+}
+
+/// Removes the directories of private labs whose supervisor and owner were both killed: only SIGKILL to both gets there.
+fn remove_orphans(cache: &Cache) -> Result<()> {
+    for dir in cache.run_dirs()? {
+        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PRIVATE).and_then(|rest| rest.split('-').next());
+        let is_orphan = owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists());
+        if is_orphan && !is_running(&dir)? {
+            remove_tree(&dir)?;
+        }
+    }
+    Ok(())
 }
 
 fn spec(parts: &Parts, name: &str, nodes: Vec<NodeSpec>, dir: &Path) -> LabSpec {

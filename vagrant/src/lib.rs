@@ -5,11 +5,17 @@
 
 pub mod agent;
 pub mod command;
+pub mod console;
+pub mod daemon;
+pub mod demo;
+pub mod guest;
 pub mod lab;
 pub mod node;
 pub mod qemu;
 pub mod qmp;
 pub mod report;
+pub mod runner;
+pub mod scenarios;
 pub mod setup;
 pub mod socket;
 pub mod spec;

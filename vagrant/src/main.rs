@@ -1,16 +1,22 @@
 //! The lab's command line.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use lab::guest::{tcp, verify, writer};
 use lab::lab::{Lab, is_running};
 use lab::setup::Parts;
 use lab::setup::cache::Cache;
 use lab::supervisor::control::Power;
 use lab::supervisor::{self, Life};
+use lab::{console, demo, runner};
+
+/// A command typed by a person may take as long as it likes.
+const SHELL_DEADLINE: Duration = Duration::from_hours(24);
 
 /// A lab of real kernels for mdfabric.
 #[derive(Parser)]
@@ -50,6 +56,32 @@ enum Verb {
         /// What to do.
         action: Power,
     },
+    /// Change the network between two parties: nodes, or `etcd`.
+    #[command(subcommand)]
+    Net(NetVerb),
+    /// The main job, shown on three nodes.
+    Demo,
+    /// Everything that shows that the project does what it says.
+    Test {
+        /// A part of a name: a scenario, or `fmt`, `clippy`, `unit_tests`.
+        filter: Option<String>,
+    },
+    #[command(hide = true)]
+    Writer(writer::Options),
+    #[command(hide = true)]
+    Verify(verify::Options),
+    #[command(hide = true)]
+    TcpSink {
+        #[arg(long)]
+        port: u16,
+    },
+    #[command(hide = true)]
+    TcpSource {
+        #[arg(long)]
+        to: String,
+        #[arg(long)]
+        seconds: u64,
+    },
     #[command(hide = true)]
     Supervise {
         #[arg(long)]
@@ -62,6 +94,33 @@ enum Verb {
         #[arg(long)]
         dir: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum NetVerb {
+    /// Nothing passes between them any more.
+    Cut {
+        /// One party.
+        one: String,
+        /// The other.
+        other: String,
+        /// Only from the first to the second.
+        #[arg(long)]
+        one_way: bool,
+    },
+    /// Frames between them come late, and some not at all.
+    Slow {
+        /// One party.
+        one: String,
+        /// The other.
+        other: String,
+        /// Added delay in milliseconds, each way.
+        delay: u64,
+        /// Lost frames in percent.
+        loss: f64,
+    },
+    /// All links are whole again.
+    Heal,
 }
 
 fn main() -> ExitCode {
@@ -84,9 +143,41 @@ fn run(args: Args) -> Result<ExitCode> {
         Verb::Status => status(&args.lab)?,
         Verb::Down => Lab::down(&Cache::open()?.run_dir(&args.lab))?,
         Verb::Shell { node, command } => return shell(&args.lab, &node, &command),
+        Verb::Net(change) => net(&open(&args.lab)?, &change)?,
+        Verb::Demo => demo::run(&Parts::prepare()?)?,
+        Verb::Test { filter } => return Ok(exit(runner::run(filter.as_deref())?.is_green())),
+        Verb::Writer(options) => {
+            return print_json(&writer::run(&options)?, |summary| summary.error.is_none());
+        }
+        Verb::Verify(options) => return print_json(&verify::run(&options)?, verify::Verdict::is_good),
+        Verb::TcpSink { port } => {
+            let (bytes, per_second) = tcp::sink(port)?;
+            println!("{:.1} MB/s, {bytes} bytes", per_second / 1e6);
+        }
+        Verb::TcpSource { to, seconds } => drop(tcp::source(&to, Duration::from_secs(seconds))?),
         Verb::Power { party, action } => open(&args.lab)?.power(&party, action)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn exit(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print_json<T: serde::Serialize>(value: &T, is_good: impl Fn(&T) -> bool) -> Result<ExitCode> {
+    println!("{}", serde_json::to_string(value)?);
+    Ok(exit(is_good(value)))
+}
+
+fn net(lab: &Lab, change: &NetVerb) -> Result<()> {
+    match change {
+        NetVerb::Cut { one, other, one_way: false } => lab.cut(one, other),
+        NetVerb::Cut { one, other, one_way: true } => lab.cut_one_way(one, other),
+        NetVerb::Slow { one, other, delay, loss } => {
+            lab.slow(one, other, Duration::from_millis(*delay), *loss)
+        }
+        NetVerb::Heal => lab.heal(),
+    }
 }
 
 fn open(name: &str) -> Result<Lab> {
@@ -118,11 +209,16 @@ fn status(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// One argument is a script, as with ssh; several are a program and its arguments.
 fn shell(name: &str, node: &str, command: &[String]) -> Result<ExitCode> {
     let node = open(name)?.node(node)?;
-    let argv: Vec<&str> = command.iter().map(String::as_str).collect();
-    let output = node.run(&argv)?;
-    print!("{}", output.stdout);
-    eprint!("{}", output.stderr);
+    let argv: Vec<&str> = match command {
+        [] => return console::attach(&node),
+        [script] => vec!["sh", "-c", script],
+        several => several.iter().map(String::as_str).collect(),
+    };
+    let output = node.spawn_captured(&argv)?.wait_raw(SHELL_DEADLINE)?;
+    std::io::stdout().write_all(&output.stdout)?;
+    std::io::stderr().write_all(&output.stderr)?;
     Ok(ExitCode::from(u8::try_from(output.status).unwrap_or(255)))
 }

@@ -14,10 +14,10 @@ use crate::supervisor::control::{self, Power, Request};
 use crate::wait::wait_for;
 
 /// How long a command may take where nothing else is said.
-pub const COMMAND_DEADLINE: Duration = Duration::from_secs(120);
+pub const COMMAND_DEADLINE: Duration = Duration::from_mins(2);
 
 /// How long a guest may take to boot: emulated, all nodes at once, on a busy machine.
-pub const BOOT_DEADLINE: Duration = Duration::from_secs(180);
+pub const BOOT_DEADLINE: Duration = Duration::from_mins(3);
 
 /// How long the agent of a running guest may take to take a call.
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
@@ -213,14 +213,22 @@ impl Node {
 impl Spawned {
     /// How it ended; nothing while it runs.
     pub fn poll(&self) -> Result<Option<Output>> {
-        let exit = self.node.agent()?.exit_of(self.pid).with_context(|| self.command.clone())?;
-        Ok(exit.map(|exit| self.output(exit)))
+        Ok(self.poll_raw()?.map(|exit| self.output(&exit)))
+    }
+
+    fn poll_raw(&self) -> Result<Option<Exit>> {
+        self.node.agent()?.exit_of(self.pid).with_context(|| self.command.clone())
     }
 
     /// Waits for its end; when `deadline` passes it is killed.
     pub fn wait(&self, deadline: Duration) -> Result<Output> {
+        self.wait_raw(deadline).map(|exit| self.output(&exit))
+    }
+
+    /// As [`Spawned::wait`], the output as bytes.
+    pub fn wait_raw(&self, deadline: Duration) -> Result<Exit> {
         let start = Instant::now();
-        let ended = wait_for(&self.command, deadline, || self.poll());
+        let ended = wait_for(&self.command, deadline, || self.poll_raw());
         if ended.is_err() && start.elapsed() >= deadline {
             self.signal("KILL").ok();
         }
@@ -233,7 +241,7 @@ impl Spawned {
         agent.start(&["kill", &format!("-{signal}"), &self.pid.to_string()], false).map(drop)
     }
 
-    fn output(&self, exit: Exit) -> Output {
+    fn output(&self, exit: &Exit) -> Output {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Output {
             status: exit.status,

@@ -8,6 +8,9 @@ use crate::command::tail;
 use crate::lab::Lab;
 use crate::node::Node;
 
+/// How every report begins.
+pub const TITLE: &str = "---- what the world looked like: lab";
+
 /// What is asked on every node: a title, a script.
 const QUESTIONS: &[(&str, &str)] = &[
     ("explain", "timeout 10 mdfabric explain 2>&1 | tail -n 40"),
@@ -23,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Everything about `lab` that helps to understand a failure.
 #[must_use]
 pub fn of(lab: &Lab) -> String {
-    let mut text = format!("---- the lab {} ----\n", lab.name());
+    let mut text = format!("{TITLE} {} ----\n", lab.name());
     match lab.status() {
         Ok(status) => {
             writeln!(text, "etcd answers: {}; network: {:?}", status.etcd, status.network).ok();
@@ -31,7 +34,9 @@ pub fn of(lab: &Lab) -> String {
                 writeln!(text, "{node}: {}", if pid.is_some() { "on" } else { "off" }).ok();
             }
         }
-        Err(err) => text.push_str(&format!("no status: {err:#}\n")),
+        Err(err) => {
+            writeln!(text, "no status: {err:#}").ok();
+        }
     }
     lab.nodes().iter().for_each(|node| text.push_str(&of_node(node)));
     text

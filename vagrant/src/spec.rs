@@ -56,13 +56,13 @@ pub struct NodeSpec {
     pub memory_mib: u32,
     /// Virtual processors.
     pub cpus: u8,
-    /// Its NVMe drives.
+    /// Its `NVMe` drives.
     pub drives: Vec<DriveSpec>,
     /// Boot systemd instead of the small init.
     pub systemd: bool,
 }
 
-/// One NVMe drive, a sparse file on the host.
+/// One `NVMe` drive, a sparse file on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriveSpec {
     /// Serial number: `node-1-a`.

@@ -1,7 +1,7 @@
 //! What keeps a lab together, and what ends it.
 //!
-//! Two processes. The outer one enters new network, mount and process-id namespaces and starts the inner one, which
-//! is process 1 in there and starts every guest, etcd and the switch. The inner one lives only as long as the pipe
+//! Two processes. The outer one enters new network and process-id namespaces and starts the inner one, which is
+//! process 1 in there, takes a mount namespace of its own, and starts every guest, etcd and the switch. The inner one lives only as long as the pipe
 //! from the outer one; when process 1 ends, for whatever reason, the kernel ends everything else in its namespaces
 //! and takes the network with it. So nothing can be left behind and two labs cannot meet.
 //!
@@ -60,8 +60,7 @@ pub fn run(dir: &Path, life: Life) -> Result<()> {
     let lock = try_lock(&dir.join(LOCK))?.context("this lab runs already")?;
     fs::write(dir.join(PID), std::process::id().to_string())?;
     let signals = catch_signals()?;
-    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)
-        .context("cannot enter new namespaces")?;
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID).context("cannot enter new namespaces")?;
     let mut inner = Command::new(std::env::current_exe()?)
         .arg("supervise-inside")
         .arg("--dir")

@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_cut_takes_one_direction_and_what_was_under_way() {
         let switch = three();
-        switch.rules().slow("a", "b", Duration::from_secs(60), 0.0);
+        switch.rules().slow("a", "b", Duration::from_mins(1), 0.0);
         switch.forward(0, &broadcast(1));
         switch.rules().cut("a", "b");
         switch.purge("a", "b");

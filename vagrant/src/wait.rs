@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn an_error_of_the_probe_ends_the_wait() {
-        let err = wait_for("x", Duration::from_secs(60), || Err::<Option<()>, _>(anyhow::anyhow!("broken")));
+        let err = wait_for("x", Duration::from_mins(1), || Err::<Option<()>, _>(anyhow::anyhow!("broken")));
         assert_eq!(err.unwrap_err().to_string(), "broken");
     }
 }

@@ -1,5 +1,6 @@
 //! The guest image: a small Debian 13 tree with the stock kernel, as one read-only ext4 file for all guests.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -101,7 +102,7 @@ pub fn prepare(cache: &Cache) -> Result<Image> {
         INITTAB,
         SETUP_UNIT,
         initramfs::INIT,
-        "format 1",
+        "format 2",
     ];
     let dir = cache.entry("image", &Key::of(&parts), build)?;
     Ok(Image { kernel: dir.join("vmlinuz"), initramfs: dir.join("initramfs"), root: dir.join("root.img") })
@@ -186,7 +187,7 @@ fn customize(tree: &Path) -> Result<()> {
     enable(tree, "sysinit.target.wants", "/etc/systemd/system/lab-setup.service")?;
     link(tree, "etc/systemd/system/default.target", "/usr/lib/systemd/system/multi-user.target")?;
     for program in ["mdfabric", "lab"] {
-        link(tree, &format!("usr/local/bin/{program}"), &format!("/opt/mdfabric/{program}"))?;
+        link(tree, &format!("usr/bin/{program}"), &format!("/opt/mdfabric/{program}"))?;
     }
     run(Command::new("sed").args(["-i", "s/^root:[^:]*:/root::/"]).arg(tree.join("etc/shadow")))
 }
@@ -194,7 +195,7 @@ fn customize(tree: &Path) -> Result<()> {
 fn hosts() -> String {
     let mut text = format!("127.0.0.1 localhost\n{} etcd\n", crate::spec::ETCD_ADDRESS);
     for index in 1..=crate::spec::MAX_NODES {
-        text.push_str(&format!("{} {}\n", crate::spec::node_address(index), crate::spec::node_name(index)));
+        writeln!(text, "{} {}", crate::spec::node_address(index), crate::spec::node_name(index)).ok();
     }
     text
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 use super::control::{Net, Power, Reply, Request, Status, socket_path};
 use super::etcd::Etcd;
@@ -43,6 +44,7 @@ pub fn run(dir: &Path) -> Result<()> {
 
 fn private_mounts() -> Result<()> {
     let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS).context("cannot enter a new mount namespace")?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("make mounts private")?;
     mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).context("mount /proc")
 }

@@ -56,7 +56,7 @@ impl Queue {
                     Duration::ZERO
                 }
                 Some(((due, _), _)) => due.saturating_duration_since(now),
-                None => Duration::from_secs(3600),
+                None => Duration::from_hours(1),
             };
             state = self.changed.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
         }
