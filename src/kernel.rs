@@ -3,6 +3,7 @@
 mod apply;
 mod device;
 mod events;
+mod identity;
 mod observe;
 mod prepare;
 mod tables;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use kernel_abi::Root;
 
 pub use events::watch as events;
+pub use identity::report;
 pub use prepare::{Check, load_modules, preflight};
 use tables::Tables;
 
