@@ -207,7 +207,7 @@ async fn names_are_kept_apart(store: &dyn Store) {
 }
 
 /// A record of a bit more than `length` bytes.
-fn status(length: usize) -> Record {
+pub(super) fn status(length: usize) -> Record {
     Record::NodeStatus(NodeStatus {
         endpoint: crate::domain::Endpoint { address: "127.0.0.1".into(), port: 4420 },
         host_nqn: "nqn".into(),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::Kind;
 use crate::store::conformance::{self, Subject, lease, put};
-use crate::store::feed::RING_CHANGES;
+use crate::store::feed::RING_BYTES;
 
 impl Subject for LocalStore {
     fn store(&self) -> Arc<dyn Store> {
@@ -15,10 +15,11 @@ impl Subject for LocalStore {
 
     fn forget(&self) -> PortFuture<'_, ()> {
         Box::pin(async move {
-            for _ in 0..RING_CHANGES {
-                let key = conformance::key("forget");
-                let revision = self.get(&key).await.unwrap().map_or(Revision(0), |found| found.revision);
-                self.put(&key, Some(&lease(1)), revision).await.unwrap();
+            let key = Key::new(Kind::NodeStatus, "forget");
+            let large = conformance::status(codec::MAX_RECORD_BYTES - 200);
+            let mut revision = Revision(0);
+            for _ in 0..=RING_BYTES / codec::MAX_RECORD_BYTES {
+                revision = self.put(&key, Some(&large), revision).await.unwrap();
             }
         })
     }
