@@ -29,13 +29,20 @@ fn main() {
 /// The directory with `lib<library>.a`. Without one the build ends here, with the package's name.
 fn archive_directory(library: &str, package: &str) -> PathBuf {
     let file = format!("lib{library}.a");
-    let found =
-        asked_compiler(&file).or_else(|| usual_places().into_iter().find(|dir| dir.join(&file).is_file()));
+    let found = named_by_user(&file)
+        .or_else(|| asked_compiler(&file))
+        .or_else(|| usual_places().into_iter().find(|dir| dir.join(&file).is_file()));
     found.unwrap_or_else(|| {
-        println!("cargo:warning={file} not found: install Debian's {package} (apt install {package}) or set EXT2FS_LIB_DIR");
-        eprintln!("{file} not found: install Debian's {package} (apt install {package}) or set EXT2FS_LIB_DIR");
+        eprintln!(
+            "{file} not found: install Debian's {package} (apt install {package}) or set EXT2FS_LIB_DIR"
+        );
         exit(1)
     })
+}
+
+fn named_by_user(file: &str) -> Option<PathBuf> {
+    let directory = PathBuf::from(env::var_os("EXT2FS_LIB_DIR")?);
+    directory.join(file).is_file().then_some(directory)
 }
 
 /// Where the C compiler itself would take `file` from: right for cross compilers too.
@@ -48,8 +55,5 @@ fn asked_compiler(file: &str) -> Option<PathBuf> {
 
 fn usual_places() -> Vec<PathBuf> {
     let arch = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
-    let mut places: Vec<PathBuf> = env::var_os("EXT2FS_LIB_DIR").map(PathBuf::from).into_iter().collect();
-    places.push(format!("/usr/lib/{arch}-linux-gnu").into());
-    places.extend(["/usr/lib64", "/usr/lib"].map(PathBuf::from));
-    places
+    vec![format!("/usr/lib/{arch}-linux-gnu").into(), "/usr/lib64".into(), "/usr/lib".into()]
 }

@@ -4,6 +4,10 @@ pub mod client;
 pub mod convert;
 pub mod server;
 
+/// The largest message either side of `mdfabric.proto` should take, in bytes: a `World` of many thousand records. tonic
+/// takes 4 MiB unless told otherwise.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
 /// What `mdfabric.proto` says, compiled.
 pub mod proto {
     #![allow(

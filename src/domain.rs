@@ -12,7 +12,7 @@ mod world;
 pub use drive::{Drive, DriveSpec, DriveState, DriveStatus};
 pub use id::{
     DriveId, Epoch, InvalidName, NodeName, ReplicaId, VolumeName, VolumeUid, array_device, array_uuid,
-    host_nqn, leg_map_name, leg_map_uuid, partition_guid, partition_of_map_uuid, subsystem_nqn,
+    host_id, host_nqn, leg_map_name, leg_map_uuid, partition_guid, partition_of_map_uuid, subsystem_nqn,
     subsystem_parts,
 };
 pub use node::{Node, NodeSpec, NodeStatus};

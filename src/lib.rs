@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod domain;
+pub mod kernel;
 pub mod plan;
 pub mod ports;
 pub mod store;

@@ -8,13 +8,18 @@
 pub mod codec;
 #[cfg(test)]
 mod conformance;
+pub mod etcd;
 mod feed;
 pub mod local;
 
+pub use etcd::EtcdStore;
 pub use local::LocalStore;
 
 use crate::domain::{Key, Record, Revision, Versioned};
 use crate::ports::{Listing, StoreError};
+
+/// Why a record whose key is misspelled is not read.
+const BAD_NAME: &str = "its name is not spelled as this version spells names";
 
 /// Puts one stored record into the listing: among the records, among those that cannot be read, or, if its key is not
 /// one this version knows, nowhere.
@@ -23,8 +28,7 @@ fn sort_in(listing: &mut Listing, key_text: &str, revision: Revision, bytes: &[u
         Ok(key) => key,
         Err(codec::KeyError::Stranger { .. }) => return,
         Err(codec::KeyError::BadName { kind, ref name }) => {
-            let why = "its name is not spelled as this version spells names".to_owned();
-            listing.corrupt.push((Key::new(kind, name), why));
+            listing.corrupt.push((Key::new(kind, name), BAD_NAME.to_owned()));
             return;
         }
     };

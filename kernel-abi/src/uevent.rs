@@ -98,7 +98,7 @@ pub struct UeventSocket(Source);
 enum Source {
     Kernel(netlink::Reader),
     #[cfg(feature = "udev")]
-    Udev(self::udev::Reader),
+    Udev(udev::Reader),
 }
 
 impl UeventSocket {
@@ -113,7 +113,7 @@ impl UeventSocket {
     /// Listens to systemd-udevd, whose events come after its rules and links. Where no udevd runs, none come.
     #[cfg(feature = "udev")]
     pub fn udev(receive_buffer: usize) -> Result<Self, CallError> {
-        self::udev::Reader::open(receive_buffer).map(Source::Udev).map(Self)
+        udev::Reader::open(receive_buffer).map(Source::Udev).map(Self)
     }
 
     /// The next event, without waiting.
@@ -125,6 +125,11 @@ impl UeventSocket {
         }
     }
 }
+
+const _: () = {
+    const fn can_move_between_threads<T: Send>() {}
+    can_move_between_threads::<UeventSocket>();
+};
 
 impl AsFd for UeventSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {

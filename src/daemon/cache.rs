@@ -9,7 +9,7 @@ use crate::domain::{Key, Record, Versioned};
 use crate::ports::{Change, Listing, Store, StoreError};
 
 /// Wait between two tries to reach a store that does not answer.
-const RECONNECT: Duration = Duration::from_millis(1000);
+const RECONNECT: Duration = Duration::from_secs(1);
 
 /// Whether the store answers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

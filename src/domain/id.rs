@@ -176,6 +176,12 @@ pub fn host_nqn(node: &NodeName) -> String {
     format!("{NQN_PREFIX}:host:{node}")
 }
 
+/// The NVMe host id that goes with [`host_nqn`]: the kernel refuses one id with two names.
+#[must_use]
+pub fn host_id(node: &NodeName) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, host_nqn(node).as_bytes())
+}
+
 /// The subsystem that serves one replica column to the owner of one epoch. The epoch is part of the name, so a
 /// controller of an earlier owner can never come back through it.
 #[must_use]

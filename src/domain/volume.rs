@@ -238,7 +238,7 @@ pub struct Member {
     pub node: NodeName,
     /// One drive per column.
     pub drives: Vec<DriveId>,
-    /// Index in the superblock's role table; unique in the volume's life, never used again.
+    /// Index in the superblock's role table (below 1920); free again once the member is wiped and forgotten.
     pub dev_number: u32,
     /// How far it is.
     pub state: MemberState,
@@ -361,8 +361,8 @@ pub struct VolumeStatus {
     pub in_sync: BTreeSet<ReplicaId>,
     /// Every replica that is part of the volume or becomes so.
     pub members: Vec<Member>,
-    /// The `dev_number` the next member gets.
-    pub next_dev_number: u32,
+    /// How many members the volume has had in its life: a replica's id is made of its place in that count.
+    pub members_made: u32,
     /// The superblocks were written and the array has been started once.
     pub created: bool,
     /// The file system was made.

@@ -14,6 +14,9 @@ use crate::plan::{Input, Plan, timing};
 /// The controller's lease in the store.
 pub const LEASE: &str = "controller";
 
+/// Entries of a superblock's role table (`MAX_SB_DISKS`, drivers/md/md.c).
+const MAX_DEV_NUMBERS: u32 = 1920;
+
 /// Takes or renews the lease. `true` with the plan when this node is the controller.
 #[must_use]
 pub fn lead(input: &Input) -> (bool, Plan) {
@@ -116,16 +119,17 @@ fn no_place(spec: &VolumeSpec, index: usize, unfit: &[placement::Unfit]) -> Reas
     )
 }
 
-/// Adds a member at `place`. Its id is a function of volume and `dev_number`, so that a plan made twice names it once.
+/// Adds a member at `place`. Its id is a function of volume and count, so that a plan made twice names it once.
 pub(super) fn push_member(
     status: &mut VolumeStatus,
     spec: &VolumeSpec,
     place: Place,
     now: Timestamp,
 ) -> ReplicaId {
-    let dev_number = status.next_dev_number;
-    let replica = ReplicaId(uuid::Uuid::new_v5(&spec.uid.0, &dev_number.to_be_bytes()));
-    status.next_dev_number += 1;
+    let replica = ReplicaId(uuid::Uuid::new_v5(&spec.uid.0, &status.members_made.to_be_bytes()));
+    let taken: BTreeSet<u32> = status.members.iter().map(|member| member.dev_number).collect();
+    let dev_number = (0..MAX_DEV_NUMBERS).find(|number| !taken.contains(number)).unwrap_or_default();
+    status.members_made += 1;
     let (node, drives) = (place.node, place.drives);
     status.members.push(Member {
         replica,

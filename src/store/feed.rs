@@ -120,3 +120,41 @@ impl Watch for FeedWatch {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::key;
+
+    fn push(feed: &Feed, revision: u64, bytes: usize) {
+        feed.push(Change { key: key("a"), value: None, revision: Revision(revision) }, bytes);
+    }
+
+    fn reaches_back_to(feed: &Feed, revision: u64) -> bool {
+        feed.watch(Revision(revision)).is_ok()
+    }
+
+    #[test]
+    fn the_ring_is_bounded_by_count_and_by_bytes_and_says_so() {
+        let feed = Feed::new("test".to_owned(), Revision(10));
+        assert!(reaches_back_to(&feed, 10) && !reaches_back_to(&feed, 9) && !reaches_back_to(&feed, 11));
+        let last = 10 + RING_CHANGES as u64;
+        (11..=last).for_each(|revision| push(&feed, revision, 1));
+        assert!(reaches_back_to(&feed, 10));
+        push(&feed, last + 1, 1);
+        assert!(reaches_back_to(&feed, 11) && !reaches_back_to(&feed, 10));
+        push(&feed, last + 2, RING_BYTES);
+        assert!(reaches_back_to(&feed, last + 1) && !reaches_back_to(&feed, last));
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_was_overtaken_is_told() {
+        let feed = Feed::new("test".to_owned(), Revision(0));
+        let mut watch = feed.watch(Revision(0)).unwrap();
+        push(&feed, 1, 1);
+        assert_eq!(watch.next().await.unwrap().len(), 1);
+        push(&feed, 2, RING_BYTES);
+        push(&feed, 3, RING_BYTES);
+        assert!(matches!(watch.next().await, Err(StoreError::Lagged)));
+    }
+}

@@ -85,7 +85,7 @@ pub fn to_device(at: &MountPoint, bytes: u64) -> Result<Grown, GrowError> {
 
 /// Grows a mounted ext4 to `blocks` FILE SYSTEM blocks in all (`fs/ext4/resize.c`, `ext4_resize_fs`).
 ///
-/// EINVAL: fewer blocks than it has (so in wrong units), or more than the device. The size it already has is success.
+/// EPERM: no `CAP_SYS_RESOURCE` (`ext4_resize_begin`), or the file system has errors. EINVAL: fewer blocks than it has (so in wrong units), or more than the device. The size it already has is success.
 #[doc(alias = "EXT4_IOC_RESIZE_FS")]
 pub fn ext4(at: &MountPoint, blocks: u64) -> Result<Grown, GrowError> {
     ioctl::ext4_resize(at.directory(), blocks)
@@ -94,7 +94,7 @@ pub fn ext4(at: &MountPoint, blocks: u64) -> Result<Grown, GrowError> {
 }
 
 /// Grows a mounted XFS to `blocks` file system blocks in all, at most; the share of inodes stays (`fs/xfs/xfs_fsops.c`,
-/// `xfs_growfs_data`).
+/// `xfs_growfs_data`). Needs `CAP_SYS_ADMIN`.
 #[doc(alias = "XFS_IOC_FSGROWFSDATA")]
 pub fn xfs(at: &MountPoint, blocks: u64) -> Result<Grown, GrowError> {
     let before = xfs_geometry(at)?;

@@ -147,7 +147,7 @@ prop_compose! {
         (epoch, owner, claimed_at) in (epoch(), of(label()), time()),
         in_sync in btree_set(replica(), 0..4),
         members in vec(member(), 0..4),
-        (next_dev_number, created, formatted) in any::<(u32, bool, bool)>(),
+        (members_made, created, formatted) in any::<(u32, bool, bool)>(),
         (placement_generation, follow_owner) in any::<(u64, bool)>(),
         relocation in of(relocation()),
         last_move in of(move_report()),
@@ -156,7 +156,7 @@ prop_compose! {
         events in vec(event(), 0..3),
     ) -> VolumeStatus {
         VolumeStatus {
-            phase, epoch, owner, claimed_at, in_sync, members, next_dev_number, created, formatted,
+            phase, epoch, owner, claimed_at, in_sync, members, members_made, created, formatted,
             placement_generation, follow_owner, relocation, last_move, array, reasons, events,
         }
     }

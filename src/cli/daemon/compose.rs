@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
-use crate::api::server::Check;
+use crate::api::proto;
 use crate::cli::failure::Failure;
 use crate::config::{Config, StoreConfig};
 use crate::daemon::Identity;
-use crate::domain::{Endpoint, NodeName, NodeStatus, Timestamp, host_nqn};
-use crate::plan::{FailureKind, Observation, Outcome, Step, StepFailure};
+use crate::domain::Endpoint;
+use crate::kernel::{self, NodeKernel};
 use crate::ports::{Kernel, Store};
 use crate::store::LocalStore;
+use crate::store::etcd::EtcdStore;
 
 /// Everything the daemon is started with.
 pub(super) struct Parts {
@@ -22,12 +22,14 @@ pub(super) struct Parts {
     pub(super) events: mpsc::Receiver<()>,
 }
 
-/// Opens the store and the kernel, and says who this node is.
+/// Opens the store and the kernel, and says who this node is. What the kernel lacks is said before anything is tried.
 pub(super) async fn compose(config: &Config) -> Result<Parts, Failure> {
     let store = store(&config.store).await?;
-    let (kernel, events) = kernel(config);
-    let missing = preflight().into_iter().filter(|check| !check.ok).map(|check| check.name).collect();
-    Ok(Parts { identity: identity(config, missing), store, kernel, events })
+    let kernel = NodeKernel::new();
+    let events = kernel::events(&kernel).map_err(|error| {
+        Failure::caused("the kernel's events cannot be followed", "the daemon has to run as root", error)
+    })?;
+    Ok(Parts { identity: identity(config).await?, store, kernel: Arc::new(kernel), events })
 }
 
 /// `execve` fails from here on, in this process and for ever.
@@ -51,56 +53,37 @@ async fn store(config: &StoreConfig) -> Result<Arc<dyn Store>, Failure> {
                 opened.map_err(|error| Failure::caused("the store could not be opened", "", error))??,
             ))
         }
-        StoreConfig::Etcd { endpoints, prefix: _ } => Err(Failure::new(
-            format_args!("store etcd at {} is not part of this build", endpoints.join(", ")),
-            "use [store] local",
-        )),
+        StoreConfig::Etcd { endpoints, prefix } => Ok(Arc::new(EtcdStore::connect(endpoints, prefix).await?)),
     }
 }
 
-fn identity(config: &Config, missing: Vec<String>) -> Identity {
-    let nqn = host_nqn(&config.node);
-    let status = NodeStatus {
-        endpoint: Endpoint { address: config.data_address.to_string(), port: config.data_port },
-        host_id: host_id(&config.node),
-        host_nqn: nqn,
-        kernel: proc_text("sys/kernel/osrelease"),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        boot_id: proc_text("sys/kernel/random/boot_id"),
-        missing,
-        heartbeat_at: Timestamp(0),
+/// Loads modules, which may take as long as they like.
+async fn identity(config: &Config) -> Result<Identity, Failure> {
+    let name = config.node.clone();
+    let endpoint = Endpoint { address: config.data_address.to_string(), port: config.data_port };
+    let report = move || {
+        let checks = kernel::preflight();
+        for check in checks.iter().filter(|check| !check.ok) {
+            tracing::warn!(
+                name = check.name,
+                required = check.required,
+                detail = check.detail,
+                "the kernel lacks"
+            );
+        }
+        let status = kernel::report(&name, endpoint, &checks);
+        Identity { name, status }
     };
-    Identity { name: config.node.clone(), status }
+    let looked = tokio::task::spawn_blocking(report).await;
+    looked
+        .map_err(|error| Failure::caused("the kernel could not be looked at", "report this as a bug", error))
 }
 
-/// The host id that goes with a node's host NQN: the kernel wants them to be one to one.
-fn host_id(node: &NodeName) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, host_nqn(node).as_bytes())
-}
-
-fn proc_text(path: &str) -> String {
-    std::fs::read_to_string(format!("/proc/{path}")).unwrap_or_default().trim().to_owned()
-}
-
-/// Sees nothing and does nothing.
-struct NoKernel;
-
-impl Kernel for NoKernel {
-    fn observe(&self) -> Result<Observation, String> {
-        Ok(Observation::default())
-    }
-
-    fn apply(&self, _: &Step) -> Result<Outcome, StepFailure> {
-        Err(StepFailure { kind: FailureKind::Retry, message: "this build drives no kernel".to_owned() })
-    }
-}
-
-fn kernel(_: &Config) -> (Arc<dyn Kernel>, mpsc::Receiver<()>) {
-    let (_, events) = mpsc::channel(1);
-    (Arc::new(NoKernel), events)
-}
-
-/// What this machine's kernel has and lacks.
-pub(super) fn preflight() -> Vec<Check> {
-    Vec::new()
+/// What this machine's kernel has and lacks, for the API.
+pub(super) fn preflight() -> Vec<proto::Check> {
+    let wire = |kernel::Check { name, ok, required, detail }: kernel::Check| {
+        let detail = if ok || required { detail } else { format!("not needed for the main job; {detail}") };
+        proto::Check { name, ok: ok || !required, detail }
+    };
+    kernel::preflight().into_iter().map(wire).collect()
 }

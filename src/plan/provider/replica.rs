@@ -129,6 +129,7 @@ fn serve(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pl
         next.reason = Some(reason);
         return next;
     }
+    plan.steps.extend(unannounced(input, replica));
     let fences = fences(input, replica);
     if !fences.is_empty() {
         plan.steps.extend(fences);
@@ -164,6 +165,13 @@ fn lost(input: &Input, replica: &Replica) -> Option<Reason> {
         message,
         format_args!("put drive {drive} back, or move the replica away"),
     ))
+}
+
+/// Columns that stand in the table and that the kernel was never told of: a crash came between.
+fn unannounced(input: &Input, replica: &Replica) -> Vec<Step> {
+    let unknown = |guid, drive| input.seen.partition(drive, guid).is_some_and(|seen| seen.dev.is_none());
+    let partitions = replica.spec.partitions().filter(|(guid, drive)| unknown(*guid, drive));
+    partitions.filter_map(|(guid, drive)| carve(input, replica, guid, drive).ok()).collect()
 }
 
 /// Subsystems of this replica that serve another epoch than the wanted one.

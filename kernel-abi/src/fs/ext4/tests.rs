@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{Ext4Error, Ext4Options, Ext4Superblock, format};
+use super::shim::Failure;
+use super::{Ext4Error, Ext4Options, Ext4Superblock, explain, format};
 use crate::fs::image::{Image, accepts, judge};
 use crate::fs::{Detected, detect};
 
@@ -90,12 +91,13 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn a_refusal_of_the_library_names_its_step() {
-    let image = Image::sparse(16 * MIB);
-    let error = format(image.path(), &Ext4Options { bytes_per_inode: u32::MAX, ..options() });
-    if let Err(error) = error {
-        assert!(error.to_string().starts_with("ext2fs_initialize on "), "{error}");
-    }
+fn a_failure_is_an_errno_or_the_librarys_own_code() {
+    let failure = |code| {
+        let (step, message) = ("ext2fs_allocate_tables".to_owned(), "No free space".to_owned());
+        explain("/dev/x".as_ref(), Failure { step, code, message })
+    };
+    assert!(matches!(failure(28), Ext4Error::Call(call) if call.is(nix::errno::Errno::ENOSPC)));
+    assert_eq!(failure(2_133_571_360).to_string(), "ext2fs_allocate_tables on /dev/x: No free space");
     assert!(matches!(format("/nonexistent".as_ref(), &options()), Err(Ext4Error::Call(_))));
 }
 

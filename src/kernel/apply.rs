@@ -1,0 +1,72 @@
+//! Carrying out one step. Nothing is decided here; a step done before, wholly or half, can be done again.
+
+mod array;
+mod drive;
+mod filesystem;
+mod leg;
+mod member;
+mod replica;
+mod verify;
+
+use std::error::Error;
+
+use kernel_abi::Root;
+
+use super::chain;
+use super::tables::Tables;
+use crate::plan::{FailureKind, Outcome, Step, StepFailure};
+
+/// Whatever went wrong, with its causes on one line; the machines retry it.
+fn retry(error: &(dyn Error + 'static)) -> StepFailure {
+    StepFailure { kind: FailureKind::Retry, message: chain(error) }
+}
+
+fn failure(kind: FailureKind, message: impl std::fmt::Display) -> StepFailure {
+    StepFailure { kind, message: message.to_string() }
+}
+
+type Done = Result<(), StepFailure>;
+
+pub(super) fn step(root: &Root, tables: &Tables, step: &Step) -> Result<Outcome, StepFailure> {
+    match step {
+        Step::Compare { array, size, how, .. } => verify::compare(root, array, *size, *how),
+        other => simple(root, tables, other).map(|()| Outcome::Done),
+    }
+}
+
+fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
+    match step {
+        Step::PrepareDrive { dev, disk_guid, wipe, .. } => {
+            drive::prepare(root, tables, *dev, *disk_guid, *wipe)
+        }
+        Step::RepairTable { dev, .. } => drive::repair(root, tables, *dev),
+        Step::ReleaseDrive { dev, disk_guid, .. } => drive::release(root, tables, *dev, *disk_guid),
+        Step::Carve { dev, partition, name, size, .. } => {
+            drive::carve(root, tables, *dev, *partition, name, *size)
+        }
+        Step::RemovePartition { dev, partition, .. } => drive::remove(root, tables, *dev, *partition),
+        Step::Zero { dev, .. } | Step::Erase { dev, .. } => replica::zero(root, *dev),
+        Step::Export { partition, epoch, dev, host_nqn, endpoint } => {
+            replica::export(root, *partition, *epoch, *dev, host_nqn, endpoint)
+        }
+        Step::Fence { partition, epoch } => replica::fence(root, *partition, *epoch),
+        Step::Connect { .. }
+        | Step::Disconnect { .. }
+        | Step::MapLeg { .. }
+        | Step::ReloadLeg { .. }
+        | Step::ReinstateLeg { .. }
+        | Step::FailLeg { .. }
+        | Step::UnmapLeg { .. } => leg::apply(root, step),
+        Step::Format { .. } | Step::Mount { .. } | Step::Unmount { .. } => filesystem::apply(root, step),
+        Step::AddMember { .. }
+        | Step::SetWriteMostly { .. }
+        | Step::FailMember { .. }
+        | Step::RemoveMember { .. } => member::apply(root, step),
+        Step::WriteHeaders { .. }
+        | Step::Assemble { .. }
+        | Step::SetWritable { .. }
+        | Step::SetSlots { .. }
+        | Step::StopArray { .. }
+        | Step::Compare { .. } => array::apply(root, step),
+    }
+}

@@ -1,0 +1,91 @@
+//! A replica's partition on its provider: zeroed, served, fenced.
+
+use std::ops::ControlFlow;
+
+use kernel_abi::Root;
+use kernel_abi::block::zero::{self, Thoroughness, Verified};
+use kernel_abi::nvme::{Fabric, Nguid, Nqn, Nsid};
+use kernel_abi::nvmet::{self, Model, NamespaceIdentity, PortAddress, Serial};
+use nix::errno::Errno;
+use uuid::Uuid;
+
+use super::{Done, failure, retry};
+use crate::domain::{Endpoint, Epoch, subsystem_nqn};
+use crate::kernel::device;
+use crate::plan::{Dev, FailureKind, StepFailure};
+
+/// Our port in nvmet's configfs; also the number of the TCP port by default, which makes it easy to find.
+const PORT: u16 = 4420;
+
+/// Zeroes all of a partition on its own drive and reads all of it back: what a new replica starts from, and what is left
+/// of a dropped one.
+pub(super) fn zero(root: &Root, dev: Dev) -> Done {
+    let path = device::node(root, dev).map_err(|error| retry(&error))?;
+    let file = std::fs::File::open(&path).map_err(|error| retry(&error))?;
+    let size = kernel_abi::block::device::size_bytes(&file, &path).map_err(|error| retry(&error))?;
+    let all = zero::wipe(&path, 0..size, Thoroughness::Full, |_, _| ControlFlow::Continue(()));
+    match all.map_err(|error| retry(&error))? {
+        Verified::Zero | Verified::Stopped { .. } => Ok(()),
+        Verified::NonZero { offset } => {
+            let message = format_args!("{}: byte {offset} is not zero after zeroing", path.display());
+            Err(failure(FailureKind::Retry, message))
+        }
+    }
+}
+
+fn nqn(text: &str) -> Result<Nqn, StepFailure> {
+    Nqn::new(text).map_err(|error| retry(&error))
+}
+
+/// Host, namespace and address first, the port last: who connects too early is told to come again, not to go away.
+pub(super) fn export(
+    root: &Root,
+    partition: Uuid,
+    epoch: Epoch,
+    dev: Dev,
+    host_nqn: &str,
+    endpoint: &Endpoint,
+) -> Done {
+    let (subsystem, host) = (nqn(&subsystem_nqn(partition, epoch))?, nqn(host_nqn)?);
+    let text = partition.simple().to_string();
+    let serial = Serial::new(text.get(..20).unwrap_or(&text)).map_err(|error| retry(&error))?;
+    let model = Model::new("mdfabric").map_err(|error| retry(&error))?;
+    let device_path = device::node(root, dev).map_err(|error| retry(&error))?;
+    let identity = NamespaceIdentity { device_path, uuid: partition, nguid: Nguid::from_uuid(partition) };
+    let svc = endpoint.port;
+    let addr =
+        endpoint.address.parse().map_err(|error| failure(FailureKind::Retry, format_args!("{error}")))?;
+    let address = PortAddress { transport: Fabric::Tcp, addr, svc };
+    let all = || {
+        nvmet::create_subsystem(root, &subsystem, &serial, &model)?;
+        nvmet::create_namespace(root, &subsystem, Nsid::FIRST, &identity)?;
+        nvmet::enable_namespace(root, &subsystem, Nsid::FIRST)?;
+        nvmet::create_host(root, &host)?;
+        nvmet::allow_host(root, &subsystem, &host)?;
+        nvmet::create_port(root, PORT, &address)?;
+        nvmet::link(root, PORT, &subsystem)
+    };
+    all().map(drop).map_err(|error| retry(&error))
+}
+
+/// The order of R4: nobody new may come, whoever is there is cut off, and what was under way has ended. Returns only then.
+pub(super) fn fence(root: &Root, partition: Uuid, epoch: Epoch) -> Done {
+    let subsystem = nqn(&subsystem_nqn(partition, epoch))?;
+    let target = nvmet::observe(root).map_err(|error| retry(&error))?;
+    let hosts =
+        target.subsystem(subsystem.as_str()).map(|seen| seen.allowed_hosts.clone()).unwrap_or_default();
+    let all = || {
+        for host in hosts.iter().filter_map(|host| Nqn::new(host.as_str()).ok()) {
+            nvmet::disallow_host(root, &subsystem, &host)?;
+        }
+        nvmet::remove_subsystem(root, &subsystem)?;
+        for host in hosts.iter().filter_map(|host| Nqn::new(host.as_str()).ok()) {
+            match nvmet::remove_host(root, &host) {
+                Err(error) if !error.is(Errno::EBUSY) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    all().map_err(|error: kernel_abi::CallError| retry(&error))
+}

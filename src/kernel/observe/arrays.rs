@@ -1,0 +1,75 @@
+//! MD arrays.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kernel_abi::md::sysfs::{self, ArrayObservation, MemberObservation, SyncCompleted};
+use kernel_abi::{CallError, Root};
+use uuid::Uuid;
+
+use crate::domain::Bytes;
+use crate::kernel::device;
+use crate::plan::{ArraySeen, ArrayState, MemberFlag, MemberSeen, SyncAction, SyncSeen};
+
+pub(super) fn all(root: &Root) -> Result<BTreeMap<Uuid, ArraySeen>, CallError> {
+    let arrays = sysfs::arrays(root)?;
+    Ok(arrays.iter().filter_map(|array| Some((array.uuid?, seen(array)?))).collect())
+}
+
+fn seen(array: &ArrayObservation) -> Option<ArraySeen> {
+    Some(ArraySeen {
+        name: array.name.as_str().to_owned(),
+        dev: device::dev(array.dev?),
+        state: state(&array.state),
+        slots: array.raid_disks.unwrap_or(0),
+        members: array.members.iter().filter_map(member).collect(),
+        sync: sync(array),
+        size: Bytes(array.size_sectors.saturating_mul(512)),
+    })
+}
+
+fn state(state: &sysfs::ArrayState) -> ArrayState {
+    use sysfs::ArrayState as Kernel;
+    match state {
+        Kernel::Clear | Kernel::Inactive => ArrayState::Inactive,
+        Kernel::ReadOnly => ArrayState::ReadOnly,
+        Kernel::ReadAuto => ArrayState::ReadAuto,
+        Kernel::Clean => ArrayState::Clean,
+        Kernel::Active | Kernel::WritePending | Kernel::ActiveIdle => ArrayState::Active,
+        Kernel::Broken => ArrayState::Broken,
+        Kernel::Suspended => ArrayState::Other("suspended".to_owned()),
+        Kernel::Unknown(word) => ArrayState::Other(word.clone()),
+    }
+}
+
+fn sync(array: &ArrayObservation) -> SyncSeen {
+    use sysfs::SyncAction as Kernel;
+    let action = match &array.sync_action {
+        Some(Kernel::Frozen) => SyncAction::Frozen,
+        Some(Kernel::Resync) => SyncAction::Resync,
+        Some(Kernel::Recover) => SyncAction::Recover,
+        Some(Kernel::Check) => SyncAction::Check,
+        Some(Kernel::Repair) => SyncAction::Repair,
+        Some(Kernel::Reshape) => SyncAction::Reshape,
+        Some(Kernel::Idle | Kernel::Unknown(_)) | None => SyncAction::Idle,
+    };
+    match array.sync_completed {
+        Some(SyncCompleted::Sectors { done, total }) => SyncSeen { action, done, total },
+        Some(SyncCompleted::None | SyncCompleted::Delayed) | None => SyncSeen { action, done: 0, total: 0 },
+    }
+}
+
+fn member(member: &MemberObservation) -> Option<MemberSeen> {
+    use sysfs::MemberFlag as Kernel;
+    const WORDS: [(Kernel, MemberFlag); 6] = [
+        (Kernel::InSync, MemberFlag::InSync),
+        (Kernel::Faulty, MemberFlag::Faulty),
+        (Kernel::Spare, MemberFlag::Spare),
+        (Kernel::WriteMostly, MemberFlag::WriteMostly),
+        (Kernel::WantReplacement, MemberFlag::WantReplacement),
+        (Kernel::Blocked, MemberFlag::Blocked),
+    ];
+    let flags: BTreeSet<MemberFlag> =
+        WORDS.into_iter().filter(|(word, _)| member.flags.has(word)).map(|(_, flag)| flag).collect();
+    let name = member.dir.as_str().to_owned();
+    Some(MemberSeen { dev: device::dev(member.dev?), name, slot: member.slot, flags })
+}

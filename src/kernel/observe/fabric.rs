@@ -1,0 +1,98 @@
+//! Exports, connections and legs: only what carries our names.
+
+use std::collections::BTreeMap;
+
+use kernel_abi::dm::{self, Control, MapKey, MultipathStatus, MultipathTable};
+use kernel_abi::nvme::{self, Controller, ControllerState, NamespaceHead, Nsid};
+use kernel_abi::{CallError, Root, nvmet};
+use uuid::Uuid;
+
+use super::ObserveError;
+use crate::domain::{Bytes, Epoch, partition_of_map_uuid, subsystem_parts};
+use crate::kernel::device;
+use crate::plan::{ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen};
+
+type Key = (Uuid, Epoch);
+
+pub(super) fn exports(root: &Root) -> Result<BTreeMap<Key, ExportSeen>, CallError> {
+    if !nvmet::is_available(root) {
+        return Ok(BTreeMap::new());
+    }
+    let target = nvmet::observe(root)?;
+    let ours =
+        target.subsystems.iter().filter_map(|subsystem| Some((subsystem_parts(&subsystem.nqn)?, subsystem)));
+    Ok(ours.map(|(key, subsystem)| (key, export(root, &target, subsystem))).collect())
+}
+
+fn export(root: &Root, target: &nvmet::Target, subsystem: &nvmet::Subsystem) -> ExportSeen {
+    let namespace = subsystem.namespace(Nsid::FIRST);
+    let path = namespace.and_then(|namespace| namespace.device_path.as_ref());
+    ExportSeen {
+        hosts: subsystem.allowed_hosts.iter().cloned().collect(),
+        linked: target.ports_of(&subsystem.nqn).next().is_some(),
+        enabled: namespace.is_some_and(|namespace| namespace.enabled),
+        dev: path.and_then(|path| number_of(root, path)),
+    }
+}
+
+fn number_of(root: &Root, path: &std::path::Path) -> Option<Dev> {
+    let name = path.file_name()?.to_str()?;
+    let text = root.read(format!("sys/class/block/{name}/dev")).ok()?;
+    text.parse().ok().map(device::dev)
+}
+
+pub(super) fn connections(
+    root: &Root,
+    namespaces: &[NamespaceHead],
+) -> Result<BTreeMap<Key, ConnectionSeen>, CallError> {
+    let controllers = nvme::controllers(root)?;
+    let ours = controllers
+        .iter()
+        .filter_map(|controller| Some((subsystem_parts(&controller.subsysnqn)?, controller)));
+    Ok(ours.map(|(key, controller)| (key, connection(controller, namespaces))).collect())
+}
+
+fn connection(controller: &Controller, namespaces: &[NamespaceHead]) -> ConnectionSeen {
+    let head = namespaces.iter().find(|head| head.paths.contains(&controller.name));
+    ConnectionSeen {
+        controller: controller.name.to_string(),
+        state: match &controller.state {
+            ControllerState::Live => ConnectionState::Live,
+            ControllerState::New | ControllerState::Connecting => ConnectionState::Connecting,
+            ControllerState::Resetting => ConnectionState::Resetting,
+            ControllerState::Deleting | ControllerState::DeletingNoIo => ConnectionState::Deleting,
+            ControllerState::Dead => ConnectionState::Other("dead".to_owned()),
+            ControllerState::Unknown(word) => ConnectionState::Other(word.clone()),
+        },
+        dev: head.map(|head| device::dev(head.dev)),
+        size: Bytes(head.map_or(0, |head| head.size_bytes)),
+    }
+}
+
+pub(super) fn maps(root: &Root) -> Result<BTreeMap<Key, MapSeen>, ObserveError> {
+    if !root.exists("sys/class/misc/device-mapper") {
+        return Ok(BTreeMap::new());
+    }
+    let control = Control::open(root)?;
+    let mut maps = BTreeMap::new();
+    for entry in control.list()? {
+        let Some(status) = control.status_of(MapKey::Device(entry.device))? else { continue };
+        if let Some(key) = partition_of_map_uuid(&status.uuid) {
+            maps.insert(key, map(&control, &status)?);
+        }
+    }
+    Ok(maps)
+}
+
+fn map(control: &Control, status: &dm::MapStatus) -> Result<MapSeen, ObserveError> {
+    let key = MapKey::Device(status.device);
+    let row = |rows: Vec<dm::Target>| rows.into_iter().next().map(|row| row.parameters);
+    let table = row(control.table(key)?).and_then(|text| text.parse::<MultipathTable>().ok());
+    let state = row(control.status(key)?).and_then(|text| text.parse::<MultipathStatus>().ok());
+    Ok(MapSeen {
+        dev: device::dev(status.device),
+        path: table.as_ref().and_then(|table| table.paths.first()).map(|path| device::dev(*path)),
+        path_active: state.is_some_and(|state| state.has_active_path()) && !status.suspended,
+        queueing: table.is_some_and(|table| table.queue_if_no_path),
+    })
+}

@@ -1,0 +1,270 @@
+//! A lab, as scenarios see it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use crate::command::tail;
+use crate::node::Node;
+use crate::setup::cache::{Cache, remove_tree, try_lock};
+use crate::setup::{Parts, payload};
+use crate::spec::{Accel, ETCD, ETCD_ADDRESS, ETCD_PORT, LabSpec, MTU, NodeSpec};
+use crate::supervisor::control::{self, Net, Power, Request, Status};
+use crate::supervisor::{self, Life};
+use crate::wait::{Missed, wait_for};
+
+/// How long the supervisor may take to have switch, etcd and guests started.
+const START_DEADLINE: Duration = Duration::from_mins(1);
+
+/// How the names of private labs begin; the process id of their owner follows.
+const PRIVATE: &str = "private-";
+
+/// A running lab. A private one ends when this value is dropped.
+pub struct Lab {
+    dir: PathBuf,
+    spec: LabSpec,
+    supervisor: Option<Child>,
+}
+
+impl Lab {
+    /// Starts a private lab of `count` usual nodes and waits until they are up.
+    pub fn private(parts: &Parts, count: u8) -> Result<Self> {
+        Self::private_with(parts, (1..=count).map(NodeSpec::usual).collect())
+    }
+
+    /// Starts a private lab of these nodes and waits until they are up.
+    pub fn private_with(parts: &Parts, nodes: Vec<NodeSpec>) -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("{PRIVATE}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self::start(parts, &name, nodes, Life::Private)
+    }
+
+    /// Starts the lab `name`, which goes on after this process.
+    pub fn detached(parts: &Parts, name: &str, count: u8) -> Result<Self> {
+        Self::start(parts, name, (1..=count).map(NodeSpec::usual).collect(), Life::Detached)
+    }
+
+    fn start(parts: &Parts, name: &str, nodes: Vec<NodeSpec>, life: Life) -> Result<Self> {
+        let dir = parts.cache.run_dir(name);
+        if is_running(&dir)? {
+            bail!("the lab {name} runs already");
+        }
+        remove_tree(&dir)?;
+        remove_orphans(&parts.cache)?;
+        fs::create_dir_all(&dir)?;
+        let spec = spec(parts, name, nodes, &dir);
+        spec.save(&dir)?;
+        payload::build(&dir, &parts.programs)?;
+        let supervisor = supervisor::spawn(&dir, life)?;
+        let mut lab = Self { dir, spec, supervisor: Some(supervisor) };
+        lab.wait_started()?;
+        if life == Life::Detached {
+            lab.supervisor = None;
+        }
+        lab.wait_up()?;
+        Ok(lab)
+    }
+
+    /// The running lab in `dir`.
+    pub fn open(dir: &Path) -> Result<Self> {
+        if !is_running(dir)? {
+            bail!("no lab runs in {}: start one with `lab up`", dir.display());
+        }
+        Ok(Self { dir: dir.to_path_buf(), spec: LabSpec::load(dir)?, supervisor: None })
+    }
+
+    fn wait_started(&mut self) -> Result<()> {
+        let dir = self.dir.clone();
+        let log = dir.join("supervisor.log");
+        let supervisor = &mut self.supervisor;
+        wait_for("the lab's supervisor", START_DEADLINE, || {
+            if let Some(status) = supervisor.as_mut().map(Child::try_wait).transpose()?.flatten() {
+                let said = fs::read_to_string(&log).unwrap_or_default();
+                bail!("the lab's supervisor ended: {status}\n{}", tail(&said, 20));
+            }
+            Ok(control::status(&dir).ok().filter(|status| status.etcd))
+        })
+        .map(drop)
+    }
+
+    /// Waits until every node's agent and etcd answer.
+    pub fn wait_up(&self) -> Result<()> {
+        for node in self.nodes() {
+            node.wait_up()?;
+        }
+        wait_for("etcd", START_DEADLINE, || Ok(self.status()?.etcd.then_some(())))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Its directory on the host.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How its guests run.
+    #[must_use]
+    pub fn accel(&self) -> &Accel {
+        &self.spec.accel
+    }
+
+    /// All nodes.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<Node> {
+        self.spec.nodes.iter().map(|node| Node::new(&self.dir, node.clone())).collect()
+    }
+
+    /// The node called `name`.
+    pub fn node(&self, name: &str) -> Result<Node> {
+        Ok(Node::new(&self.dir, self.spec.node(name)?.clone()))
+    }
+
+    /// Where the guests find etcd.
+    #[must_use]
+    pub fn etcd_endpoint(&self) -> String {
+        format!("http://{ETCD_ADDRESS}:{ETCD_PORT}")
+    }
+
+    /// What runs.
+    pub fn status(&self) -> Result<Status> {
+        control::status(&self.dir)
+    }
+
+    /// Changes the power of etcd.
+    pub fn etcd_power(&self, action: Power) -> Result<()> {
+        control::ask(&self.dir, &Request::Power { party: ETCD.to_owned(), action }).map(drop)
+    }
+
+    /// Changes the power of a node, or of `etcd`.
+    pub fn power(&self, party: &str, action: Power) -> Result<()> {
+        if party == ETCD { self.etcd_power(action) } else { self.node(party)?.power(action) }
+    }
+
+    /// Cuts the network between two parties, both ways.
+    pub fn cut(&self, one: &str, other: &str) -> Result<()> {
+        self.cut_one_way(one, other)?;
+        self.cut_one_way(other, one)
+    }
+
+    /// Lets nothing from `from` reach `to` any more.
+    pub fn cut_one_way(&self, from: &str, to: &str) -> Result<()> {
+        self.net(Net::Cut { from: from.to_owned(), to: to.to_owned() })
+    }
+
+    /// Makes frames between two parties late and lossy, both ways.
+    pub fn slow(&self, one: &str, other: &str, delay: Duration, loss_percent: f64) -> Result<()> {
+        for (from, to) in [(one, other), (other, one)] {
+            let delay_ms = u64::try_from(delay.as_millis())?;
+            self.net(Net::Slow { from: from.to_owned(), to: to.to_owned(), delay_ms, loss_percent })?;
+        }
+        Ok(())
+    }
+
+    /// Cuts `party` off from everybody.
+    pub fn isolate(&self, party: &str) -> Result<()> {
+        let others = self.spec.nodes.iter().map(|node| node.name.as_str()).chain([ETCD]);
+        others.filter(|other| *other != party).try_for_each(|other| self.cut(party, other))
+    }
+
+    /// Makes all links whole again.
+    pub fn heal(&self) -> Result<()> {
+        self.net(Net::Heal)
+    }
+
+    fn net(&self, change: Net) -> Result<()> {
+        control::ask(&self.dir, &Request::Net(change)).map(drop)
+    }
+
+    /// Back to the beginning: whole network, empty etcd, blank drives and state disks, freshly booted nodes.
+    pub fn reset(&self) -> Result<()> {
+        self.heal()?;
+        self.etcd_power(Power::Blank)?;
+        self.etcd_power(Power::On)?;
+        for node in self.nodes() {
+            node.blank()?;
+            node.power_on()?;
+        }
+        self.wait_up()
+    }
+
+    /// Waits for a condition; when the deadline passes, the error shows what the world looked like.
+    pub fn wait_for<T>(
+        &self,
+        what: &str,
+        deadline: Duration,
+        probe: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        wait_for(what, deadline, probe).map_err(|err| match err.downcast_ref::<Missed>() {
+            Some(missed) => anyhow!("{missed}\n{}", self.report()),
+            None => err,
+        })
+    }
+
+    /// What the world looks like, for a person who was not there.
+    #[must_use]
+    pub fn report(&self) -> String {
+        crate::report::of(self)
+    }
+
+    /// Ends the lab and removes its directory.
+    pub fn down(dir: &Path) -> Result<()> {
+        if is_running(dir)? {
+            let pid: i32 = fs::read_to_string(dir.join(supervisor::PID))?.trim().parse()?;
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM)?;
+            wait_for("the lab's end", START_DEADLINE, || Ok((!is_running(dir)?).then_some(())))?;
+        }
+        remove_tree(dir)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Some(mut supervisor) = self.supervisor.take() {
+            drop(supervisor.stdin.take());
+            supervisor.wait().ok();
+        }
+    }
+}
+
+/// Whether a supervisor holds the lab in `dir`.
+pub fn is_running(dir: &Path) -> Result<bool> {
+    if !dir.is_dir() {
+        return Ok(false);
+    }
+    Ok(try_lock(&dir.join(supervisor::LOCK)).with_context(|| dir.display().to_string())?.is_none())
+}
+
+/// Removes the directories of private labs whose supervisor and owner were both killed: only SIGKILL to both gets there.
+fn remove_orphans(cache: &Cache) -> Result<()> {
+    for dir in cache.run_dirs()? {
+        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PRIVATE).and_then(|rest| rest.split('-').next());
+        let is_orphan = owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists());
+        if is_orphan && !is_running(&dir)? {
+            remove_tree(&dir)?;
+        }
+    }
+    Ok(())
+}
+
+fn spec(parts: &Parts, name: &str, nodes: Vec<NodeSpec>, dir: &Path) -> LabSpec {
+    LabSpec {
+        name: name.to_owned(),
+        nodes,
+        accel: parts.accel.clone(),
+        kernel: parts.image.kernel.clone(),
+        initramfs: parts.image.initramfs.clone(),
+        root: parts.image.root.clone(),
+        payload: dir.join("payload.img"),
+        mtu: MTU,
+    }
+}

@@ -1,0 +1,119 @@
+//! The QEMU command line of one guest.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use crate::command::run;
+use crate::spec::{LabSpec, NodeFiles, NodeSpec, STATE_BYTES};
+
+/// The emulator.
+pub const PROGRAM: &str = "qemu-system-x86_64";
+
+/// The name of the virtio-serial port on which a guest logs what must survive it.
+pub const LOG_PORT: &str = "mdfabric.log";
+
+/// Makes a node's directory and the disks it lacks.
+pub fn prepare_disks(lab_dir: &Path, node: &NodeSpec) -> Result<()> {
+    let files = NodeFiles::of(lab_dir, &node.name);
+    fs::create_dir_all(files.dir())?;
+    for drive in &node.drives {
+        File::options().create(true).append(true).open(files.drive(&drive.serial))?.set_len(drive.bytes)?;
+    }
+    if !files.state().exists() {
+        let draft = files.dir().join("state.draft");
+        File::create(&draft)?.set_len(STATE_BYTES)?;
+        run(Command::new("mke2fs").args(["-q", "-t", "ext4", "-L", "state"]).arg(&draft))?;
+        fs::rename(draft, files.state())?;
+    }
+    Ok(())
+}
+
+/// Removes what a node has written: drives, state disk, log.
+pub fn blank_disks(lab_dir: &Path, node: &NodeSpec) -> Result<()> {
+    super::setup::cache::remove_tree(NodeFiles::of(lab_dir, &node.name).dir())?;
+    prepare_disks(lab_dir, node)
+}
+
+/// Starts the guest, in the lab's directory so that socket paths stay short; `switch` is the socket of its port in the lab's switch.
+pub fn start(lab: &LabSpec, lab_dir: &Path, node: &NodeSpec, switch: &Path) -> Result<Child> {
+    let files = NodeFiles::of(lab_dir, &node.name);
+    for socket in [files.agent(), files.qmp(), files.console()] {
+        fs::remove_file(socket).ok();
+    }
+    let log = File::create(files.qemu_log())?;
+    let mut qemu = Command::new(PROGRAM);
+    machine(&mut qemu, lab, node);
+    disks(&mut qemu, lab, lab_dir, node, &files);
+    network(&mut qemu, lab, node, switch.strip_prefix(lab_dir).unwrap_or(switch));
+    ports(&mut qemu, &NodeFiles::of(Path::new(""), &node.name));
+    qemu.env("TMPDIR", lab_dir)
+        .current_dir(lab_dir)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    qemu.spawn().with_context(|| format!("cannot start {PROGRAM} for {}", node.name))
+}
+
+fn machine(qemu: &mut Command, lab: &LabSpec, node: &NodeSpec) {
+    qemu.args(["-name", &node.name, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35"]);
+    qemu.args(["-accel", &lab.accel.accel, "-cpu", &lab.accel.cpu]);
+    qemu.args(["-m", &format!("{}M", node.memory_mib), "-smp", &node.cpus.to_string()]);
+    qemu.arg("-kernel").arg(&lab.kernel).arg("-initrd").arg(&lab.initramfs);
+    qemu.args(["-append", &kernel_command_line(lab, node), "-device", "virtio-rng-pci"]);
+}
+
+fn kernel_command_line(lab: &LabSpec, node: &NodeSpec) -> String {
+    let init = if node.systemd { "/sbin/init" } else { "/usr/sbin/lab-init" };
+    format!(
+        "console=ttyS0 quiet loglevel=4 mitigations=off lab.init={init} lab.node={} lab.ip={} lab.mtu={}",
+        node.name,
+        node.address(),
+        lab.mtu
+    )
+}
+
+fn disks(qemu: &mut Command, lab: &LabSpec, lab_dir: &Path, node: &NodeSpec, files: &NodeFiles) {
+    let payload = lab_dir.join("payload.img");
+    virtio_disk(qemu, "root", &lab.root, "snapshot=on,cache=unsafe");
+    virtio_disk(qemu, "payload", &payload, "readonly=on");
+    virtio_disk(qemu, "state", &files.state(), "cache=unsafe,discard=unmap");
+    for drive in &node.drives {
+        let (serial, block) = (&drive.serial, drive.block_size);
+        drive_file(qemu, serial, &files.drive(serial), "cache=unsafe,discard=unmap,detect-zeroes=unmap");
+        let sizes = format!("logical_block_size={block},physical_block_size={block}");
+        qemu.args(["-device", &format!("nvme,id=nvme-{serial},drive={serial},serial={serial},{sizes}")]);
+    }
+}
+
+fn virtio_disk(qemu: &mut Command, serial: &str, file: &Path, options: &str) {
+    drive_file(qemu, serial, file, options);
+    qemu.args(["-device", &format!("virtio-blk-pci,drive={serial},serial={serial}")]);
+}
+
+fn drive_file(qemu: &mut Command, id: &str, file: &Path, options: &str) {
+    qemu.args(["-drive", &format!("if=none,id={id},format=raw,{options},file={}", file.display())]);
+}
+
+fn network(qemu: &mut Command, lab: &LabSpec, node: &NodeSpec, switch: &Path) {
+    qemu.args([
+        "-netdev",
+        &format!("stream,id=net,server=off,addr.type=unix,addr.path={}", switch.display()),
+    ]);
+    let mac = format!("52:54:00:4d:44:{:02x}", node.index);
+    qemu.args(["-device", &format!("virtio-net-pci,netdev=net,mac={mac},host_mtu={},romfile=", lab.mtu)]);
+}
+
+fn ports(qemu: &mut Command, files: &NodeFiles) {
+    let listen = |id: &str, path: &Path| format!("socket,id={id},server=on,wait=off,path={}", path.display());
+    let console =
+        format!("{},logfile={}", listen("console", &files.console()), files.console_log().display());
+    qemu.args(["-chardev", &console, "-serial", "chardev:console"]);
+    qemu.args(["-chardev", &listen("qmp", &files.qmp()), "-mon", "chardev=qmp,mode=control"]);
+    qemu.args(["-chardev", &listen("agent", &files.agent()), "-device", "virtio-serial-pci"]);
+    qemu.args(["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]);
+    qemu.args(["-chardev", &format!("file,id=log,append=on,path={}", files.ack_log().display())]);
+    qemu.args(["-device", &format!("virtserialport,chardev=log,name={LOG_PORT}")]);
+}

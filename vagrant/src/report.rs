@@ -1,0 +1,60 @@
+//! What the world looked like when something went wrong.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::time::Duration;
+
+use crate::command::tail;
+use crate::lab::Lab;
+use crate::node::Node;
+
+/// How every report begins.
+pub const TITLE: &str = "---- what the world looked like: lab";
+
+/// What is asked on every node: a title, a script.
+const QUESTIONS: &[(&str, &str)] = &[
+    ("explain", "timeout 10 mdfabric explain 2>&1 | tail -n 40"),
+    ("mdstat", "cat /proc/mdstat 2>/dev/null"),
+    ("dmesg", "dmesg | tail -n 25"),
+    ("recorder", "timeout 10 mdfabric recorder --tail 25 2>&1 | tail -n 25"),
+    ("daemon log", "tail -n 25 /var/log/mdfabric.log 2>/dev/null"),
+];
+
+/// A node that is asked may be the one that hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Everything about `lab` that helps to understand a failure.
+#[must_use]
+pub fn of(lab: &Lab) -> String {
+    let mut text = format!("{TITLE} {} ----\n", lab.name());
+    match lab.status() {
+        Ok(status) => {
+            writeln!(text, "etcd answers: {}; network: {:?}", status.etcd, status.network).ok();
+            for (node, pid) in status.nodes {
+                writeln!(text, "{node}: {}", if pid.is_some() { "on" } else { "off" }).ok();
+            }
+        }
+        Err(err) => {
+            writeln!(text, "no status: {err:#}").ok();
+        }
+    }
+    lab.nodes().iter().for_each(|node| text.push_str(&of_node(node)));
+    text
+}
+
+fn of_node(node: &Node) -> String {
+    let mut text = String::new();
+    for (title, script) in QUESTIONS {
+        match node.run_for(PATIENCE, &["sh", "-c", script]) {
+            Ok(output) => {
+                writeln!(text, "---- {}: {title} ----\n{}", node.name(), output.stdout.trim_end()).ok();
+            }
+            Err(err) => {
+                let console = fs::read_to_string(node.files().console_log()).unwrap_or_default();
+                writeln!(text, "---- {}: {err:#}; console ----\n{}", node.name(), tail(&console, 25)).ok();
+                break;
+            }
+        }
+    }
+    text
+}

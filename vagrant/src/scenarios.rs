@@ -1,0 +1,66 @@
+//! What the lab shows, one function per fact.
+
+mod boot;
+mod leaks;
+mod load;
+mod network;
+mod power;
+
+use anyhow::Result;
+
+use crate::lab::Lab;
+use crate::setup::Parts;
+
+/// One fact that is shown on real kernels.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// Its name; `lab test FILTER` selects by a part of it.
+    pub name: &'static str,
+    /// What it shows, in one sentence.
+    pub shows: &'static str,
+    /// The lab it runs in.
+    pub lab: Needs,
+    /// Shows it, or says why not.
+    pub run: fn(&mut Stage<'_>) -> Result<()>,
+}
+
+/// The lab a scenario asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Three nodes in any state; the scenario leaves them up, the network whole and no drive changed.
+    AsIs,
+    /// Three freshly booted nodes with blank drives and an empty etcd. It may leave anything behind.
+    Blank,
+    /// None: the scenario starts what it needs.
+    Nothing,
+}
+
+/// Where a scenario plays.
+pub struct Stage<'a> {
+    /// What further labs can be made of.
+    pub parts: &'a Parts,
+    lab: Option<&'a mut Lab>,
+}
+
+impl<'a> Stage<'a> {
+    /// A stage with the lab a scenario asked for.
+    #[must_use]
+    pub fn new(parts: &'a Parts, lab: Option<&'a mut Lab>) -> Self {
+        Self { parts, lab }
+    }
+
+    /// The lab; an error for a scenario that asked for none.
+    pub fn lab(&mut self) -> Result<&mut Lab> {
+        self.lab.as_deref_mut().ok_or_else(|| anyhow::anyhow!("this scenario asked for no lab"))
+    }
+}
+
+/// All scenarios, in the order in which they run: those that leave a lab as it was come first.
+#[must_use]
+pub fn all() -> Vec<Scenario> {
+    [boot::SCENARIOS, network::SCENARIOS, load::SCENARIOS, power::SCENARIOS, leaks::SCENARIOS]
+        .into_iter()
+        .flatten()
+        .copied()
+        .collect()
+}

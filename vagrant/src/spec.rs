@@ -1,0 +1,243 @@
+//! What a lab consists of: nodes, drives, addresses. Written once into the lab's directory, read by everybody.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+/// The most nodes a lab can have.
+pub const MAX_NODES: u8 = 9;
+
+/// The host's side of the lab network, where etcd listens.
+pub const ETCD_ADDRESS: &str = "10.77.0.254";
+
+/// etcd's client port.
+pub const ETCD_PORT: u16 = 2379;
+
+/// The name under which the host's side takes part in the network.
+pub const ETCD: &str = "etcd";
+
+/// Link MTU in bytes. Large, because emulated guests pay per packet and not per byte.
+pub const MTU: u32 = 65_000;
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// A whole lab.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabSpec {
+    /// Name of the lab.
+    pub name: String,
+    /// Its nodes.
+    pub nodes: Vec<NodeSpec>,
+    /// How guests run on this host.
+    pub accel: Accel,
+    /// The stock kernel.
+    pub kernel: PathBuf,
+    /// The initramfs.
+    pub initramfs: PathBuf,
+    /// The root disk all guests share.
+    pub root: PathBuf,
+    /// Directory whose content the guests see at `/opt/mdfabric`.
+    pub payload: PathBuf,
+    /// Link MTU in bytes.
+    pub mtu: u32,
+}
+
+/// One guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    /// Name and host name: `node-1`.
+    pub name: String,
+    /// Position in the network, from 1.
+    pub index: u8,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Virtual processors.
+    pub cpus: u8,
+    /// Its `NVMe` drives.
+    pub drives: Vec<DriveSpec>,
+    /// Boot systemd instead of the small init.
+    pub systemd: bool,
+}
+
+/// One `NVMe` drive, a sparse file on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriveSpec {
+    /// Serial number: `node-1-a`.
+    pub serial: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Logical block size in bytes: 512 or 4096.
+    pub block_size: u32,
+}
+
+/// How guests are executed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accel {
+    /// QEMU's `-accel` value.
+    pub accel: String,
+    /// QEMU's `-cpu` value.
+    pub cpu: String,
+}
+
+impl Accel {
+    /// Hardware virtualization.
+    #[must_use]
+    pub fn kvm() -> Self {
+        Self { accel: "kvm".into(), cpu: "host".into() }
+    }
+
+    /// Emulation. A plain processor model: a richer one makes guests use instructions that are slow to emulate.
+    #[must_use]
+    pub fn tcg() -> Self {
+        Self { accel: "tcg,thread=multi,tb-size=128".into(), cpu: "Nehalem".into() }
+    }
+
+    /// Whether guests run at the processor's own speed.
+    #[must_use]
+    pub fn is_kvm(&self) -> bool {
+        self.accel.starts_with("kvm")
+    }
+}
+
+impl NodeSpec {
+    /// The usual node: one processor, 768 MiB, drives `a` and `b` of 4 GiB.
+    #[must_use]
+    pub fn usual(index: u8) -> Self {
+        let name = node_name(index);
+        let drives = ["a", "b"].map(|letter| DriveSpec::usual(&name, letter)).to_vec();
+        Self { name, index, memory_mib: 768, cpus: 1, drives, systemd: false }
+    }
+
+    /// Its address in the lab network.
+    #[must_use]
+    pub fn address(&self) -> String {
+        node_address(self.index)
+    }
+}
+
+impl DriveSpec {
+    fn usual(node: &str, letter: &str) -> Self {
+        Self { serial: format!("{node}-{letter}"), bytes: 4 * GIB, block_size: 512 }
+    }
+}
+
+/// Size of a node's persistent state disk in bytes.
+pub const STATE_BYTES: u64 = 512 * MIB;
+
+/// `node-1` for 1.
+#[must_use]
+pub fn node_name(index: u8) -> String {
+    format!("node-{index}")
+}
+
+/// `10.77.0.1` for 1.
+#[must_use]
+pub fn node_address(index: u8) -> String {
+    format!("10.77.0.{index}")
+}
+
+impl LabSpec {
+    /// Reads the spec of the lab in `dir`.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let path = dir.join("lab.json");
+        let text = fs::read_to_string(&path).with_context(|| format!("no lab in {}", dir.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Writes the spec into the lab's directory.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        Ok(fs::write(dir.join("lab.json"), serde_json::to_vec_pretty(self)?)?)
+    }
+
+    /// The node called `name`.
+    pub fn node(&self, name: &str) -> Result<&NodeSpec> {
+        self.nodes.iter().find(|node| node.name == name).with_context(|| {
+            let names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+            format!("no node {name} in lab {}: it has {}", self.name, names.join(", "))
+        })
+    }
+}
+
+/// The files of one node.
+#[derive(Debug, Clone)]
+pub struct NodeFiles {
+    dir: PathBuf,
+}
+
+impl NodeFiles {
+    /// The files of `node` in the lab at `lab_dir`.
+    #[must_use]
+    pub fn of(lab_dir: &Path, node: &str) -> Self {
+        Self { dir: lab_dir.join(node) }
+    }
+
+    /// The node's own directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The image of the drive `serial`.
+    #[must_use]
+    pub fn drive(&self, serial: &str) -> PathBuf {
+        self.dir.join(format!("{serial}.img"))
+    }
+
+    /// The persistent state disk.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("state.img")
+    }
+
+    /// The guest agent's socket.
+    #[must_use]
+    pub fn agent(&self) -> PathBuf {
+        self.dir.join("agent.sock")
+    }
+
+    /// QEMU's own control socket.
+    #[must_use]
+    pub fn qmp(&self) -> PathBuf {
+        self.dir.join("qmp.sock")
+    }
+
+    /// The console's socket.
+    #[must_use]
+    pub fn console(&self) -> PathBuf {
+        self.dir.join("console.sock")
+    }
+
+    /// What the console showed.
+    #[must_use]
+    pub fn console_log(&self) -> PathBuf {
+        self.dir.join("console.log")
+    }
+
+    /// What QEMU itself said.
+    #[must_use]
+    pub fn qemu_log(&self) -> PathBuf {
+        self.dir.join("qemu.log")
+    }
+
+    /// What the guest wrote to its log port.
+    #[must_use]
+    pub fn ack_log(&self) -> PathBuf {
+        self.dir.join("mdfabric.log")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_node_has_two_drives_with_its_name() {
+        let node = NodeSpec::usual(2);
+        let serials: Vec<&str> = node.drives.iter().map(|drive| drive.serial.as_str()).collect();
+        assert_eq!(serials, ["node-2-a", "node-2-b"]);
+        assert_eq!(node.address(), "10.77.0.2");
+    }
+}

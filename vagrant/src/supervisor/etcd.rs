@@ -1,0 +1,99 @@
+//! The store of the lab: one etcd on the host's side of the lab network, its data in memory.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use nix::mount::{MsFlags, mount};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::control::Power;
+use crate::spec::{ETCD_ADDRESS, ETCD_PORT};
+
+/// Data in RAM: an fsync there costs nothing, and the mount goes with the lab's namespace.
+const DATA_SIZE: &str = "size=256m";
+
+pub(super) struct Etcd {
+    dir: PathBuf,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Etcd {
+    /// Mounts the data directory; nothing runs yet.
+    pub(super) fn prepare(lab_dir: &Path) -> Result<Self> {
+        let dir = lab_dir.join("etcd");
+        fs::create_dir_all(&dir)?;
+        mount(Some("tmpfs"), &dir, Some("tmpfs"), MsFlags::empty(), Some(DATA_SIZE))
+            .context("mount etcd's tmpfs")?;
+        Ok(Self { dir, log: lab_dir.join("etcd.log"), child: None })
+    }
+
+    pub(super) fn power(&mut self, action: Power) -> Result<()> {
+        match action {
+            Power::On => self.start(),
+            Power::Cut => self.cut(),
+            Power::Pause => self.signal(Signal::SIGSTOP),
+            Power::Resume => self.signal(Signal::SIGCONT),
+            Power::Blank => self.cut().and_then(|()| self.forget()),
+        }
+    }
+
+    fn start(&mut self) -> Result<()> {
+        if self.child.is_some() {
+            return Ok(());
+        }
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let urls = format!("http://{ETCD_ADDRESS}:{ETCD_PORT}");
+        let child = Command::new("etcd")
+            .args(["--name", "lab", "--log-level", "warn", "--data-dir"])
+            .arg(self.dir.join("data"))
+            .args(["--listen-client-urls", &urls, "--advertise-client-urls", &urls])
+            .args(["--listen-peer-urls", "http://127.0.0.1:2380"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("cannot start etcd")?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    fn cut(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    fn forget(&self) -> Result<()> {
+        crate::setup::cache::remove_tree(&self.dir.join("data"))
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let child = self.child.as_ref().context("etcd is off")?;
+        Ok(kill(Pid::from_raw(i32::try_from(child.id())?), signal)?)
+    }
+
+    /// Whether it answers its health check.
+    pub(super) fn answers() -> bool {
+        healthy().unwrap_or(false)
+    }
+}
+
+fn healthy() -> Result<bool> {
+    let address: SocketAddr = format!("{ETCD_ADDRESS}:{ETCD_PORT}").parse()?;
+    let patience = Duration::from_millis(500);
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.contains("\"true\""))
+}
