@@ -3,3 +3,4 @@
 pub mod domain;
 pub mod plan;
 pub mod ports;
+pub mod sim;

@@ -1,0 +1,104 @@
+//! The machines of `plan/` on a simulated cluster: every verb, every fault between any two steps, in virtual time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test that cannot go on shall stop"
+)]
+
+#[path = "simulation/support.rs"]
+mod support;
+
+use mdfabric::domain::{VolumePhase, Locality};
+use support::{Scene, name, node, wish};
+
+#[test]
+fn a_volume_lives_and_leaves_nothing_behind() {
+    for replicas in 1..=3 {
+        let mut scene = Scene::new(u64::from(replicas));
+        scene.create(&wish(replicas));
+        scene.quiet();
+        scene.attach(1);
+        scene.write_for(2_000);
+        scene.whole();
+        scene.quiet_while_writing();
+        scene.detach();
+        scene.quiet();
+        scene.attach(2);
+        scene.write_for(2_000);
+        scene.whole();
+        scene.detach();
+        scene.request_delete();
+        scene.gone();
+    }
+}
+
+#[test]
+fn one_of_two_copies_moves_under_load() {
+    let mut scene = Scene::new(4);
+    scene.create(&wish(2));
+    scene.attach(1);
+    scene.write_for(1_000);
+    let holders: Vec<_> = scene.status().unwrap().members.iter().map(|member| member.node.clone()).collect();
+    let to = (1..=3).find(|index| !holders.contains(&node(*index))).unwrap();
+    let from = (1..=3).find(|index| *index != 1 && *index != to).unwrap_or(1);
+    scene.request_move(from, to);
+    scene.moved(from, to);
+    scene.write_for(1_000);
+    let stall = scene.cluster.app(&name()).longest_stall;
+    scene.demand(stall < 1_000, &format!("longest stall {stall} ms"));
+}
+
+#[test]
+fn a_single_copy_follows_its_owner() {
+    let mut scene = Scene::new(5);
+    scene.create(&wish(1));
+    let home = (1..=3).find(|index| scene.status().unwrap().member_on(&node(*index)).is_some()).unwrap();
+    let away = if home == 1 { 2 } else { 1 };
+    scene.attach(home);
+    scene.write_for(1_000);
+    scene.detach();
+    scene.phases.clear();
+    scene.attach(away);
+    scene.cluster.app(&name()).writing = true;
+    scene.moved(home, away);
+    let walk = [VolumePhase::Synced, VolumePhase::Syncing, VolumePhase::Replacing, VolumePhase::Synced];
+    scene.demand(scene.phases == walk, &format!("phases {:?}", scene.phases));
+}
+
+#[test]
+fn a_detached_volume_moves() {
+    let mut scene = Scene::new(6);
+    scene.create(&wish(1));
+    scene.attach(1);
+    scene.write_for(1_000);
+    scene.whole();
+    scene.detach();
+    let from = (1..=3).find(|index| scene.status().unwrap().member_on(&node(*index)).is_some()).unwrap();
+    let to = if from == 3 { 2 } else { 3 };
+    scene.request_move(from, to);
+    scene.moved(from, to);
+    scene.until(60_000, "nobody owns it any more", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| status.owner.is_none())
+    });
+    scene.quiet();
+    scene.attach(1);
+    scene.write_for(1_000);
+}
+
+#[test]
+fn copies_stay_where_they_are_when_told() {
+    let mut scene = Scene::new(7);
+    let mut wish = wish(2);
+    wish.locality = Locality::Fixed;
+    scene.create(&wish);
+    let before = scene.in_sync();
+    for on in 1..=3 {
+        scene.attach(on);
+        scene.write_for(500);
+        scene.detach();
+    }
+    scene.demand(scene.in_sync() == before, "the same copies");
+}
