@@ -11,7 +11,8 @@
 #[path = "simulation/support.rs"]
 mod support;
 
-use mdfabric::domain::{VolumePhase, Locality};
+use mdfabric::domain::{Locality, VolumePhase};
+use mdfabric::sim::{Crash, CrashWhen};
 use support::{Scene, name, node, wish};
 
 #[test]
@@ -101,4 +102,57 @@ fn copies_stay_where_they_are_when_told() {
         scene.detach();
     }
     scene.demand(scene.in_sync() == before, "the same copies");
+}
+
+/// The whole life of a volume under load, with at most one death in it. Returns how many moments there were to die at.
+fn life(seed: u64, replicas: u32, crash: Option<Crash>) -> usize {
+    let mut scene = Scene::new(seed);
+    let base = scene.cluster.counted();
+    scene.cluster.crash(crash.map(|crash| Crash { at: crash.at + base, ..crash }));
+    scene.create(&wish(replicas));
+    scene.attach(1);
+    scene.write_a_little();
+    let (from, to) = scene.a_move();
+    scene.request_move(from, to);
+    scene.moved(from, to);
+    scene.write_a_little();
+    scene.detach();
+    scene.attach(2);
+    scene.write_a_little();
+    scene.whole();
+    scene.detach();
+    scene.request_delete();
+    let moments = scene.cluster.counted() - base;
+    scene.gone();
+    moments
+}
+
+fn deaths(when: CrashWhen, replicas: u32, down: u64) {
+    let seed = u64::from(replicas) + 10;
+    for at in 0..life(seed, replicas, None) {
+        for node in [None, Some(node(1)), Some(node(2)), Some(node(3))] {
+            if node.is_none() || when == CrashWhen::PowerCut {
+                println!("{when:?} at step {at} of {node:?}, {replicas} replicas, seed {seed}");
+                life(seed, replicas, Some(Crash { at, when, node, down }));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_verb_survives_a_daemon_crash_before_any_step() {
+    deaths(CrashWhen::BeforeEffect, 1, 300);
+    deaths(CrashWhen::BeforeEffect, 2, 300);
+}
+
+#[test]
+fn every_verb_survives_a_daemon_crash_after_any_step() {
+    deaths(CrashWhen::AfterEffect, 1, 300);
+    deaths(CrashWhen::AfterEffect, 2, 300);
+}
+
+#[test]
+fn every_verb_survives_a_power_cut_at_any_step() {
+    deaths(CrashWhen::PowerCut, 1, 3_000);
+    deaths(CrashWhen::PowerCut, 2, 3_000);
 }

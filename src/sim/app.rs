@@ -35,6 +35,12 @@ impl Cluster {
         self.apps.entry(volume.clone()).or_default()
     }
 
+    /// Writes of a volume that were acknowledged so far.
+    #[must_use]
+    pub fn acks(&self, volume: &VolumeName) -> u64 {
+        self.apps.get(volume).map_or(0, |app| app.acks)
+    }
+
     pub(super) fn run_apps(&mut self) {
         let names: Vec<VolumeName> = self.apps.keys().cloned().collect();
         for name in names {

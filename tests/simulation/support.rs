@@ -127,6 +127,24 @@ impl Scene {
         self.demand(self.cluster.violations().is_empty(), "no promise is broken");
     }
 
+    /// Until a few writes were acknowledged since now.
+    pub(crate) fn write_a_little(&mut self) {
+        let app = self.cluster.app(&name());
+        app.writing = true;
+        let enough = app.acks + 10;
+        self.until(120_000, "writes are acknowledged", |cluster| {
+            cluster.acks(&name()) >= enough
+        });
+    }
+
+    /// A copy that can move, and where to.
+    pub(crate) fn a_move(&self) -> (u8, u8) {
+        let holds = |index: &u8| self.status().unwrap().member_on(&node(*index)).is_some();
+        let to = (1..=3).find(|index| !holds(index)).unwrap();
+        let from = (2..=3).chain(1..=1).find(holds).unwrap();
+        (from, to)
+    }
+
     pub(crate) fn request_detach(&mut self) {
         self.cluster.request(|world, _| verbs::detach(world, &name())).unwrap();
     }
