@@ -31,7 +31,7 @@ pub(super) fn plan(serving: &mut Serving) -> bool {
 }
 
 fn mounted_by_us(serving: &Serving) -> Option<String> {
-    let path = serving.status.array.mounted_at.clone()?;
+    let path = serving.status.mount_path.clone()?;
     serving.input.seen.mounts.iter().any(|mount| mount.path == path).then_some(path)
 }
 
