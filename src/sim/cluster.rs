@@ -414,6 +414,12 @@ impl Cluster {
         self.nodes.get(node).is_some_and(|machine| machine.powered)
     }
 
+    /// Whether every node has power and a running daemon.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.nodes.values().all(|machine| machine.powered && machine.daemon.is_some())
+    }
+
     /// Marks a drive as carrying something.
     pub fn put_on_drive(&mut self, id: &DriveId, found: &str) {
         let disks = self.nodes.values_mut().flat_map(|machine| machine.disks.iter_mut());

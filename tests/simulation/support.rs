@@ -178,6 +178,7 @@ impl Scene {
 
     pub(crate) fn gone(&mut self) {
         self.until(60_000, "deleted", |cluster| cluster.world().volume_spec(&name()).is_none());
+        self.until(60_000, "everybody is back", Cluster::is_up);
         self.quiet();
         let left = self.cluster.leftovers();
         self.demand(left.is_empty(), &format!("everything is freed, but there is {left:?}"));

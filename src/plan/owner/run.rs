@@ -66,6 +66,7 @@ fn serve_file_system(serving: &mut Serving) {
             let volume = serving.spec.name.clone();
             serving.step(Step::Unmount { volume, path });
         }
+        (_, None) if serving.is_busy() => {}
         (_, None) => {
             serving.next.mount_path = None;
             serving.next.array.mounted_at = None;
