@@ -8,6 +8,8 @@
     reason = "a test that cannot go on shall stop"
 )]
 
+#[path = "simulation/chaos.rs"]
+mod chaos;
 #[path = "simulation/support.rs"]
 mod support;
 
@@ -160,4 +162,17 @@ fn every_verb_survives_a_daemon_crash_after_any_step() {
 fn every_verb_survives_a_power_cut_at_any_step() {
     deaths(CrashWhen::PowerCut, 1, 3_000);
     deaths(CrashWhen::PowerCut, 2, 3_000);
+}
+
+/// `SIM_SEED` runs one seed, `SIM_SEEDS` that many from 1 on.
+#[test]
+fn random_faults_lose_nothing() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds: Vec<u64> = match number("SIM_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=number("SIM_SEEDS").unwrap_or(200)).collect(),
+    };
+    let fails = |seed: &u64| std::panic::catch_unwind(|| chaos::run(*seed)).is_err();
+    let failed: Vec<u64> = seeds.into_iter().filter(fails).collect();
+    assert!(failed.is_empty(), "{} seeds fail, run one with SIM_SEED=n: {failed:?}", failed.len());
 }

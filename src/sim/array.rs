@@ -80,6 +80,7 @@ impl Cluster {
         if array.frozen || !array.is_writable() {
             return;
         }
+        self.mark_clean(node, array);
         self.drop_slots(node, array);
         self.start_recovery(node, array);
         if self.now >= array.sync_at + COPY {
@@ -88,6 +89,17 @@ impl Cluster {
             self.resync(node, array);
         }
         self.forget_dirty(array);
+    }
+
+    /// `safe_mode_delay`: 200 ms after the last write the superblocks say clean.
+    fn mark_clean(&mut self, node: &NodeName, array: &mut Array) {
+        let idle = array.pending.is_empty() && self.now > array.last_write + 200 && array.resync.is_empty();
+        if idle && !array.clean {
+            array.clean = true;
+            array.state = ArrayState::Clean;
+            array.bump();
+            self.stir(node);
+        }
     }
 
     /// `remove_and_add_spares`: a faulty member loses its slot.
