@@ -6,4 +6,5 @@ pub mod domain;
 pub mod kernel;
 pub mod plan;
 pub mod ports;
+pub mod sim;
 pub mod store;
