@@ -1,6 +1,8 @@
 //! The daemon's interface and the form of the stored records.
 
+pub mod client;
 pub mod convert;
+pub mod server;
 
 /// The largest message either side of `mdfabric.proto` should take, in bytes: a `World` of many thousand records. tonic
 /// takes 4 MiB unless told otherwise.

@@ -9,5 +9,6 @@ mod status;
 
 pub use brain::{Brain, Ports};
 pub use cache::{Cache, StoreHealth, follow};
+pub use clock::now;
 pub use node::{Identity, Running, start};
 pub use status::{NodeView, View};

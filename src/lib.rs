@@ -1,6 +1,8 @@
 //! mdfabric: replicated block volumes that move between nodes while applications write.
 
 pub mod api;
+pub mod cli;
+pub mod config;
 pub mod daemon;
 pub mod domain;
 pub mod kernel;
@@ -8,3 +10,4 @@ pub mod plan;
 pub mod ports;
 pub mod sim;
 pub mod store;
+pub mod telemetry;

@@ -6,6 +6,7 @@
 //! depends on has always been recorded before.
 
 pub mod controller;
+pub mod explain;
 pub mod leg;
 mod memory;
 mod observation;

@@ -1,0 +1,230 @@
+//! The daemon's door: every verb reads the records, decides by [`crate::plan::verbs`], and writes what was decided by
+//! compare-and-swap. Nothing is decided here, and nothing here touches the kernel.
+//!
+//! Reads are answered from the daemon's view of the records, which outlives a store that does not answer; the answer
+//! then carries a notice ([`NOTICE`]).
+
+mod change;
+mod request;
+mod socket;
+mod status;
+mod watch;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::watch as channel;
+use tokio_stream::Stream;
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+pub use change::{Rehearse, words};
+pub use socket::{BoundSocket, SocketError, bind};
+pub use status::{HINT, REASON};
+
+use super::proto::{self, md_fabric_server::MdFabric};
+use crate::daemon::{StoreHealth, View};
+use crate::domain::{Timestamp, VolumeUid};
+use crate::plan::{explain, verbs};
+use crate::ports::Store;
+
+/// Metadata of an answer that is not fresh: why not.
+pub const NOTICE: &str = "mdfabric-notice-bin";
+
+/// One thing a node needs or has, as `node preflight` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What.
+    pub name: String,
+    /// The node has it.
+    pub ok: bool,
+    /// What was found, and what to do about it.
+    pub detail: String,
+}
+
+/// Looks at what the node has and lacks; blocks as long as the kernel does.
+pub type Preflight = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// The service on the socket.
+#[derive(Clone)]
+pub struct Api {
+    store: Arc<dyn Store>,
+    view: channel::Receiver<View>,
+    preflight: Preflight,
+    rehearse: Rehearse,
+    now: fn() -> Timestamp,
+}
+
+impl Api {
+    /// A service that shows `view` and writes to `store`. `now` gives new records their times.
+    pub fn new(
+        store: Arc<dyn Store>,
+        view: channel::Receiver<View>,
+        preflight: Preflight,
+        now: fn() -> Timestamp,
+    ) -> Self {
+        Self { store, view, preflight, rehearse: change::words, now }
+    }
+
+    /// Has `--dry-run` show the steps that `rehearse` finds, instead of the records that would be written.
+    #[must_use]
+    pub fn rehearsed_by(self, rehearse: Rehearse) -> Self {
+        Self { rehearse, ..self }
+    }
+
+    fn seen(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// The view for a reader; before the first listing there is nothing to show.
+    fn readable(&self) -> Result<View, Status> {
+        let view = self.seen();
+        match &view.node.store {
+            StoreHealth::Starting => Err(status::starting(&self.store.name())),
+            StoreHealth::Lost(why) if view.world.records().next().is_none() => {
+                Err(status::unread(&self.store.name(), why))
+            }
+            StoreHealth::Good | StoreHealth::Lost(_) => Ok(view),
+        }
+    }
+}
+
+fn answer<T>(view: &View, body: T) -> Response<T> {
+    let mut response = Response::new(body);
+    if let StoreHealth::Lost(why) = &view.node.store {
+        let notice = format!("the store does not answer ({why}); this is what was known before");
+        response.metadata_mut().insert_bin(NOTICE, MetadataValue::from_bytes(notice.as_bytes()));
+    }
+    response
+}
+
+#[tonic::async_trait]
+impl MdFabric for Api {
+    async fn snapshot(&self, _: Request<proto::SnapshotRequest>) -> Answer<proto::World> {
+        let view = self.readable()?;
+        Ok(answer(&view, watch::complete(&view.world)))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<proto::World, Status>> + Send>>;
+
+    async fn watch(&self, _: Request<proto::WatchRequest>) -> Answer<Self::WatchStream> {
+        let view = self.readable()?;
+        Ok(answer(&view, watch::stream(self.view.clone())))
+    }
+
+    async fn create_volume(&self, request: Request<proto::CreateVolumeRequest>) -> Answer<proto::Change> {
+        let request = request.into_inner();
+        let (wish, uid, now) = (request::create(&request)?, VolumeUid(Uuid::new_v4()), (self.now)());
+        self.carry_out(request.dry_run, |world| verbs::create(world, &wish, uid, now)).await
+    }
+
+    async fn delete_volume(&self, request: Request<proto::DeleteVolumeRequest>) -> Answer<proto::Change> {
+        let proto::DeleteVolumeRequest { name, dry_run } = request.into_inner();
+        let name = request::parsed(&name)?;
+        self.carry_out(dry_run, |world| verbs::delete(world, &name)).await
+    }
+
+    async fn attach_volume(&self, request: Request<proto::AttachVolumeRequest>) -> Answer<proto::Change> {
+        let proto::AttachVolumeRequest { name, node, dry_run } = request.into_inner();
+        let name = request::parsed(&name)?;
+        let node = if node.is_empty() { self.seen().me } else { request::parsed(&node)? };
+        self.carry_out(dry_run, |world| verbs::attach(world, &name, &node)).await
+    }
+
+    async fn detach_volume(&self, request: Request<proto::DetachVolumeRequest>) -> Answer<proto::Change> {
+        let proto::DetachVolumeRequest { name, dry_run } = request.into_inner();
+        let name = request::parsed(&name)?;
+        self.carry_out(dry_run, |world| verbs::detach(world, &name)).await
+    }
+
+    async fn mount_volume(&self, request: Request<proto::MountVolumeRequest>) -> Answer<proto::Change> {
+        let request = request.into_inner();
+        let (name, wish) = (request::parsed(&request.name)?, request::mount(&request));
+        self.carry_out(request.dry_run, |world| verbs::mount(world, &name, wish.clone())).await
+    }
+
+    async fn unmount_volume(&self, request: Request<proto::UnmountVolumeRequest>) -> Answer<proto::Change> {
+        let proto::UnmountVolumeRequest { name, dry_run } = request.into_inner();
+        let name = request::parsed(&name)?;
+        self.carry_out(dry_run, |world| verbs::unmount(world, &name)).await
+    }
+
+    async fn move_volume(&self, request: Request<proto::MoveVolumeRequest>) -> Answer<proto::Change> {
+        let proto::MoveVolumeRequest { name, from, to, drive, dry_run } = request.into_inner();
+        let (name, from, to) = (request::parsed(&name)?, request::parsed(&from)?, request::parsed(&to)?);
+        let drive = drive.as_deref().map(request::parsed).transpose()?;
+        self.carry_out(dry_run, |world| verbs::move_replica(world, &name, &from, &to, drive.as_ref())).await
+    }
+
+    async fn add_drive(&self, request: Request<proto::AddDriveRequest>) -> Answer<proto::Change> {
+        let proto::AddDriveRequest { id, wipe, dry_run } = request.into_inner();
+        let (id, guid, now) = (request::parsed(&id)?, Uuid::new_v4(), (self.now)());
+        let wiped = wipe.then_some(&id);
+        self.carry_out(dry_run, |world| verbs::add_drive(world, &id, wiped, guid, now)).await
+    }
+
+    async fn remove_drive(&self, request: Request<proto::RemoveDriveRequest>) -> Answer<proto::Change> {
+        let proto::RemoveDriveRequest { id, dry_run } = request.into_inner();
+        let id = request::parsed(&id)?;
+        self.carry_out(dry_run, |world| verbs::remove_drive(world, &id)).await
+    }
+
+    async fn cordon_drive(&self, request: Request<proto::CordonDriveRequest>) -> Answer<proto::Change> {
+        let proto::CordonDriveRequest { id, cordoned, dry_run } = request.into_inner();
+        let id = request::parsed(&id)?;
+        self.carry_out(dry_run, |world| verbs::cordon_drive(world, &id, cordoned)).await
+    }
+
+    async fn cordon_node(&self, request: Request<proto::CordonNodeRequest>) -> Answer<proto::Change> {
+        let proto::CordonNodeRequest { name, cordoned, dry_run } = request.into_inner();
+        let name = request::parsed(&name)?;
+        self.carry_out(dry_run, |world| verbs::cordon_node(world, &name, cordoned)).await
+    }
+
+    async fn explain(&self, request: Request<proto::ExplainRequest>) -> Answer<proto::ExplainResponse> {
+        let view = self.readable()?;
+        let object = request.into_inner().object;
+        let facts = explain::Facts {
+            me: &view.me,
+            now: (self.now)(),
+            running: &view.node.running,
+            failing: &view.node.failing,
+            reasons: &view.node.reasons,
+            store_lost: match &view.node.store {
+                StoreHealth::Lost(why) => Some(why),
+                StoreHealth::Starting | StoreHealth::Good => None,
+            },
+            leads: view.node.leads,
+        };
+        let lines =
+            explain::explain(&view.world, &facts, &object).map_err(|error| status::refused(&error))?;
+        Ok(answer(&view, proto::ExplainResponse { lines }))
+    }
+
+    type DumpStream = Pin<Box<dyn Stream<Item = Result<proto::DumpChunk, Status>> + Send>>;
+
+    async fn dump(&self, _: Request<proto::DumpRequest>) -> Answer<Self::DumpStream> {
+        Err(Status::unimplemented("this version makes no dumps yet"))
+    }
+
+    async fn preflight(&self, _: Request<proto::PreflightRequest>) -> Answer<proto::PreflightResponse> {
+        let preflight = Arc::clone(&self.preflight);
+        let checks = tokio::task::spawn_blocking(move || preflight())
+            .await
+            .map_err(|error| Status::internal(format!("preflight: {error}")))?;
+        let wire = |Check { name, ok, detail }| proto::Check { name, ok, detail };
+        Ok(Response::new(proto::PreflightResponse { checks: checks.into_iter().map(wire).collect() }))
+    }
+}
+
+/// Serves until the future is dropped; streams end with it.
+pub async fn serve(api: Api, socket: &BoundSocket) -> io::Result<()> {
+    let service = proto::md_fabric_server::MdFabricServer::new(api);
+    let incoming = socket.incoming()?;
+    let server = tonic::transport::Server::builder().add_service(service);
+    server.serve_with_incoming(incoming).await.map_err(io::Error::other)
+}

@@ -1,0 +1,128 @@
+//! Carrying a verdict out, or saying what that would be.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tonic::Status;
+
+use super::{Answer, Api, answer, status};
+use crate::api::proto;
+use crate::domain::{Key, Record, Revision, Versioned, World};
+use crate::plan::Write;
+use crate::plan::verbs::{Refusal, Verdict};
+use crate::ports::StoreError;
+
+/// Decisions that may be overtaken by other writers before the caller hears of it.
+const TRIES: usize = 5;
+/// How long an answer waits until the daemon's own view shows what was written.
+const ECHO: Duration = Duration::from_secs(5);
+
+/// Says what follows from writes, one sentence each, without doing anything.
+pub type Rehearse = fn(&World, &[Write]) -> Vec<String>;
+
+/// Why writes were not made.
+enum Failure {
+    /// Somebody else wrote first.
+    Overtaken,
+    /// For good.
+    Final(Status),
+}
+
+impl Api {
+    /// Decides, writes, and answers once readers of this daemon can see it. Decides again from fresh records when
+    /// somebody else was faster.
+    pub(super) async fn carry_out(
+        &self,
+        dry_run: bool,
+        decide: impl Fn(&World) -> Result<Verdict, Refusal> + Send,
+    ) -> Answer<proto::Change> {
+        let view = self.readable()?;
+        let mut fresh: Option<World> = None;
+        for _ in 0..TRIES {
+            let world = fresh.as_ref().unwrap_or(view.world.as_ref());
+            let verdict = decide(world).map_err(|refusal| status::refused(&refusal))?;
+            let steps = (self.rehearse)(world, &verdict.writes);
+            let already_so = verdict.writes.is_empty();
+            let object = verdict.object;
+            if dry_run || already_so {
+                return Ok(answer(&view, proto::Change { already_so, steps, object }));
+            }
+            match self.write(world, &verdict.writes).await {
+                Ok(()) => return Ok(answer(&view, proto::Change { already_so, steps, object })),
+                Err(Failure::Overtaken) => fresh = Some(self.list().await?),
+                Err(Failure::Final(status)) => return Err(status),
+            }
+        }
+        Err(status::overtaken())
+    }
+
+    async fn write(&self, world: &World, writes: &[Write]) -> Result<(), Failure> {
+        for write in writes {
+            let expected = world.revision(&write.key);
+            match self.store.put(&write.key, write.record.as_ref(), expected).await {
+                Ok(revision) => self.echo(&write.key, revision).await,
+                Err(StoreError::Conflict { .. }) => return Err(Failure::Overtaken),
+                Err(error) => return Err(Failure::Final(status::not_stored(&error))),
+            }
+        }
+        Ok(())
+    }
+
+    /// A caller that asks this daemon next sees its own write.
+    async fn echo(&self, key: &Key, revision: Revision) {
+        let mut view = self.view.clone();
+        let shown = view.wait_for(|view| view.world.revision(key) >= revision);
+        // Too late is no failure: the record is written.
+        drop(tokio::time::timeout(ECHO, shown).await);
+    }
+
+    async fn list(&self) -> Result<World, Status> {
+        let listing = self.store.list().await.map_err(|error| status::not_stored(&error))?;
+        let mut world = World::default();
+        for (key, Versioned { revision, value }) in listing.records {
+            world.set(key, Some(Versioned { revision, value }));
+        }
+        Ok(world)
+    }
+}
+
+/// The records that would be written, in words: what is new, and what changes from what.
+#[must_use]
+pub fn words(world: &World, writes: &[Write]) -> Vec<String> {
+    writes.iter().flat_map(|write| one_in_words(world, write)).collect()
+}
+
+fn one_in_words(world: &World, Write { key, record }: &Write) -> Vec<String> {
+    match (world.record(key), record) {
+        (_, None) => vec![format!("remove {key}")],
+        (None, Some(_)) => vec![format!("write {key}")],
+        (Some(before), Some(after)) => differences(before, after)
+            .into_iter()
+            .map(|difference| format!("change {key}: {difference}"))
+            .collect(),
+    }
+}
+
+fn differences(before: &Record, after: &Record) -> Vec<String> {
+    let (before, after) = (fields(before), fields(after));
+    let value = |fields: &[(String, Value)], name: &str| {
+        fields.iter().find(|(field, _)| field == name).map_or(Value::Null, |(_, value)| value.clone())
+    };
+    after
+        .iter()
+        .filter(|(name, new)| value(&before, name) != *new)
+        .map(|(name, new)| format!("{name} from {} to {new}", value(&before, name)))
+        .collect()
+}
+
+/// The fields of a record by name. A record is an object in an object that names its kind.
+fn fields(record: &Record) -> Vec<(String, Value)> {
+    match serde_json::to_value(record) {
+        Ok(Value::Object(kind)) => kind
+            .into_iter()
+            .filter_map(|(_, inner)| if let Value::Object(fields) = inner { Some(fields) } else { None })
+            .flatten()
+            .collect(),
+        _ => Vec::new(),
+    }
+}

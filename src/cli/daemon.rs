@@ -1,0 +1,155 @@
+//! `mdfabric node`: puts the daemon together and runs it until it is told to stop.
+
+mod compose;
+mod systemd;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::failure::Failure;
+use crate::api::server::{self, Api, Check, Preflight};
+use crate::config::{self, Config, Layer, LogFormat};
+use crate::daemon;
+use crate::domain::NodeName;
+use crate::telemetry::log;
+use compose::Parts;
+
+/// The flags of the daemon; each hides what the environment and the file say.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DaemonArgs {
+    /// The configuration file [default: /etc/mdfabric/mdfabric.toml, which need not be there]
+    #[arg(long, env = "MDFABRIC_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// This node's name in the cluster [default: the host's name] [env: MDFABRIC_NODE]
+    #[arg(long, value_name = "NAME")]
+    name: Option<NodeName>,
+    /// The IP address other nodes reach this one's data at [env: MDFABRIC_DATA_ADDRESS]
+    #[arg(long, value_name = "IP")]
+    data_address: Option<IpAddr>,
+    /// The port of the NVMe-oF target [default: 4420] [env: MDFABRIC_DATA_PORT]
+    #[arg(long, value_name = "PORT")]
+    data_port: Option<u16>,
+    /// Where to keep what has to survive [default: /var/lib/mdfabric] [env: MDFABRIC_STATE_DIR]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Keep records in this file; the cluster is this node alone [env: MDFABRIC_STORE_LOCAL]
+    #[arg(long, value_name = "FILE", conflicts_with = "store_etcd")]
+    store_local: Option<PathBuf>,
+    /// Keep records in etcd: http://HOST:PORT, separated by commas [env: MDFABRIC_STORE_ETCD]
+    #[arg(long, value_name = "URLS", value_delimiter = ',')]
+    store_etcd: Option<Vec<String>>,
+    /// What every key in etcd begins with [env: MDFABRIC_STORE_PREFIX]
+    #[arg(long, value_name = "TEXT")]
+    store_prefix: Option<String>,
+    /// What to log: info, or info,mdfabric::store=debug [env: MDFABRIC_LOG_FILTER]
+    #[arg(long, value_name = "FILTER")]
+    log_filter: Option<String>,
+    /// How to log: auto, text, json, journald [env: MDFABRIC_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// Give up the right to run programs before anything else: true or false [default: true] [env: MDFABRIC_FORBID_EXEC]
+    #[arg(long, value_name = "BOOL")]
+    forbid_exec: Option<bool>,
+}
+
+impl DaemonArgs {
+    fn layer(&self, socket: Option<&PathBuf>) -> Layer {
+        let own = self.clone();
+        Layer {
+            node: own.name,
+            data_address: own.data_address,
+            data_port: own.data_port,
+            socket: socket.cloned(),
+            state_dir: own.state_dir,
+            store_local: own.store_local,
+            store_etcd: own.store_etcd,
+            store_prefix: own.store_prefix,
+            log_filter: own.log_filter,
+            log_format: own.log_format,
+            forbid_exec: own.forbid_exec,
+        }
+    }
+}
+
+/// Runs this node's daemon until SIGTERM or SIGINT. What it set up in the kernel stays up.
+pub(super) fn run(args: &DaemonArgs, socket: Option<&PathBuf>) -> Result<(), Failure> {
+    let config = config::load(args.config.as_deref(), variables(), args.layer(socket), &hostname())?;
+    log::start(&config.log_filter, config.log_format, std::env::var_os("JOURNAL_STREAM").is_some()).map_err(
+        |error| Failure::caused("logging cannot be started", "see [log] in the configuration", error),
+    )?;
+    if config.forbid_exec {
+        compose::forbid_exec()?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(serve(&config));
+    // A kernel call that never returns does not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+fn variables() -> impl Iterator<Item = (String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    };
+    std::env::vars_os().filter_map(text)
+}
+
+fn hostname() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    text.trim().to_owned()
+}
+
+async fn serve(config: &Config) -> Result<(), Failure> {
+    let socket = server::bind(&config.socket)?;
+    make_state_dir(&config.state_dir)?;
+    let Parts { identity, store, kernel, events } = compose::compose(config).await?;
+    tracing::info!(node = %identity.name, store = store.name(), socket = %config.socket.display(), "starting");
+    let mut running = daemon::start(identity, Arc::clone(&store), kernel, events);
+    let preflight: Preflight = Arc::new(compose::preflight);
+    let api = Api::new(store, running.view.clone(), preflight, daemon::now);
+    let ready = systemd::ready(running.view.clone());
+    let ended = tokio::select! {
+        result = server::serve(api, &socket) => Some(result.err().map_or_else(
+            || Failure::new("the socket was closed", ""),
+            Failure::from,
+        )),
+        _ = &mut running.brain => Some(Failure::new("the daemon's brain stopped", "the log says why; systemd starts it again")),
+        () = told_to_stop() => None,
+    };
+    systemd::stopping();
+    ready.abort();
+    match ended {
+        Some(failure) => Err(failure),
+        None => {
+            tracing::info!("stopping; volumes stay up in the kernel");
+            running.stop().await;
+            Ok(())
+        }
+    }
+}
+
+fn make_state_dir(path: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path).map_err(|error| {
+        let message = format!("state directory {} cannot be made", path.display());
+        Failure::caused(message, "set state-dir in the configuration", error)
+    })
+}
+
+async fn told_to_stop() {
+    let wait = async |kind| match signal(kind) {
+        Ok(mut signal) => drop(signal.recv().await),
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::interrupt()) => {}
+    }
+}
+
+/// What this machine's kernel has and lacks.
+pub(super) fn preflight() -> Vec<Check> {
+    compose::preflight()
+}

@@ -1,0 +1,236 @@
+//! When a verb is done: pure functions of the records.
+
+use super::rows;
+use crate::domain::{
+    DriveId, DriveState, Epoch, MemberState, NodeName, Reason, Volume, VolumeName, VolumeStatus, VolumeUid,
+    World,
+};
+
+/// What a verb has set going.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Goal {
+    /// Every copy is made.
+    Created(VolumeName),
+    /// The device is there on the node it was asked for, and its file system is made.
+    Attached(VolumeName),
+    /// Whoever owned it has let go.
+    Detached(VolumeName, Epoch),
+    /// Mounted where it was asked for.
+    Mounted(VolumeName),
+    /// Not mounted any more.
+    Unmounted(VolumeName),
+    /// The placement list is carried out.
+    Moved(VolumeName),
+    /// Nothing is left of it; another one of that name may be there.
+    Gone(VolumeName, VolumeUid),
+    /// The drive can host copies.
+    DriveReady(DriveId),
+    /// The drive is given back.
+    DriveReleased(DriveId),
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// What it looks like, in one line.
+    pub line: String,
+    /// Tenths of a percent, where it can be said.
+    pub permille: Option<u16>,
+    /// What is waited for.
+    pub reasons: Vec<Reason>,
+    /// What has come of it, once it is done.
+    pub done: Option<String>,
+    /// Why it will never be done.
+    pub failed: Option<String>,
+}
+
+impl Progress {
+    fn done(what: impl ToString) -> Self {
+        Self { done: Some(what.to_string()), ..Self::default() }
+    }
+
+    fn failed(why: impl ToString) -> Self {
+        Self { failed: Some(why.to_string()), ..Self::default() }
+    }
+}
+
+impl Goal {
+    /// The object, as `kind/name`.
+    #[must_use]
+    pub fn object(&self) -> String {
+        match self {
+            Self::Created(name)
+            | Self::Attached(name)
+            | Self::Detached(name, _)
+            | Self::Mounted(name)
+            | Self::Unmounted(name)
+            | Self::Moved(name)
+            | Self::Gone(name, _) => format!("volume/{name}"),
+            Self::DriveReady(id) | Self::DriveReleased(id) => format!("drive/{id}"),
+        }
+    }
+
+    /// How far it is by the records.
+    #[must_use]
+    pub fn progress(&self, world: &World) -> Progress {
+        match self {
+            Self::Created(name) => of_volume(world, name, created),
+            Self::Attached(name) => of_volume(world, name, attached),
+            Self::Detached(name, epoch) => {
+                of_volume(world, name, |_, volume, status| detached(volume, status, *epoch))
+            }
+            Self::Mounted(name) => of_volume(world, name, mounted),
+            Self::Unmounted(name) => of_volume(world, name, unmounted),
+            Self::Moved(name) => of_volume(world, name, moved),
+            Self::Gone(name, uid) => gone(world, name, *uid),
+            Self::DriveReady(id) => drive_ready(world, id),
+            Self::DriveReleased(id) => drive_released(world, id),
+        }
+    }
+}
+
+/// Done with a word, given up with a reason, or neither yet.
+type Verdict = Option<Result<String, String>>;
+
+fn of_volume(
+    world: &World,
+    name: &VolumeName,
+    judge: impl FnOnce(&World, &Volume, &VolumeStatus) -> Verdict,
+) -> Progress {
+    let Some(volume) = world.volume(name) else {
+        return Progress::failed(format_args!("volume {name} is gone"));
+    };
+    let status = volume.status.clone().unwrap_or_default();
+    match judge(world, &volume, &status) {
+        Some(Ok(done)) => Progress::done(done),
+        Some(Err(why)) => Progress::failed(why),
+        None => under_way(world, &volume, status),
+    }
+}
+
+fn under_way(world: &World, volume: &Volume, status: VolumeStatus) -> Progress {
+    let ready = rows::ready(world, &status);
+    let sync = status.array.sync_permille.map(|permille| format!(" {}", rows::percent(permille)));
+    let line = format!(
+        "volume {}: {}, array {}{}, {ready} of {} copies ready",
+        volume.spec.name,
+        rows::phase(volume),
+        if status.array.device.is_some() { status.array.state.to_string() } else { "stopped".to_owned() },
+        sync.unwrap_or_default(),
+        volume.spec.replicas
+    );
+    Progress { line, permille: status.array.sync_permille, reasons: status.reasons, done: None, failed: None }
+}
+
+fn created(world: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
+    if volume.spec.deleting {
+        return Some(Err(format!("volume {} is being deleted", volume.spec.name)));
+    }
+    let made = |replica| world.replica_status(replica).is_some_and(|provider| provider.zeroed);
+    let all = status.members.iter().all(|member| made(&member.replica));
+    (!status.members.is_empty() && all).then(|| {
+        let nodes: Vec<&str> = status.members.iter().map(|member| member.node.as_str()).collect();
+        Ok(format!("volume {} is created on {}", volume.spec.name, nodes.join(", ")))
+    })
+}
+
+fn wanted_node(volume: &Volume) -> Option<&NodeName> {
+    volume.spec.attachment.as_ref().map(|attachment| &attachment.node)
+}
+
+/// The device applications use; printed alone, so that scripts can take it.
+fn attached(_: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
+    let Some(node) = wanted_node(volume) else {
+        return Some(Err(format!("volume {} was detached meanwhile", volume.spec.name)));
+    };
+    let ours = status.owner.as_ref() == Some(node) && status.formatted;
+    status.array.device.clone().filter(|_| ours).map(Ok)
+}
+
+fn detached(volume: &Volume, status: &VolumeStatus, epoch: Epoch) -> Verdict {
+    if let Some(node) = wanted_node(volume) {
+        return Some(Err(format!("volume {} was attached on {node} meanwhile", volume.spec.name)));
+    }
+    (status.owner.is_none() || status.epoch > epoch)
+        .then(|| Ok(format!("volume {} is detached", volume.spec.name)))
+}
+
+fn wanted_mount(volume: &Volume) -> Option<&str> {
+    volume.spec.attachment.as_ref()?.mount.as_ref().map(|mount| mount.path.as_str())
+}
+
+fn mounted(_: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
+    let Some(path) = wanted_mount(volume) else {
+        return Some(Err(format!("volume {} was unmounted meanwhile", volume.spec.name)));
+    };
+    let there =
+        status.array.mounted_at.as_deref() == Some(path) && status.owner.as_ref() == wanted_node(volume);
+    there.then(|| Ok(format!("volume {} is mounted at {path}", volume.spec.name)))
+}
+
+fn unmounted(_: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
+    if let Some(path) = wanted_mount(volume) {
+        return Some(Err(format!("volume {} was mounted at {path} meanwhile", volume.spec.name)));
+    }
+    status.array.mounted_at.is_none().then(|| Ok(format!("volume {} is not mounted", volume.spec.name)))
+}
+
+fn moved(_: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
+    let carried_out = status.placement_generation >= volume.spec.placement.generation;
+    let settled = status.relocation.is_none()
+        && status.members.iter().all(|member| member.state != MemberState::Leaving);
+    (carried_out && settled).then(|| {
+        let nodes: Vec<&str> = status.members.iter().map(|member| member.node.as_str()).collect();
+        let report = status
+            .last_move
+            .as_ref()
+            .map(|report| format!(" after {}.{} s", report.millis / 1000, report.millis % 1000 / 100));
+        Ok(format!(
+            "volume {} has its copies on {}{}",
+            volume.spec.name,
+            nodes.join(", "),
+            report.unwrap_or_default()
+        ))
+    })
+}
+
+fn gone(world: &World, name: &VolumeName, uid: VolumeUid) -> Progress {
+    let left = world.volume(name).filter(|volume| volume.spec.uid == uid);
+    let Some(volume) = left else { return Progress::done(format_args!("volume {name} is deleted")) };
+    let status = volume.status.clone().unwrap_or_default();
+    let copies = status.members.len();
+    let line = format!("volume {name}: {}, {copies} copies left to erase", rows::phase(&volume));
+    let of_replicas =
+        status.members.iter().filter_map(|member| world.replica_status(&member.replica)?.reason.clone());
+    let mut reasons = status.reasons.clone();
+    reasons.extend(
+        of_replicas
+            .filter(|reason| !status.reasons.iter().any(|said| said.message.contains(&reason.message))),
+    );
+    Progress { line, reasons, ..Progress::default() }
+}
+
+fn drive_ready(world: &World, id: &DriveId) -> Progress {
+    let Some(status) = world.drive_status(id) else {
+        return Progress { line: format!("drive {id} has not been reported yet"), ..Progress::default() };
+    };
+    let said = status.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+    match status.state {
+        DriveState::Ready => {
+            Progress::done(format_args!("drive {id} on {} is ready, {} free", status.node, status.free))
+        }
+        DriveState::Foreign | DriveState::Faulty | DriveState::Missing => {
+            Progress::failed(format_args!("drive {id} is {}{said}", status.state))
+        }
+        DriveState::Available | DriveState::Preparing => {
+            Progress { line: format!("drive {id} is {}{said}", status.state), ..Progress::default() }
+        }
+    }
+}
+
+fn drive_released(world: &World, id: &DriveId) -> Progress {
+    match world.drive_spec(id) {
+        None => Progress::done(format_args!("drive {id} is given back")),
+        Some(_) => Progress { line: format!("drive {id} is being given back"), ..Progress::default() },
+    }
+}

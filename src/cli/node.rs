@@ -1,0 +1,118 @@
+//! `mdfabric node …`: the daemon itself, and verbs on nodes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::daemon::{self, DaemonArgs};
+use super::drive::cordon_report;
+use super::failure::Failure;
+use super::output::{self, Listed, Listing};
+use super::session::Session;
+use crate::api::proto;
+use crate::api::server::Check;
+use crate::domain::NodeName;
+
+/// `mdfabric node`
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct NodeArgs {
+    #[command(flatten)]
+    daemon: DaemonArgs,
+    #[command(subcommand)]
+    command: Option<NodeCommand>,
+}
+
+/// Verbs on nodes.
+#[derive(Debug, Subcommand)]
+enum NodeCommand {
+    /// List nodes
+    Ls(Listing),
+    /// Show one node
+    Show {
+        /// The node
+        name: NodeName,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Print what this machine's kernel has and lacks; needs no daemon
+    Preflight,
+    /// Keep new copies and attachments off a node
+    Cordon {
+        /// The node
+        name: NodeName,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Allow them again
+    Uncordon {
+        /// The node
+        name: NodeName,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+impl NodeArgs {
+    /// What needs no daemon: being one, and looking whether one could be.
+    pub(super) fn run_here(&self, socket: Option<&PathBuf>) -> Option<Result<ExitCode, Failure>> {
+        match &self.command {
+            None => Some(daemon::run(&self.daemon, socket).map(|()| ExitCode::SUCCESS)),
+            Some(NodeCommand::Preflight) => Some(preflight()),
+            Some(
+                NodeCommand::Ls(_)
+                | NodeCommand::Show { .. }
+                | NodeCommand::Cordon { .. }
+                | NodeCommand::Uncordon { .. },
+            ) => None,
+        }
+    }
+
+    /// Has the daemon do it.
+    pub(super) async fn ask(self, session: &mut Session) -> Result<(), Failure> {
+        match self.command {
+            Some(NodeCommand::Ls(listing)) => output::list(session, Listed::Nodes, None, listing).await,
+            Some(NodeCommand::Show { name, listing }) => show(session, &name, listing).await,
+            Some(NodeCommand::Cordon { name, dry_run }) => cordon(session, &name, true, dry_run).await,
+            Some(NodeCommand::Uncordon { name, dry_run }) => cordon(session, &name, false, dry_run).await,
+            None | Some(NodeCommand::Preflight) => Ok(()),
+        }
+    }
+}
+
+async fn show(session: &mut Session, name: &NodeName, listing: Listing) -> Result<(), Failure> {
+    let world = session.world().await?;
+    if !world.nodes().any(|(known, _)| known == *name) {
+        return Err(Failure::new(
+            format_args!("there is no node {name}"),
+            "list them with `mdfabric node ls`",
+        ));
+    }
+    output::list(session, Listed::Nodes, Some(name.as_str()), listing).await
+}
+
+async fn cordon(
+    session: &mut Session,
+    name: &NodeName,
+    cordoned: bool,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let request = proto::CordonNodeRequest { name: name.to_string(), cordoned, dry_run };
+    let change = session.client.cordon_node(request).await?.into_inner();
+    cordon_report(&change, cordoned, dry_run)
+}
+
+fn preflight() -> Result<ExitCode, Failure> {
+    let checks = daemon::preflight();
+    let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or_default();
+    let line = |Check { name, ok, detail }: &Check| {
+        format!("{} {name:<width$}  {detail}", if *ok { "has  " } else { "lacks" }).trim_end().to_owned()
+            + "\n"
+    };
+    output::put(&checks.iter().map(line).collect::<String>())?;
+    let whole = checks.iter().all(|check| check.ok);
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,164 @@
+//! Waiting until a verb is done: by the daemon's watch, with a bar on a terminal and plain lines elsewhere.
+
+use std::future::Future;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::Instant;
+
+use super::failure::Failure;
+use super::goal::{Goal, Progress};
+use super::session::{Session, Worlds};
+use crate::domain::Reason;
+
+/// A reason that stands this long is told.
+const TELL_AFTER: Duration = Duration::from_secs(4);
+/// How often reasons are looked at while no record changes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How a verb waits.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Waiting {
+    /// Return as soon as the request is recorded
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Give up waiting after this many seconds; the work goes on
+    #[arg(long, value_name = "SECONDS", conflicts_with = "no_wait")]
+    pub timeout: Option<u64>,
+}
+
+/// Waits until the goal is reached and returns what came of it.
+pub async fn until(session: &mut Session, goal: &Goal, waiting: Waiting) -> Result<String, Failure> {
+    let worlds = session.worlds().await?;
+    let deadline = waiting.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let mut teller = Teller::new();
+    let outcome = tokio::select! {
+        outcome = follow(worlds, goal, &mut teller) => outcome,
+        () = sleep_until(deadline) => Err(left(goal, "the time to wait is over", &teller)),
+        _ = tokio::signal::ctrl_c() => Err(left(goal, "interrupted", &teller)),
+    };
+    teller.end();
+    outcome
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waiting ended before the work did.
+fn left(goal: &Goal, why: &str, teller: &Teller) -> Failure {
+    let object = goal.object();
+    let last = teller.last.as_ref().map(|line| format!("; {line}")).unwrap_or_default();
+    Failure::new(
+        format_args!("{why}: {object} is not done{last}"),
+        format_args!("the work goes on; `mdfabric explain {object}` says how far it is"),
+    )
+}
+
+fn follow<'a>(
+    mut worlds: Worlds,
+    goal: &'a Goal,
+    teller: &'a mut Teller,
+) -> impl Future<Output = Result<String, Failure>> + 'a {
+    async move {
+        loop {
+            let progress = goal.progress(worlds.world());
+            if let Some(done) = progress.done {
+                return Ok(done);
+            }
+            if let Some(why) = progress.failed {
+                let object = goal.object();
+                return Err(Failure::new(why, format_args!("`mdfabric explain {object}` says more")));
+            }
+            teller.show(&progress);
+            // A pause in the changes is the time to tell the reasons that stand.
+            if let Ok(changed) = tokio::time::timeout(LOOK_EVERY, worlds.changed()).await {
+                changed?;
+            }
+        }
+    }
+}
+
+/// Shows progress on standard error.
+struct Teller {
+    bar: Option<ProgressBar>,
+    last: Option<String>,
+    standing: Vec<(Reason, Instant, bool)>,
+}
+
+impl Teller {
+    fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(1000).with_style(style(false)));
+        Self { bar, last: None, standing: Vec::new() }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        if self.last.as_ref() != Some(&progress.line) {
+            self.last = Some(progress.line.clone());
+            if self.bar.is_none() {
+                eprintln!("{}", progress.line);
+            }
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_style(style(progress.permille.is_some()));
+            bar.set_position(progress.permille.unwrap_or_default().into());
+            bar.set_message(progress.line.clone());
+            bar.tick();
+        }
+        self.tell_reasons(&progress.reasons);
+    }
+
+    fn tell_reasons(&mut self, reasons: &[Reason]) {
+        let now = Instant::now();
+        self.standing.retain(|(reason, _, _)| reasons.contains(reason));
+        for reason in reasons {
+            if !self.standing.iter().any(|(standing, _, _)| standing == reason) {
+                self.standing.push((reason.clone(), now, false));
+            }
+        }
+        let due: Vec<Reason> = self
+            .standing
+            .iter_mut()
+            .filter(|(_, since, told)| !*told && now.duration_since(*since) >= TELL_AFTER)
+            .map(|(reason, _, told)| {
+                *told = true;
+                reason.clone()
+            })
+            .collect();
+        for reason in due {
+            self.say(&format!("{}: {}: {}", severity(&reason), reason.code, reason.message));
+            if !reason.next_step.is_empty() {
+                self.say(&format!("  what to do: {}", reason.next_step));
+            }
+        }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn severity(reason: &Reason) -> String {
+    format!("{:?}", reason.severity).to_lowercase()
+}
+
+fn style(measured: bool) -> ProgressStyle {
+    let template =
+        if measured { "{spinner} [{bar:30}] {msg} ({elapsed})" } else { "{spinner} {msg} ({elapsed})" };
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}

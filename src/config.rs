@@ -1,0 +1,290 @@
+//! The configuration of a node: file < environment < flags. Every value is checked where it comes in, and an error
+//! names the place: the line of the file, the variable, the flag.
+
+mod environment;
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use crate::domain::NodeName;
+
+/// Where the file is unless a flag or `MDFABRIC_CONFIG` says otherwise.
+pub const DEFAULT_FILE: &str = "/etc/mdfabric/mdfabric.toml";
+/// Where the daemon answers.
+pub const DEFAULT_SOCKET: &str = "/run/mdfabric/mdfabric.sock";
+/// Where the daemon keeps what has to survive it.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/mdfabric";
+/// The TCP port of the NVMe-oF target.
+pub const DEFAULT_DATA_PORT: u16 = 4420;
+/// What is logged.
+pub const DEFAULT_LOG_FILTER: &str = "info";
+
+/// Everything a node has to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Its name in the cluster.
+    pub node: NodeName,
+    /// The address its NVMe-oF target listens on.
+    pub data_address: IpAddr,
+    /// The port its NVMe-oF target listens on.
+    pub data_port: u16,
+    /// Where the daemon answers.
+    pub socket: PathBuf,
+    /// Where the daemon keeps what has to survive it.
+    pub state_dir: PathBuf,
+    /// Where records live.
+    pub store: StoreConfig,
+    /// What is logged, in the language of `tracing_subscriber::EnvFilter`.
+    pub log_filter: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+    /// The process gives up the right to run programs before it does anything else.
+    pub forbid_exec: bool,
+}
+
+/// Where records live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// In a file of this node; the cluster is this node alone.
+    Local(PathBuf),
+    /// In etcd.
+    Etcd {
+        /// `http://host:port` of each member.
+        endpoints: Vec<String>,
+        /// What every key begins with; empty for none.
+        prefix: String,
+    },
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// To the journal when systemd reads our output, else as text.
+    #[default]
+    Auto,
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+    /// To the journal, with fields.
+    Journald,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            "journald" => Ok(Self::Journald),
+            _ => Err(format!("{text:?} is not a log format: use auto, text, json or journald")),
+        }
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration file {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file says something that is not allowed.
+    #[error("configuration file {path}, line {line}: {key}{message}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The key, with a colon after it; empty where the line is none.
+        key: String,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A variable says something that is not allowed.
+    #[error("environment variable {variable}: {message}")]
+    Environment {
+        /// Its name.
+        variable: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The values do not go together, or one is missing.
+    #[error("configuration key {key}: {message}")]
+    Value {
+        /// The key, as the file calls it.
+        key: &'static str,
+        /// What is wrong, and what to set.
+        message: String,
+    },
+}
+
+/// What one place says; what it does not say comes from the place below.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layer {
+    /// `node`
+    pub node: Option<NodeName>,
+    /// `data-address`
+    pub data_address: Option<IpAddr>,
+    /// `data-port`
+    pub data_port: Option<u16>,
+    /// `socket`
+    pub socket: Option<PathBuf>,
+    /// `state-dir`
+    pub state_dir: Option<PathBuf>,
+    /// `store.local`
+    pub store_local: Option<PathBuf>,
+    /// `store.etcd`
+    pub store_etcd: Option<Vec<String>>,
+    /// `store.prefix`
+    pub store_prefix: Option<String>,
+    /// `log.filter`
+    pub log_filter: Option<String>,
+    /// `log.format`
+    pub log_format: Option<LogFormat>,
+    /// `forbid-exec`
+    pub forbid_exec: Option<bool>,
+}
+
+impl Layer {
+    /// This layer where it says something, `below` elsewhere. A store named here hides one named below.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        let names_store = self.store_local.is_some() || self.store_etcd.is_some();
+        let (local, etcd) = if names_store { (None, None) } else { (below.store_local, below.store_etcd) };
+        Self {
+            node: self.node.or(below.node),
+            data_address: self.data_address.or(below.data_address),
+            data_port: self.data_port.or(below.data_port),
+            socket: self.socket.or(below.socket),
+            state_dir: self.state_dir.or(below.state_dir),
+            store_local: self.store_local.or(local),
+            store_etcd: self.store_etcd.or(etcd),
+            store_prefix: self.store_prefix.or(below.store_prefix),
+            log_filter: self.log_filter.or(below.log_filter),
+            log_format: self.log_format.or(below.log_format),
+            forbid_exec: self.forbid_exec.or(below.forbid_exec),
+        }
+    }
+
+    /// The whole configuration. `hostname` stands in for the node's name.
+    pub fn finish(self, hostname: &str) -> Result<Config, ConfigError> {
+        let state_dir = absolute("state-dir", self.state_dir, DEFAULT_STATE_DIR)?;
+        let store = store(self.store_local, self.store_etcd, self.store_prefix, &state_dir)?;
+        Ok(Config {
+            node: node(self.node, hostname)?,
+            data_address: data_address(self.data_address, &store)?,
+            data_port: data_port(self.data_port)?,
+            socket: absolute("socket", self.socket, DEFAULT_SOCKET)?,
+            state_dir,
+            store,
+            log_filter: self.log_filter.unwrap_or_else(|| DEFAULT_LOG_FILTER.to_owned()),
+            log_format: self.log_format.unwrap_or_default(),
+            forbid_exec: self.forbid_exec.unwrap_or(true),
+        })
+    }
+}
+
+/// Reads the configuration. `file` is the one a flag or variable named; the default one need not be there.
+pub fn load(
+    file: Option<&Path>,
+    variables: impl IntoIterator<Item = (String, String)>,
+    flags: Layer,
+    hostname: &str,
+) -> Result<Config, ConfigError> {
+    let below = match file {
+        Some(path) => file::read(path)?,
+        None => file::read_if_there(Path::new(DEFAULT_FILE))?,
+    };
+    flags.over(environment::layer(variables)?).over(below).finish(hostname)
+}
+
+fn wrong(key: &'static str, message: impl std::fmt::Display) -> ConfigError {
+    ConfigError::Value { key, message: message.to_string() }
+}
+
+fn node(given: Option<NodeName>, hostname: &str) -> Result<NodeName, ConfigError> {
+    let from_host = || {
+        hostname
+            .parse()
+            .map_err(|error| wrong("node", format_args!("not set, and the host's name will not do: {error}")))
+    };
+    given.map_or_else(from_host, Ok)
+}
+
+fn absolute(key: &'static str, given: Option<PathBuf>, default: &str) -> Result<PathBuf, ConfigError> {
+    let path = given.unwrap_or_else(|| default.into());
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(wrong(key, format_args!("{:?} is not an absolute path", path.display().to_string())))
+    }
+}
+
+fn data_port(given: Option<u16>) -> Result<u16, ConfigError> {
+    match given.unwrap_or(DEFAULT_DATA_PORT) {
+        0 => Err(wrong("data-port", "0 is no port others could connect to: use 1 to 65535")),
+        port => Ok(port),
+    }
+}
+
+/// Other nodes connect to this address: a cluster cannot do without, a single node uses the loopback.
+fn data_address(given: Option<IpAddr>, store: &StoreConfig) -> Result<IpAddr, ConfigError> {
+    match (given, store) {
+        (Some(address), _) if address.is_unspecified() || address.is_multicast() => {
+            Err(wrong("data-address", format_args!("{address} is not the address of one host")))
+        }
+        (Some(address), _) => Ok(address),
+        (None, StoreConfig::Local(_)) => Ok(Ipv4Addr::LOCALHOST.into()),
+        (None, StoreConfig::Etcd { .. }) => {
+            Err(wrong("data-address", "not set: give the IP address other nodes reach this one at"))
+        }
+    }
+}
+
+fn store(
+    local: Option<PathBuf>,
+    etcd: Option<Vec<String>>,
+    prefix: Option<String>,
+    state_dir: &Path,
+) -> Result<StoreConfig, ConfigError> {
+    match (local, etcd) {
+        (Some(_), Some(_)) => Err(wrong("store", "both local and etcd are set: choose one")),
+        (None, Some(endpoints)) => {
+            check_endpoints(&endpoints)?;
+            Ok(StoreConfig::Etcd { endpoints, prefix: prefix.unwrap_or_default() })
+        }
+        (local, None) => {
+            let path = local.unwrap_or_else(|| state_dir.join("store.redb"));
+            absolute("store.local", Some(path), "").map(StoreConfig::Local)
+        }
+    }
+}
+
+fn check_endpoints(endpoints: &[String]) -> Result<(), ConfigError> {
+    let is_url = |text: &str| {
+        text.strip_prefix("http://")
+            .or_else(|| text.strip_prefix("https://"))
+            .is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+    };
+    if endpoints.is_empty() {
+        return Err(wrong("store.etcd", "the list is empty: give at least one http://HOST:PORT"));
+    }
+    match endpoints.iter().find(|text| !is_url(text)) {
+        Some(bad) => Err(wrong("store.etcd", format_args!("{bad:?} is not of the form http://HOST:PORT"))),
+        None => Ok(()),
+    }
+}

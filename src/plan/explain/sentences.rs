@@ -1,0 +1,325 @@
+//! What is said of each kind of object.
+
+use super::{Facts, age};
+use crate::domain::{
+    Bytes, DriveId, DriveStatus, Event, Member, NodeName, NodeStatus, Reason, Relocation, ReplicaId, Volume,
+    VolumeName, VolumeStatus, World, array_device, partition_guid,
+};
+use crate::plan::timing;
+
+/// How many events are told.
+const EVENTS: usize = 8;
+
+pub(super) fn volume(world: &World, facts: &Facts, name: &VolumeName) -> Vec<String> {
+    let Some(volume) = world.volume(name) else { return Vec::new() };
+    let mut lines = vec![what(&volume, facts)];
+    match &volume.status {
+        None => lines.push(
+            "It is New: no places for its copies have been recorded yet; the leading node chooses them."
+                .to_owned(),
+        ),
+        Some(status) => lines.extend(placed(world, facts, &volume, status)),
+    }
+    let about = about_volume(&volume);
+    lines.extend(here(facts, &about, volume.status.as_ref().map_or(&[], |status| &status.reasons)));
+    if let Some(status) = &volume.status {
+        lines.extend(events(facts, &status.events));
+    }
+    lines
+}
+
+fn what(volume: &Volume, facts: &Facts) -> String {
+    let spec = &volume.spec;
+    let copies = if spec.replicas == 1 { "1 copy".to_owned() } else { format!("{} copies", spec.replicas) };
+    let fs = format!("{:?}", spec.fs).to_lowercase();
+    let going = if spec.deleting { "; it is being deleted" } else { "" };
+    format!(
+        "Volume {}: {}, {copies}, {fs}, asked for {} ago{going}.",
+        spec.name,
+        spec.size,
+        age(facts.now, spec.created_at)
+    )
+}
+
+fn placed(world: &World, facts: &Facts, volume: &Volume, status: &VolumeStatus) -> Vec<String> {
+    let mut lines =
+        vec![format!("It is {}{}.", status.phase, array(status)), ownership(facts, volume, status)];
+    lines.extend(status.members.iter().map(|member| copy(world, facts, status, member)));
+    lines.extend(status.relocation.as_ref().map(|relocation| under_way(facts, status, relocation)));
+    let pending =
+        volume.spec.placement.generation > status.placement_generation && status.relocation.is_none();
+    lines.extend(pending.then(|| "A change of its placement is asked for and has not begun.".to_owned()));
+    lines.extend(last_move(facts, status));
+    lines.extend(status.reasons.iter().map(reason));
+    lines
+}
+
+fn array(status: &VolumeStatus) -> String {
+    let sync = status.array.sync_permille.map(|permille| format!(", {} done", percent(permille)));
+    match &status.array.device {
+        Some(device) => format!("; array {device} is {}{}", status.array.state, sync.unwrap_or_default()),
+        None => "; no array is running".to_owned(),
+    }
+}
+
+fn ownership(facts: &Facts, volume: &Volume, status: &VolumeStatus) -> String {
+    let wanted = volume.spec.attachment.as_ref().map(|attachment| &attachment.node);
+    let mounted =
+        status.array.mounted_at.as_ref().map(|path| format!(", mounted at {path}")).unwrap_or_default();
+    match (&status.owner, wanted) {
+        (Some(owner), wanted) => {
+            let since = age(facts.now, status.claimed_at);
+            let other = match wanted {
+                Some(node) if node == owner => String::new(),
+                Some(node) => format!("; it is to be attached on {node}"),
+                None => "; nobody asked for it to be attached".to_owned(),
+            };
+            format!("{owner} owns it since {since} ago (epoch {}){mounted}{other}.", status.epoch)
+        }
+        (None, Some(node)) => {
+            format!("Nobody owns it; it is to be attached on {node} (last epoch {}).", status.epoch)
+        }
+        (None, None) => format!("Nobody owns it and it is not attached (last epoch {}).", status.epoch),
+    }
+}
+
+fn copy(world: &World, facts: &Facts, status: &VolumeStatus, member: &Member) -> String {
+    let drives: Vec<String> = member.drives.iter().map(ToString::to_string).collect();
+    let provider = world.replica_status(&member.replica).map_or_else(
+        || "its provider has not answered yet".to_owned(),
+        |provider| format!("its provider says {} (epoch {})", provider.state, provider.acked_epoch),
+    );
+    let in_sync = if status.in_sync.contains(&member.replica) { "in sync" } else { "not in sync" };
+    format!(
+        "Copy on {} (drive {}) is {} since {} ago, {in_sync}; {provider}. It is replica/{}.",
+        member.node,
+        drives.join(", "),
+        member.state.word(),
+        age(facts.now, member.since),
+        member.replica
+    )
+}
+
+fn under_way(facts: &Facts, status: &VolumeStatus, relocation: &Relocation) -> String {
+    let node = |replica: Option<ReplicaId>| {
+        let member = replica.and_then(|replica| status.member(replica));
+        member.map_or_else(|| "nowhere".to_owned(), |member| member.node.to_string())
+    };
+    let (from, to) = (node(relocation.leaving), node(relocation.joining));
+    let progress = status.array.sync_permille.map(|permille| format!(", {} copied", percent(permille)));
+    let verified = if relocation.verified { ", compared" } else { "" };
+    format!(
+        "A copy moves from {from} to {to} since {} ago{}{verified}.",
+        age(facts.now, relocation.started_at),
+        progress.unwrap_or_default()
+    )
+}
+
+fn last_move(facts: &Facts, status: &VolumeStatus) -> Option<String> {
+    let report = status.last_move.as_ref()?;
+    let name =
+        |node: &Option<NodeName>| node.as_ref().map_or_else(|| "elsewhere".to_owned(), ToString::to_string);
+    Some(format!(
+        "The last move, from {} to {}, ended {} ago and took {}.{} s.",
+        name(&report.from),
+        name(&report.to),
+        age(facts.now, report.finished_at),
+        report.millis / 1000,
+        report.millis % 1000 / 100
+    ))
+}
+
+fn percent(permille: u16) -> String {
+    format!("{}.{} %", permille / 10, permille % 10)
+}
+
+fn reason(reason: &Reason) -> String {
+    let next = if reason.next_step.is_empty() {
+        String::new()
+    } else {
+        format!(" What to do: {}.", reason.next_step)
+    };
+    format!("{:?}: {}: {}.{next}", reason.severity, reason.code, reason.message)
+}
+
+fn events(facts: &Facts, events: &[Event]) -> Vec<String> {
+    let skipped = events.len().saturating_sub(EVENTS);
+    let line =
+        |event: &Event| format!("{} ago: {}: {}", age(facts.now, event.at), event.reason, event.message);
+    events.iter().skip(skipped).map(line).collect()
+}
+
+/// Texts that a step about the volume contains.
+fn about_volume(volume: &Volume) -> Vec<String> {
+    let columns = 0..volume.spec.stripe_width;
+    let members = volume.status.iter().flat_map(|status| &status.members);
+    let mut texts = vec![volume.spec.name.to_string()];
+    texts.extend(columns.clone().map(|column| array_device(volume.spec.uid, column)));
+    texts.extend(members.flat_map(|member| {
+        columns.clone().map(move |column| partition_guid(member.replica, column).to_string())
+    }));
+    texts
+}
+
+/// What this node does, fails at and waits for about an object, beyond what was said already.
+fn here(facts: &Facts, about: &[String], said: &[Reason]) -> Vec<String> {
+    let concerns = |text: &str| about.iter().any(|word| has_word(text, word));
+    let running = facts.running.iter().filter(|(step, _)| concerns(step));
+    let failing = facts.failing.iter().filter(|(step, _, _)| concerns(step));
+    let unsaid = |reason: &&Reason| concerns(&reason.message) && !said.contains(reason);
+    let mut lines: Vec<String> = running
+        .map(|(step, since)| format!("{} does now, since {}: {step}.", facts.me, age(facts.now, *since)))
+        .collect();
+    lines.extend(failing.map(|(step, count, why)| {
+        format!("{} failed {count} times in a row and tries again: {step}: {why}.", facts.me)
+    }));
+    lines.extend(facts.reasons.iter().filter(unsaid).map(reason));
+    lines
+}
+
+/// Whether `word` stands in `text` with no letter, digit or `-` on either side.
+fn has_word(text: &str, word: &str) -> bool {
+    let joins = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    text.match_indices(word).any(|(at, _)| {
+        let before = at.checked_sub(1).and_then(|before| text.as_bytes().get(before));
+        !joins(before) && !joins(text.as_bytes().get(at + word.len()))
+    })
+}
+
+pub(super) fn replica(world: &World, facts: &Facts, id: &ReplicaId) -> Vec<String> {
+    let Some(replica) = world.replica(id) else { return Vec::new() };
+    let spec = &replica.spec;
+    let drives: Vec<String> = spec.drives.iter().map(ToString::to_string).collect();
+    let mut lines = vec![format!(
+        "Replica {id}: the copy of volume {} on {}, {} on drive {}, wanted {:?}.",
+        spec.volume,
+        spec.node,
+        spec.partition_size,
+        drives.join(", "),
+        spec.wanted
+    )];
+    lines.push(match &spec.export {
+        Some(export) => {
+            format!("It is to be served to {} (epoch {}) and to nobody else.", export.node, export.epoch)
+        }
+        None => "It is to be served to nobody.".to_owned(),
+    });
+    let member = world.volume_status(&spec.volume).and_then(|status| Some((status, status.member(*id)?)));
+    lines.extend(member.map(|(status, member)| copy(world, facts, status, member)));
+    match &replica.status {
+        None => lines.push(format!("{} has not answered yet.", spec.node)),
+        Some(status) => {
+            let zeroed = if status.zeroed { "was zeroed and read back" } else { "was not zeroed yet" };
+            lines.push(format!(
+                "{} made {} partitions of it; it {zeroed}; state {} since {} ago.",
+                spec.node,
+                status.partitions.len(),
+                status.state,
+                age(facts.now, status.updated_at)
+            ));
+            lines.extend(status.reason.iter().map(reason));
+        }
+    }
+    let about: Vec<String> = spec.partitions().map(|(guid, _)| guid.to_string()).collect();
+    lines.extend(here(facts, &about, &[]));
+    lines
+}
+
+pub(super) fn drive(world: &World, facts: &Facts, id: &DriveId) -> Vec<String> {
+    let mut lines = match world.drive_status(id) {
+        Some(status) => seen_drive(id, status),
+        None => vec![format!("Drive {id} has not been reported by its node yet.")],
+    };
+    lines.push(match world.drive_spec(id) {
+        None => format!("It was not added; `mdfabric drive add {id}` gives it to mdfabric."),
+        Some(spec) if spec.removing => "It is being given back.".to_owned(),
+        Some(spec) if spec.cordoned => "It is cordoned: no new copies are placed on it.".to_owned(),
+        Some(spec) => format!("It was added on {} {} ago.", spec.node, age(facts.now, spec.added_at)),
+    });
+    let hosted = world.replicas().filter(|replica| replica.spec.drives.contains(id));
+    lines.extend(hosted.map(|replica| {
+        format!(
+            "It hosts a copy of volume {} ({}, replica/{}).",
+            replica.spec.volume, replica.spec.partition_size, replica.spec.id
+        )
+    }));
+    lines.extend(here(facts, &[id.to_string()], &[]));
+    lines
+}
+
+fn seen_drive(id: &DriveId, status: &DriveStatus) -> Vec<String> {
+    let read_only = if status.read_only { ", read-only" } else { "" };
+    let mut lines = vec![format!(
+        "Drive {id} in {}: {}, {}, {} byte sectors, health {}{read_only}.",
+        status.node, status.model, status.capacity, status.sector_size, status.health
+    )];
+    lines.push(if status.free == Bytes(0) {
+        format!("It is {}.", status.state)
+    } else {
+        format!(
+            "It is {}: {} allocated, {} free, the largest copy that fits has {}.",
+            status.state, status.allocated, status.free, status.largest_free
+        )
+    });
+    lines.extend((!status.found.is_empty()).then(|| format!("Found on it: {}.", status.found.join(", "))));
+    lines.extend(status.message.iter().map(|message| format!("Its node says: {message}.")));
+    lines
+}
+
+pub(super) fn node(world: &World, facts: &Facts, name: &NodeName) -> Vec<String> {
+    let mut lines = match world.node_status(name) {
+        Some(status) => reported_node(facts, name, status),
+        None => vec![format!("Node {name}: its daemon has never reported.")],
+    };
+    if world.node_spec(name).is_some_and(|spec| spec.cordoned) {
+        lines.push("It is cordoned: no new copies and no attachments.".to_owned());
+    }
+    let owned =
+        |volume: &Volume| volume.status.as_ref().is_some_and(|status| status.owner.as_ref() == Some(name));
+    let volumes: Vec<String> =
+        world.volumes().filter(owned).map(|volume| volume.spec.name.to_string()).collect();
+    lines.extend((!volumes.is_empty()).then(|| format!("It owns {}.", volumes.join(", "))));
+    let copies = world.replicas().filter(|replica| replica.spec.node == *name).count();
+    lines.push(format!("It hosts {copies} copies."));
+    if name == facts.me {
+        lines.extend(this_node(facts));
+    }
+    lines
+}
+
+fn reported_node(facts: &Facts, name: &NodeName, status: &NodeStatus) -> Vec<String> {
+    let mut lines = vec![format!(
+        "Node {name}: kernel {}, mdfabric {}, its target at {}:{}.",
+        status.kernel, status.version, status.endpoint.address, status.endpoint.port
+    )];
+    let silent = facts.now.since(status.heartbeat_at) >= timing::NODE_DEAD_MILLIS;
+    let heard = age(facts.now, status.heartbeat_at);
+    lines.push(if silent {
+        format!("Its last sign of life is {heard} old: its daemon, the node or its way to the store is down.")
+    } else {
+        format!("Its last sign of life is {heard} old.")
+    });
+    let missing = status.missing.join(", ");
+    lines.extend((!missing.is_empty()).then(|| format!("Its kernel lacks: {missing}.")));
+    lines
+}
+
+/// Everything this daemon does, fails at and waits for.
+fn this_node(facts: &Facts) -> Vec<String> {
+    let mut lines: Vec<String> =
+        facts.leads.then(|| "It leads the cluster.".to_owned()).into_iter().collect();
+    lines.extend(
+        facts
+            .running
+            .iter()
+            .map(|(step, since)| format!("It does now, since {}: {step}.", age(facts.now, *since))),
+    );
+    lines.extend(
+        facts
+            .failing
+            .iter()
+            .map(|(step, count, why)| format!("It failed {count} times in a row: {step}: {why}.")),
+    );
+    lines.extend(facts.reasons.iter().map(reason));
+    lines
+}

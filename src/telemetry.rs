@@ -1,0 +1,3 @@
+//! What the daemon tells about itself beyond its answers.
+
+pub mod log;
