@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 use crate::api::server::Check;
 use crate::cli::failure::Failure;
 use crate::config::{Config, StoreConfig};
 use crate::daemon::Identity;
-use crate::domain::{Endpoint, NodeName, NodeStatus, Timestamp, host_nqn};
-use crate::plan::{FailureKind, Observation, Outcome, Step, StepFailure};
+use crate::domain::Endpoint;
+use crate::kernel::{self, NodeKernel};
 use crate::ports::{Kernel, Store};
 use crate::store::LocalStore;
+use crate::store::etcd::EtcdStore;
 
 /// Everything the daemon is started with.
 pub(super) struct Parts {
@@ -22,12 +22,26 @@ pub(super) struct Parts {
     pub(super) events: mpsc::Receiver<()>,
 }
 
-/// Opens the store and the kernel, and says who this node is.
+/// Opens the store, gets the kernel ready, and says who this node is.
 pub(super) async fn compose(config: &Config) -> Result<Parts, Failure> {
     let store = store(&config.store).await?;
-    let (kernel, events) = kernel(config);
-    let missing = preflight().into_iter().filter(|check| !check.ok).map(|check| check.name).collect();
-    Ok(Parts { identity: identity(config, missing), store, kernel, events })
+    let checks = kernel::load_modules();
+    complain(&checks);
+    let kernel = NodeKernel::new();
+    let events = kernel::events(&kernel).map_err(|error| {
+        Failure::caused("the kernel's events cannot be watched", "run the daemon as root", error)
+    })?;
+    let endpoint = Endpoint { address: config.data_address.to_string(), port: config.data_port };
+    let status = kernel::report(&config.node, endpoint, &checks);
+    let identity = Identity { name: config.node.clone(), status };
+    Ok(Parts { identity, store, kernel: Arc::new(kernel), events })
+}
+
+/// What is missing is said by name before anything else is tried.
+fn complain(checks: &[kernel::Check]) {
+    for check in checks.iter().filter(|check| !check.ok && check.required) {
+        tracing::error!(what = check.name, why = check.detail, "this node lacks something it needs");
+    }
 }
 
 /// `execve` fails from here on, in this process and for ever.
@@ -51,56 +65,16 @@ async fn store(config: &StoreConfig) -> Result<Arc<dyn Store>, Failure> {
                 opened.map_err(|error| Failure::caused("the store could not be opened", "", error))??,
             ))
         }
-        StoreConfig::Etcd { endpoints, prefix: _ } => Err(Failure::new(
-            format_args!("store etcd at {} is not part of this build", endpoints.join(", ")),
-            "use [store] local",
-        )),
+        StoreConfig::Etcd { endpoints, prefix } => Ok(Arc::new(EtcdStore::connect(endpoints, prefix).await?)),
     }
-}
-
-fn identity(config: &Config, missing: Vec<String>) -> Identity {
-    let nqn = host_nqn(&config.node);
-    let status = NodeStatus {
-        endpoint: Endpoint { address: config.data_address.to_string(), port: config.data_port },
-        host_id: host_id(&config.node),
-        host_nqn: nqn,
-        kernel: proc_text("sys/kernel/osrelease"),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        boot_id: proc_text("sys/kernel/random/boot_id"),
-        missing,
-        heartbeat_at: Timestamp(0),
-    };
-    Identity { name: config.node.clone(), status }
-}
-
-/// The host id that goes with a node's host NQN: the kernel wants them to be one to one.
-fn host_id(node: &NodeName) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, host_nqn(node).as_bytes())
-}
-
-fn proc_text(path: &str) -> String {
-    std::fs::read_to_string(format!("/proc/{path}")).unwrap_or_default().trim().to_owned()
-}
-
-/// Sees nothing and does nothing.
-struct NoKernel;
-
-impl Kernel for NoKernel {
-    fn observe(&self) -> Result<Observation, String> {
-        Ok(Observation::default())
-    }
-
-    fn apply(&self, _: &Step) -> Result<Outcome, StepFailure> {
-        Err(StepFailure { kind: FailureKind::Retry, message: "this build drives no kernel".to_owned() })
-    }
-}
-
-fn kernel(_: &Config) -> (Arc<dyn Kernel>, mpsc::Receiver<()>) {
-    let (_, events) = mpsc::channel(1);
-    (Arc::new(NoKernel), events)
 }
 
 /// What this machine's kernel has and lacks.
 pub(super) fn preflight() -> Vec<Check> {
-    Vec::new()
+    let check = |check: kernel::Check| Check {
+        name: check.name,
+        ok: check.ok || !check.required,
+        detail: check.detail,
+    };
+    kernel::preflight().into_iter().map(check).collect()
 }
