@@ -130,7 +130,7 @@ async fn explain(session: &mut Session, object: String) -> Result<(), Failure> {
 fn report(change: &proto::Change, changing: Changing) -> Result<bool, Failure> {
     if changing.dry_run {
         let what = if change.already_so { "nothing to do: it is so already" } else { "would be done:" };
-        let steps: String = change.steps.iter().map(|step| format!("  {step}\n")).collect();
+        let steps: String = change.steps.iter().flat_map(|step| ["  ", step, "\n"]).collect();
         output::put(&format!("{}: {what}\n{steps}", change.object))?;
         return Ok(false);
     }

@@ -33,19 +33,8 @@ use crate::ports::Store;
 /// Metadata of an answer that is not fresh: why not.
 pub const NOTICE: &str = "mdfabric-notice-bin";
 
-/// One thing a node needs or has, as `node preflight` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// What.
-    pub name: String,
-    /// The node has it.
-    pub ok: bool,
-    /// What was found, and what to do about it.
-    pub detail: String,
-}
-
 /// Looks at what the node has and lacks; blocks as long as the kernel does.
-pub type Preflight = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
+pub type Preflight = Arc<dyn Fn() -> Vec<proto::Check> + Send + Sync>;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -67,7 +56,7 @@ impl Api {
         preflight: Preflight,
         now: fn() -> Timestamp,
     ) -> Self {
-        Self { store, view, preflight, rehearse: change::words, now }
+        Self { store, view, preflight, rehearse: words, now }
     }
 
     /// Has `--dry-run` show the steps that `rehearse` finds, instead of the records that would be written.
@@ -216,8 +205,7 @@ impl MdFabric for Api {
         let checks = tokio::task::spawn_blocking(move || preflight())
             .await
             .map_err(|error| Status::internal(format!("preflight: {error}")))?;
-        let wire = |Check { name, ok, detail }| proto::Check { name, ok, detail };
-        Ok(Response::new(proto::PreflightResponse { checks: checks.into_iter().map(wire).collect() }))
+        Ok(Response::new(proto::PreflightResponse { checks }))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
-use crate::api::server::{self, Api, Check, Preflight};
+use crate::api::server::{self, Api, Preflight};
 use crate::config::{self, Config, Layer, LogFormat};
 use crate::daemon;
 use crate::domain::NodeName;
@@ -18,6 +18,7 @@ use crate::telemetry::log;
 use compose::Parts;
 
 /// The flags of the daemon; each hides what the environment and the file say.
+#[allow(clippy::doc_markdown, reason = "these texts are what --help prints")]
 #[derive(Debug, Clone, clap::Args)]
 pub struct DaemonArgs {
     /// The configuration file [default: /etc/mdfabric/mdfabric.toml, which need not be there]
@@ -121,14 +122,12 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     };
     systemd::stopping();
     ready.abort();
-    match ended {
-        Some(failure) => Err(failure),
-        None => {
-            tracing::info!("stopping; volumes stay up in the kernel");
-            running.stop().await;
-            Ok(())
-        }
+    if let Some(failure) = ended {
+        return Err(failure);
     }
+    tracing::info!("stopping; volumes stay up in the kernel");
+    running.stop().await;
+    Ok(())
 }
 
 fn make_state_dir(path: &Path) -> Result<(), Failure> {
@@ -147,9 +146,4 @@ async fn told_to_stop() {
         () = wait(SignalKind::terminate()) => {}
         () = wait(SignalKind::interrupt()) => {}
     }
-}
-
-/// What this machine's kernel has and lacks.
-pub(super) fn preflight() -> Vec<Check> {
-    compose::preflight()
 }

@@ -19,20 +19,20 @@ pub struct Failure {
 
 impl Failure {
     /// A failure with its two sentences.
-    pub fn new(message: impl ToString, hint: impl ToString) -> Self {
+    pub fn new(message: impl std::fmt::Display, hint: impl std::fmt::Display) -> Self {
         Self { message: message.to_string(), hint: hint.to_string(), source: None }
     }
 
     /// A failure with a cause.
     pub fn caused(
-        message: impl ToString,
-        hint: impl ToString,
+        message: impl std::fmt::Display,
+        hint: impl std::fmt::Display,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         Self { source: Some(source.into()), ..Self::new(message, hint) }
     }
 
-    fn of(error: impl Error + Send + Sync + 'static, hint: impl ToString) -> Self {
+    fn of(error: impl Error + Send + Sync + 'static, hint: impl std::fmt::Display) -> Self {
         let message = error.to_string();
         match error.source() {
             // The chain is kept, its first link is the message.

@@ -8,7 +8,7 @@ use crate::domain::{
 
 /// What a verb has set going.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Goal {
+pub(super) enum Goal {
     /// Every copy is made.
     Created(VolumeName),
     /// The device is there on the node it was asked for, and its file system is made.
@@ -31,25 +31,25 @@ pub enum Goal {
 
 /// How far it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
+pub(super) struct Progress {
     /// What it looks like, in one line.
-    pub line: String,
+    pub(super) line: String,
     /// Tenths of a percent, where it can be said.
-    pub permille: Option<u16>,
+    pub(super) permille: Option<u16>,
     /// What is waited for.
-    pub reasons: Vec<Reason>,
+    pub(super) reasons: Vec<Reason>,
     /// What has come of it, once it is done.
-    pub done: Option<String>,
+    pub(super) done: Option<String>,
     /// Why it will never be done.
-    pub failed: Option<String>,
+    pub(super) failed: Option<String>,
 }
 
 impl Progress {
-    fn done(what: impl ToString) -> Self {
+    fn done(what: impl std::fmt::Display) -> Self {
         Self { done: Some(what.to_string()), ..Self::default() }
     }
 
-    fn failed(why: impl ToString) -> Self {
+    fn failed(why: impl std::fmt::Display) -> Self {
         Self { failed: Some(why.to_string()), ..Self::default() }
     }
 }
@@ -57,7 +57,7 @@ impl Progress {
 impl Goal {
     /// The object, as `kind/name`.
     #[must_use]
-    pub fn object(&self) -> String {
+    pub(super) fn object(&self) -> String {
         match self {
             Self::Created(name)
             | Self::Attached(name)
@@ -72,7 +72,7 @@ impl Goal {
 
     /// How far it is by the records.
     #[must_use]
-    pub fn progress(&self, world: &World) -> Progress {
+    pub(super) fn progress(&self, world: &World) -> Progress {
         match self {
             Self::Created(name) => of_volume(world, name, created),
             Self::Attached(name) => of_volume(world, name, attached),

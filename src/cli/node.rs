@@ -11,8 +11,8 @@ use super::failure::Failure;
 use super::output::{self, Listed, Listing};
 use super::session::Session;
 use crate::api::proto;
-use crate::api::server::Check;
 use crate::domain::NodeName;
+use crate::kernel::{self, Check};
 
 /// `mdfabric node`
 #[derive(Debug, clap::Args)]
@@ -106,13 +106,17 @@ async fn cordon(
 }
 
 fn preflight() -> Result<ExitCode, Failure> {
-    let checks = daemon::preflight();
+    let checks = kernel::preflight();
     let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or_default();
-    let line = |Check { name, ok, detail }: &Check| {
-        format!("{} {name:<width$}  {detail}", if *ok { "has  " } else { "lacks" }).trim_end().to_owned()
-            + "\n"
+    let line = |Check { name, ok, required, detail }: &Check| {
+        let verdict = match (ok, required) {
+            (true, _) => "has    ",
+            (false, true) => "LACKS  ",
+            (false, false) => "without",
+        };
+        format!("{verdict} {name:<width$}  {detail}\n")
     };
     output::put(&checks.iter().map(line).collect::<String>())?;
-    let whole = checks.iter().all(|check| check.ok);
+    let whole = checks.iter().all(|check| check.ok || !check.required);
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -15,7 +15,7 @@ use crate::domain::{Timestamp, World};
 
 /// `-o`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// A table
     #[default]
     Table,
@@ -29,7 +29,7 @@ pub enum Format {
 
 /// What a listing shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listed {
+pub(super) enum Listed {
     /// `volume ls`
     Volumes,
     /// `replica ls`
@@ -42,13 +42,13 @@ pub enum Listed {
 
 /// How a listing is shown.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Listing {
+pub(super) struct Listing {
     /// How to print
     #[arg(short, long, value_enum, default_value_t, env = "MDFABRIC_OUTPUT")]
-    pub output: Format,
+    pub(super) output: Format,
     /// Go on printing what changes
     #[arg(short, long)]
-    pub watch: bool,
+    pub(super) watch: bool,
 }
 
 impl Listed {
@@ -112,7 +112,7 @@ fn unprintable(error: impl std::error::Error + Send + Sync + 'static) -> Failure
 }
 
 /// `ls` and `show`: prints what is there, of one object if `only` names its key, and with `-w` what changes.
-pub async fn list(
+pub(super) async fn list(
     session: &mut Session,
     listed: Listed,
     only: Option<&str>,
@@ -189,7 +189,7 @@ impl Shown<'_> {
 }
 
 /// Prints; a reader that went away (`| head`) is told by the error.
-pub fn put(text: &str) -> Result<(), Failure> {
+pub(super) fn put(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),

@@ -28,7 +28,7 @@ pub struct Row {
 }
 
 impl Row {
-    fn new(key: impl ToString, cells: Vec<String>) -> Self {
+    fn new(key: impl std::fmt::Display, cells: Vec<String>) -> Self {
         Self { key: key.to_string(), cells }
     }
 }

@@ -12,7 +12,7 @@ const AGE: &str = "AGE";
 
 /// Prints a table once, then the rows that changed since, in columns that only ever get wider.
 #[derive(Debug, Default)]
-pub struct Printer {
+pub(super) struct Printer {
     widths: Vec<usize>,
     printed: BTreeMap<String, Vec<String>>,
     headed: bool,
@@ -20,7 +20,7 @@ pub struct Printer {
 
 impl Printer {
     /// What has to be printed now that the table is this. Empty when nothing changed but ages.
-    pub fn update(&mut self, table: &Table) -> String {
+    pub(super) fn update(&mut self, table: &Table) -> String {
         let quiet: Vec<bool> =
             table.headers.iter().map(|header| matches!(*header, AGE | "HEARTBEAT")).collect();
         let changed: Vec<&Row> = table.rows.iter().filter(|row| self.is_news(row, &quiet)).collect();

@@ -1,6 +1,5 @@
 //! Waiting until a verb is done: by the daemon's watch, with a bar on a terminal and plain lines elsewhere.
 
-use std::future::Future;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -19,27 +18,27 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How a verb waits.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Waiting {
+pub(super) struct Waiting {
     /// Return as soon as the request is recorded
     #[arg(long)]
-    pub no_wait: bool,
+    pub(super) no_wait: bool,
     /// Give up waiting after this many seconds; the work goes on
     #[arg(long, value_name = "SECONDS", conflicts_with = "no_wait")]
-    pub timeout: Option<u64>,
+    pub(super) timeout: Option<u64>,
 }
 
 /// Waits until the goal is reached and returns what came of it.
-pub async fn until(session: &mut Session, goal: &Goal, waiting: Waiting) -> Result<String, Failure> {
+pub(super) async fn until(session: &mut Session, goal: &Goal, waiting: Waiting) -> Result<String, Failure> {
     let worlds = session.worlds().await?;
     let deadline = waiting.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut teller = Teller::new();
     let outcome = tokio::select! {
-        outcome = follow(worlds, goal, &mut teller) => outcome,
-        () = sleep_until(deadline) => Err(left(goal, "the time to wait is over", &teller)),
-        _ = tokio::signal::ctrl_c() => Err(left(goal, "interrupted", &teller)),
+        outcome = follow(worlds, goal, &mut teller) => Ok(outcome),
+        () = sleep_until(deadline) => Err("the time to wait is over"),
+        _ = tokio::signal::ctrl_c() => Err("interrupted"),
     };
     teller.end();
-    outcome
+    outcome.unwrap_or_else(|why| Err(left(goal, why, &teller)))
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
@@ -59,26 +58,20 @@ fn left(goal: &Goal, why: &str, teller: &Teller) -> Failure {
     )
 }
 
-fn follow<'a>(
-    mut worlds: Worlds,
-    goal: &'a Goal,
-    teller: &'a mut Teller,
-) -> impl Future<Output = Result<String, Failure>> + 'a {
-    async move {
-        loop {
-            let progress = goal.progress(worlds.world());
-            if let Some(done) = progress.done {
-                return Ok(done);
-            }
-            if let Some(why) = progress.failed {
-                let object = goal.object();
-                return Err(Failure::new(why, format_args!("`mdfabric explain {object}` says more")));
-            }
-            teller.show(&progress);
-            // A pause in the changes is the time to tell the reasons that stand.
-            if let Ok(changed) = tokio::time::timeout(LOOK_EVERY, worlds.changed()).await {
-                changed?;
-            }
+async fn follow(mut worlds: Worlds, goal: &Goal, teller: &mut Teller) -> Result<String, Failure> {
+    loop {
+        let progress = goal.progress(worlds.world());
+        if let Some(done) = progress.done {
+            return Ok(done);
+        }
+        if let Some(why) = progress.failed {
+            let object = goal.object();
+            return Err(Failure::new(why, format_args!("`mdfabric explain {object}` says more")));
+        }
+        teller.show(&progress);
+        // A pause in the changes is the time to tell the reasons that stand.
+        if let Ok(changed) = tokio::time::timeout(LOOK_EVERY, worlds.changed()).await {
+            changed?;
         }
     }
 }

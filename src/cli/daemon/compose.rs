@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::api::server::Check;
+use crate::api::proto;
 use crate::cli::failure::Failure;
 use crate::config::{Config, StoreConfig};
 use crate::daemon::Identity;
@@ -22,26 +22,14 @@ pub(super) struct Parts {
     pub(super) events: mpsc::Receiver<()>,
 }
 
-/// Opens the store, gets the kernel ready, and says who this node is.
+/// Opens the store and the kernel, and says who this node is. What the kernel lacks is said before anything is tried.
 pub(super) async fn compose(config: &Config) -> Result<Parts, Failure> {
     let store = store(&config.store).await?;
-    let checks = kernel::load_modules();
-    complain(&checks);
     let kernel = NodeKernel::new();
     let events = kernel::events(&kernel).map_err(|error| {
-        Failure::caused("the kernel's events cannot be watched", "run the daemon as root", error)
+        Failure::caused("the kernel's events cannot be followed", "the daemon has to run as root", error)
     })?;
-    let endpoint = Endpoint { address: config.data_address.to_string(), port: config.data_port };
-    let status = kernel::report(&config.node, endpoint, &checks);
-    let identity = Identity { name: config.node.clone(), status };
-    Ok(Parts { identity, store, kernel: Arc::new(kernel), events })
-}
-
-/// What is missing is said by name before anything else is tried.
-fn complain(checks: &[kernel::Check]) {
-    for check in checks.iter().filter(|check| !check.ok && check.required) {
-        tracing::error!(what = check.name, why = check.detail, "this node lacks something it needs");
-    }
+    Ok(Parts { identity: identity(config).await?, store, kernel: Arc::new(kernel), events })
 }
 
 /// `execve` fails from here on, in this process and for ever.
@@ -69,12 +57,33 @@ async fn store(config: &StoreConfig) -> Result<Arc<dyn Store>, Failure> {
     }
 }
 
-/// What this machine's kernel has and lacks.
-pub(super) fn preflight() -> Vec<Check> {
-    let check = |check: kernel::Check| Check {
-        name: check.name,
-        ok: check.ok || !check.required,
-        detail: check.detail,
+/// Loads modules, which may take as long as they like.
+async fn identity(config: &Config) -> Result<Identity, Failure> {
+    let name = config.node.clone();
+    let endpoint = Endpoint { address: config.data_address.to_string(), port: config.data_port };
+    let report = move || {
+        let checks = kernel::preflight();
+        for check in checks.iter().filter(|check| !check.ok) {
+            tracing::warn!(
+                name = check.name,
+                required = check.required,
+                detail = check.detail,
+                "the kernel lacks"
+            );
+        }
+        let status = kernel::report(&name, endpoint, &checks);
+        Identity { name, status }
     };
-    kernel::preflight().into_iter().map(check).collect()
+    let looked = tokio::task::spawn_blocking(report).await;
+    looked
+        .map_err(|error| Failure::caused("the kernel could not be looked at", "report this as a bug", error))
+}
+
+/// What this machine's kernel has and lacks, for the API.
+pub(super) fn preflight() -> Vec<proto::Check> {
+    let wire = |kernel::Check { name, ok, required, detail }: kernel::Check| {
+        let detail = if ok || required { detail } else { format!("not needed for the main job; {detail}") };
+        proto::Check { name, ok: ok || !required, detail }
+    };
+    kernel::preflight().into_iter().map(wire).collect()
 }
