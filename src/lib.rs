@@ -8,5 +8,6 @@ pub mod domain;
 pub mod kernel;
 pub mod plan;
 pub mod ports;
+pub mod sim;
 pub mod store;
 pub mod telemetry;

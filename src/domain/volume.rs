@@ -371,6 +371,9 @@ pub struct VolumeStatus {
     pub placement_generation: u64,
     /// The owner shall get a local replica.
     pub follow_owner: bool,
+    /// Where the owner mounts it: written before the mount, so that it is known for ours whatever happens in between.
+    #[serde(default)]
+    pub mount_path: Option<String>,
     /// What is under way.
     pub relocation: Option<Relocation>,
     /// How the last relocation went.

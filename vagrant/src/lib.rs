@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod demo;
 pub mod guest;
 pub mod lab;
+pub mod load;
 pub mod node;
 pub mod qemu;
 pub mod qmp;

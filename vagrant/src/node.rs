@@ -11,7 +11,7 @@ use crate::command::tail;
 use crate::qmp;
 use crate::spec::{NodeFiles, NodeSpec};
 use crate::supervisor::control::{self, Power, Request};
-use crate::wait::wait_for;
+use crate::wait::{Missed, wait_closely, wait_for};
 
 /// How long a command may take where nothing else is said.
 pub const COMMAND_DEADLINE: Duration = Duration::from_mins(2);
@@ -21,6 +21,12 @@ pub const BOOT_DEADLINE: Duration = Duration::from_mins(3);
 
 /// How long the agent of a running guest may take to take a call.
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A command that ends this soon is awaited in one conversation with the agent; longer ones let others talk.
+const SHORT: Duration = Duration::from_millis(800);
+
+/// Pause between two looks at a short command.
+const CLOSELY: Duration = Duration::from_millis(5);
 
 /// A handle on one guest; cheap to clone, may be used from several threads.
 #[derive(Debug, Clone)]
@@ -108,7 +114,18 @@ impl Node {
 
     /// Runs a program that may take until `deadline`; one that takes longer is killed, and an error.
     pub fn run_for(&self, deadline: Duration, argv: &[&str]) -> Result<Output> {
-        self.start(argv, true)?.wait(deadline)
+        let mut agent = self.agent()?;
+        let spawned = self.start(&mut agent, argv, true)?;
+        let patience = SHORT.min(deadline);
+        let soon = wait_closely(&spawned.command, patience, CLOSELY, || agent.exit_of(spawned.pid));
+        drop(agent);
+        match soon {
+            Ok(exit) => Ok(spawned.output(&exit)),
+            Err(err) if err.downcast_ref::<Missed>().is_some() => {
+                spawned.wait(deadline.saturating_sub(patience))
+            }
+            Err(err) => Err(err.context(spawned.command)),
+        }
     }
 
     /// Runs a script in the guest's shell.
@@ -118,16 +135,16 @@ impl Node {
 
     /// Starts a program in the background; its output goes nowhere.
     pub fn spawn(&self, argv: &[&str]) -> Result<Spawned> {
-        self.start(argv, false)
+        self.start(&mut self.agent()?, argv, false)
     }
 
     /// Starts a program in the background, its output kept for [`Spawned::wait`].
     pub fn spawn_captured(&self, argv: &[&str]) -> Result<Spawned> {
-        self.start(argv, true)
+        self.start(&mut self.agent()?, argv, true)
     }
 
-    fn start(&self, argv: &[&str], capture: bool) -> Result<Spawned> {
-        let pid = self.agent()?.start(argv, capture).with_context(|| format!("on {}", self.name()))?;
+    fn start(&self, agent: &mut Agent, argv: &[&str], capture: bool) -> Result<Spawned> {
+        let pid = agent.start(argv, capture).with_context(|| format!("on {}", self.name()))?;
         Ok(Spawned { node: self.clone(), pid, command: format!("{}: {}", self.name(), argv.join(" ")) })
     }
 

@@ -55,12 +55,11 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// All scenarios, in the order in which they run: those that leave a lab as it was come first.
+/// All scenarios, in the order in which they run: those without the shared lab come last, since it makes way for them.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    [boot::SCENARIOS, network::SCENARIOS, load::SCENARIOS, power::SCENARIOS, leaks::SCENARIOS]
-        .into_iter()
-        .flatten()
-        .copied()
-        .collect()
+    let groups = [boot::SCENARIOS, network::SCENARIOS, load::SCENARIOS, power::SCENARIOS, leaks::SCENARIOS];
+    let mut all: Vec<Scenario> = groups.into_iter().flatten().copied().collect();
+    all.sort_by_key(|scenario| scenario.lab == Needs::Nothing);
+    all
 }

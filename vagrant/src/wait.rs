@@ -26,9 +26,15 @@ impl std::error::Error for Missed {}
 
 /// Looks at `probe` until it gives a value. An error of the probe ends the wait at once; a passed deadline is
 /// [`Missed`]. The probe is always asked at least once, and once more after the deadline.
-pub fn wait_for<T>(
+pub fn wait_for<T>(what: &str, deadline: Duration, probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    wait_closely(what, deadline, PAUSE, probe)
+}
+
+/// As [`wait_for`], with another pause between two looks.
+pub(crate) fn wait_closely<T>(
     what: &str,
     deadline: Duration,
+    pause: Duration,
     mut probe: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let start = Instant::now();
@@ -40,7 +46,7 @@ pub fn wait_for<T>(
         if late {
             return Err(Missed { what: what.to_owned(), waited: start.elapsed() }.into());
         }
-        std::thread::sleep(PAUSE.min(deadline.saturating_sub(start.elapsed())));
+        std::thread::sleep(pause.min(deadline.saturating_sub(start.elapsed())));
     }
 }
 

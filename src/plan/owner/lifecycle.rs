@@ -36,6 +36,7 @@ fn finish(mut serving: Serving, released: bool) -> Plan {
     if released {
         serving.next.owner = None;
         serving.next.follow_owner = false;
+        serving.next.mount_path = None;
     }
     let Serving { mut plan, next, status, spec, .. } = serving;
     plan.reasons.extend(next.reasons.iter().cloned());

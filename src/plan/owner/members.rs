@@ -9,7 +9,7 @@
 use super::serving::{InKernel, Serving};
 use crate::domain::{Member, MemberState, Reason, Verify, partition_guid};
 use crate::plan::leg::{self, Leg};
-use crate::plan::{ArraySeen, Dev, Join, MemberFlag, NewMember, Step, SyncAction, timing};
+use crate::plan::{ArraySeen, Dev, Join, Lane, MemberFlag, NewMember, Step, SyncAction, timing};
 
 /// Legs without a path: bring them back, or record the smaller in-sync set and then let them go (R1).
 pub(super) fn lost(serving: &mut Serving) {
@@ -70,29 +70,33 @@ fn let_go(serving: &mut Serving, member: &Member) {
     }
 }
 
-/// What the kernel says about each member becomes its recorded state.
+/// What the kernel says about each member becomes its recorded state. What it says of a member whose I/O waits, or
+/// whose leg is being worked on, proves nothing: such a member may be let go at any moment.
 pub(super) fn learn(serving: &mut Serving) {
     for member in serving.status.members.clone() {
         let kernel = serving.in_kernel(&member);
         match member.state {
+            MemberState::Faulty | MemberState::Leaving => {}
             MemberState::Synced | MemberState::Joining | MemberState::Syncing | MemberState::Missing
                 if serving.status.in_sync.contains(&member.replica) =>
             {
                 still_in_sync(serving, &member, kernel);
             }
-            MemberState::Joining | MemberState::Syncing | MemberState::Missing => {
+            MemberState::Synced | MemberState::Joining | MemberState::Syncing | MemberState::Missing => {
                 joining(serving, &member, kernel);
             }
-            MemberState::Synced | MemberState::Faulty | MemberState::Leaving => {}
         }
     }
 }
 
 fn still_in_sync(serving: &mut Serving, member: &Member, kernel: InKernel) {
+    let lost = serving.is_lost(member);
     match kernel {
+        InKernel::InSync if lost => {}
         InKernel::InSync => serving.set_state(member.replica, MemberState::Synced),
+        InKernel::Absent | InKernel::Spare | InKernel::Recovering if lost => {}
         InKernel::Absent | InKernel::Faulty | InKernel::Spare | InKernel::Recovering => {
-            if serving.is_lost(member) || !serving.has_other_good(member.replica) {
+            if !serving.has_other_good(member.replica) {
                 return;
             }
             let state = if kernel == InKernel::Faulty { MemberState::Faulty } else { MemberState::Missing };
@@ -107,7 +111,7 @@ fn still_in_sync(serving: &mut Serving, member: &Member, kernel: InKernel) {
 
 fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
     match kernel {
-        InKernel::InSync if is_proven(serving, member) => {
+        InKernel::InSync if is_settled(serving, member) && is_proven(serving, member) => {
             serving.next.in_sync.insert(member.replica);
             serving.set_state(member.replica, MemberState::Synced);
             serving.event("MemberSynced", format_args!("the copy on {} holds every write", member.node));
@@ -115,6 +119,15 @@ fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
         InKernel::Recovering => serving.set_state(member.replica, MemberState::Syncing),
         InKernel::InSync | InKernel::Absent | InKernel::Faulty | InKernel::Spare => {}
     }
+}
+
+/// Whether a member's legs work and no step on them is under way that could let it go.
+fn is_settled(serving: &Serving, member: &Member) -> bool {
+    let running = &serving.input.memory.running;
+    !serving.is_lost(member)
+        && serving
+            .columns()
+            .all(|column| !running.contains(&Lane::Leg(partition_guid(member.replica, column))))
 }
 
 /// R2: a copy in whose favour another one goes has been compared with the rest.

@@ -50,10 +50,12 @@ fn serve_file_system(serving: &mut Serving) {
     let wanted = serving.spec.attachment.as_ref().and_then(|attachment| attachment.mount.clone());
     let mounted =
         |path: &str| serving.input.seen.mounts.iter().any(|mount| mount.dev == dev && mount.path == path);
-    let ours = serving.status.array.mounted_at.clone().filter(|path| mounted(path));
+    let ours = serving.status.mount_path.clone().filter(|path| mounted(path));
     match (wanted, ours) {
         (Some(wanted), ours) if ours.as_ref().is_none_or(|path| *path == wanted.path) => {
-            if mounted(&wanted.path) {
+            if serving.status.mount_path.as_ref() != Some(&wanted.path) {
+                serving.next.mount_path = Some(wanted.path);
+            } else if mounted(&wanted.path) {
                 serving.next.array.mounted_at = Some(wanted.path);
             } else {
                 let (volume, fs) = (serving.spec.name.clone(), serving.spec.fs);
@@ -64,7 +66,11 @@ fn serve_file_system(serving: &mut Serving) {
             let volume = serving.spec.name.clone();
             serving.step(Step::Unmount { volume, path });
         }
-        (_, None) => serving.next.array.mounted_at = None,
+        (_, None) if serving.is_busy() => {}
+        (_, None) => {
+            serving.next.mount_path = None;
+            serving.next.array.mounted_at = None;
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::domain::{
     partition_guid,
 };
 use crate::plan::leg::{self, Leg};
-use crate::plan::{ArraySeen, Dev, Input, MemberFlag, Plan, Step, timing};
+use crate::plan::{ArraySeen, Dev, Input, Lane, MemberFlag, Plan, Step, timing};
 
 /// A member as the kernel has it, the worst of its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +48,11 @@ impl<'a> Serving<'a> {
     /// Every column's array, if all of them are there.
     pub(super) fn arrays(&self) -> Option<Vec<&'a ArraySeen>> {
         self.columns().map(|column| self.array(column)).collect()
+    }
+
+    /// Whether a step on the volume's array is under way: what it does is not to be seen yet.
+    pub(super) fn is_busy(&self) -> bool {
+        self.input.memory.running.contains(&Lane::Volume(self.spec.name.clone()))
     }
 
     pub(super) fn leg(&self, member: &Member, column: u8) -> Leg {

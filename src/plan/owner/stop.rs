@@ -6,8 +6,11 @@ use super::serving::Serving;
 use crate::domain::{Epoch, Reason, Volume, VolumeStatus, array_device, array_uuid, partition_guid};
 use crate::plan::{Input, Plan, Step, leg};
 
-/// The next steps down. `true` once nothing is left on this node.
+/// The next steps down. `true` once nothing is left on this node and nothing is on its way.
 pub(super) fn plan(serving: &mut Serving) -> bool {
+    if serving.is_busy() {
+        return false;
+    }
     if let Some(path) = mounted_by_us(serving) {
         let volume = serving.spec.name.clone();
         serving.step(Step::Unmount { volume, path });
@@ -31,8 +34,19 @@ pub(super) fn plan(serving: &mut Serving) -> bool {
 }
 
 fn mounted_by_us(serving: &Serving) -> Option<String> {
-    let path = serving.status.array.mounted_at.clone()?;
+    let path = serving.status.mount_path.clone()?;
     serving.input.seen.mounts.iter().any(|mount| mount.path == path).then_some(path)
+}
+
+/// Any mount of the volume's arrays. The record tells of another owner's: whatever is mounted of an array that must
+/// not run has to go.
+fn mounted_here(serving: &Serving) -> Option<String> {
+    let arrays: Vec<_> = serving.columns().filter_map(|column| serving.array(column)).collect();
+    let mounts = &serving.input.seen.mounts;
+    mounts
+        .iter()
+        .find(|mount| arrays.iter().any(|array| array.dev == mount.dev))
+        .map(|mount| mount.path.clone())
 }
 
 fn release_legs(serving: &mut Serving) -> bool {
@@ -85,7 +99,12 @@ pub(super) fn evict(input: &Input, volume: &Volume, status: &VolumeStatus) -> Pl
         return Plan::default();
     }
     let mut serving = Serving::new(input, volume, status);
-    plan(&mut serving);
+    if let Some(path) = mounted_here(&serving) {
+        let volume = serving.spec.name.clone();
+        serving.step(Step::Unmount { volume, path });
+    } else {
+        plan(&mut serving);
+    }
     let Serving { mut plan, next, .. } = serving;
     plan.reasons.extend(next.reasons);
     plan

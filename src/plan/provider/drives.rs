@@ -5,13 +5,22 @@ use crate::plan::{DriveSeen, Input, Plan, Step, TableSeen};
 
 pub(super) fn plan(input: &Input) -> Plan {
     let mut plan = Plan::default();
-    for (id, seen) in &input.seen.drives {
+    for (id, seen) in input.seen.drives.iter().filter(|(id, _)| !is_elsewhere(input, id)) {
         one_seen(input, id, seen, &mut plan);
     }
     for (id, drive) in input.world.drives().filter(|(id, _)| !input.seen.drives.contains_key(id)) {
         one_unseen(input, &id, &drive, &mut plan);
     }
     plan
+}
+
+/// Whether a live node reports a drive of this id: two drives that call themselves the same are left to the first.
+fn is_elsewhere(input: &Input, id: &DriveId) -> bool {
+    input.world.drive_status(id).is_some_and(|status| {
+        status.node != *input.me
+            && status.state != DriveState::Missing
+            && input.memory.is_alive(&status.node, input.now)
+    })
 }
 
 fn one_seen(input: &Input, id: &DriveId, seen: &DriveSeen, plan: &mut Plan) {

@@ -6,7 +6,7 @@ use crate::domain::{
     DriveState, Epoch, ExportTo, PartitionRecord, Reason, Record, Replica, ReplicaState, ReplicaStatus,
     Wanted, partition_guid,
 };
-use crate::plan::{Dev, Input, PartitionSeen, Plan, Step, TableSeen};
+use crate::plan::{Dev, Input, Lane, PartitionSeen, Plan, Step, TableSeen};
 
 pub(super) fn plan(input: &Input, replica: &Replica) -> Plan {
     let status = replica.status.clone().unwrap_or_default();
@@ -195,6 +195,12 @@ fn exports_of<'a>(input: &Input<'a>, guid: Uuid) -> impl Iterator<Item = (Uuid, 
 fn held_by_an_earlier_owner(input: &Input, replica: &Replica, export: &ExportTo) -> Option<Reason> {
     if export.node == *input.me {
         return None;
+    }
+    if input.memory.running.contains(&Lane::Volume(replica.spec.volume.clone())) {
+        return Some(Reason::waiting(
+            "HeldByEarlierOwner",
+            format_args!("{} still works on {}; epoch {} waits", input.me, replica.spec.volume, export.epoch),
+        ));
     }
     let held = devices(input, replica).find_map(|dev| input.seen.array_holding(dev))?;
     Some(Reason::waiting(

@@ -77,4 +77,14 @@ mod tests {
         log[0] ^= 1;
         assert_eq!(parse(&log), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(log: Vec<u8>) {
+            if let Some(acks) = parse(&log) {
+                let again: Vec<u8> = acks.iter().flat_map(|ack| ack.to_bytes()).collect();
+                proptest::prop_assert_eq!(&again[..], &log[..again.len()]);
+            }
+        }
+    }
 }

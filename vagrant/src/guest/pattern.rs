@@ -104,4 +104,12 @@ mod tests {
         old[..512].copy_from_slice(&new[..512]);
         assert_eq!(read(&old, 1, 0), Content::Damaged);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_get_a_verdict(block: Vec<u8>, seed: u64, number: u64) {
+            let blank = block.iter().all(|byte| *byte == 0);
+            proptest::prop_assert_eq!(read(&block, seed, number), if blank { Content::Blank } else { Content::Damaged });
+        }
+    }
 }

@@ -1,17 +1,43 @@
 //! The lab itself: what a booted node is, and is not.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 
 use super::{Needs, Scenario, Stage};
+use crate::lab::Lab;
 use crate::node::Node;
-use crate::spec::ETCD_ADDRESS;
+use crate::spec::{ETCD_ADDRESS, NodeSpec};
 
-pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
-    name: "lab_boots_three_nodes",
-    shows: "three nodes with two blank NVMe drives each see one another and etcd, and nothing of the product is loaded",
-    lab: Needs::Blank,
-    run: boots_three_nodes,
-}];
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "lab_boots_three_nodes",
+        shows: "three nodes with two blank NVMe drives each see one another and etcd, nothing of the product is loaded",
+        lab: Needs::Blank,
+        run: boots_three_nodes,
+    },
+    Scenario {
+        name: "lab_boots_systemd",
+        shows: "the same image boots with systemd as its init, with network, state disk and payload in place",
+        lab: Needs::Nothing,
+        run: boots_systemd,
+    },
+];
+
+fn boots_systemd(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = Lab::private_with(stage.parts, vec![NodeSpec { systemd: true, ..NodeSpec::usual(1) }])?;
+    let node = lab.node("node-1")?;
+    lab.wait_for("systemd to finish booting", Duration::from_mins(3), || {
+        let boot = node.run(&["systemctl", "is-system-running"])?;
+        Ok(matches!(boot.text(), "running" | "degraded").then_some(()))
+    })?;
+    let failed = node.run(&["systemctl", "--failed", "--no-legend", "--plain"])?.ok()?;
+    ensure!(failed.text().is_empty(), "failed units: {}", failed.text());
+    ensure!(node.run(&["cat", "/proc/1/comm"])?.ok()?.text() == "systemd", "another init runs");
+    has_its_name_and_drives(&node)?;
+    node.run(&["ping", "-c", "1", "-W", "5", ETCD_ADDRESS])?.ok()?;
+    node.run(&["lab", "--version"])?.ok().map(drop)
+}
 
 fn boots_three_nodes(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;

@@ -5,10 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Needs, Scenario, Stage};
-use crate::guest::verify::Verdict;
-use crate::guest::writer::Summary;
-use crate::node::{Node, Output};
-use crate::qemu::LOG_PORT;
+use crate::load::{Work, acks, next_version};
+use crate::node::Node;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -25,57 +23,50 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-const SEED: &str = "42";
-const DRIVE: &str = "/dev/nvme0n1";
-
 fn survives_power_cut(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let node = lab.node("node-3")?;
-    let serial = node.sh("cat /sys/block/nvme0n1/device/serial")?.ok()?;
-    node.spawn(&["lab", "writer", "--path", DRIVE, "--size", "67108864", "--seed", SEED, "--log", LOG_PORT])?;
+    let mut work = Work { path: drive_a(&node)?, size: 64 << 20, seed: 42 };
+    let writer = work.start(&node, 1)?;
     lab.wait_for("500 acknowledged writes", Duration::from_mins(1), || {
-        Ok((node.ack_log()?.len() >= 500 * crate::guest::ack::RECORD).then_some(()))
+        Ok((writer.acks()?.len() >= 500).then_some(()))
     })?;
     node.power_cut()?;
     node.power_on()?;
     node.wait_up()?;
-    let found = node
-        .sh(&format!(
-            "echo /dev/$(basename $(grep -l '{}' /sys/block/nvme*/device/serial | \
-                                  sed 's,/device/serial,,'))",
-            serial.text()
-        ))?
-        .ok()?;
-    let path = found.text();
 
-    node.put_file("/tmp/acks", &node.ack_log()?)?;
-    let verdict: Verdict = parse(&verify(&node, path)?.ok()?)?;
+    work.path = drive_a(&node)?;
+    let log = node.ack_log()?;
+    let verdict = work.verify(&node, std::slice::from_ref(&log))?;
     ensure!(verdict.is_good() && verdict.acknowledged >= 500, "{verdict:?}");
 
-    let first = crate::guest::ack::parse(&node.ack_log()?)
-        .and_then(|acks| acks.first().copied())
-        .context("no log")?;
-    let at = (first.block * 4096 + 4000).to_string();
-    let flip = format!("printf X | dd of={path} bs=1 seek={at} conv=notrunc && sync");
-    node.sh(&flip)?.ok()?;
-    let judged = verify(&node, path)?;
-    let verdict: Verdict = parse(&judged)?;
-    ensure!(judged.status == 1 && verdict.wrong_blocks == 1, "a damaged block went unseen: {verdict:?}");
+    let next = next_version(&[acks(&node)?]);
+    let writer = work.start(&node, next)?;
+    lab.wait_for("writes of the second writer", Duration::from_mins(1), || {
+        Ok(writer.acks()?.last().is_some_and(|ack| ack.version > next + 50).then_some(()))
+    })?;
+    let summary = writer.stop()?;
+    ensure!(summary.writes > 50 && summary.error.is_none(), "{summary:?}");
+    let log = node.ack_log()?;
+    ensure!(work.verify(&node, std::slice::from_ref(&log))?.is_good(), "the second writer lost something");
 
-    let script = "lab writer --path /var/lib/mdfabric/w --size 1048576 --seed 1 --log /tmp/w --count 50 && \
-                          lab verify --path /var/lib/mdfabric/w --seed 1 --log /tmp/w >/dev/null"
-        .to_string();
-    let summary: Summary = parse(&node.sh(&script)?.ok()?)?;
-    ensure!(summary.writes == 50 && summary.error.is_none(), "{summary:?}");
+    let first = acks(&node)?.first().copied().context("an empty log")?;
+    let flip = format!(
+        "printf X | dd of={} bs=1 seek={} conv=notrunc && sync",
+        work.path,
+        first.block * 4096 + 4000
+    );
+    node.sh(&flip)?.ok()?;
+    let verdict = work.verify(&node, &[log])?;
+    ensure!(verdict.wrong_blocks == 1, "a damaged block went unseen: {verdict:?}");
     Ok(())
 }
 
-fn verify(node: &Node, path: &str) -> Result<Output> {
-    node.run(&["lab", "verify", "--path", path, "--seed", SEED, "--log", "/tmp/acks"])
-}
-
-fn parse<T: serde::de::DeserializeOwned>(output: &Output) -> Result<T> {
-    serde_json::from_str(output.text()).with_context(|| format!("{}{}", output.stdout, output.stderr))
+/// Names change from boot to boot: the drive is the one with the serial.
+fn drive_a(node: &Node) -> Result<String> {
+    let serial = format!("{}-a", node.name());
+    let find = format!("basename $(dirname $(dirname $(grep -l {serial} /sys/block/nvme*/device/serial)))");
+    Ok(format!("/dev/{}", node.sh(&find)?.ok()?.text()))
 }
 
 fn moves_bytes(stage: &mut Stage<'_>) -> Result<()> {

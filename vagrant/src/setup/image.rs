@@ -137,7 +137,9 @@ fn debootstrap(tree: &Path) -> Result<()> {
         mirror::KEYRING,
         mirror::of_host(Path::new("/etc/apt"))
     );
-    run(Command::new("mmdebstrap")
+    // In namespaces of its own: an interrupted build leaves no mount and no process.
+    run(Command::new("unshare")
+        .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"])
         .args(["--variant=minbase", "--mode=root"])
         .arg(format!("--include={PACKAGES}"))
         .args(["--aptopt=APT::Install-Recommends false", "--aptopt=Acquire::Check-Date false"])

@@ -14,12 +14,12 @@ const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 pub fn build(cache: &Cache) -> Result<PathBuf> {
     let target = cache.target();
     let status = Command::new("cargo")
-        .args(["build", "--quiet", "--release", "--package", "mdfabric", "--target", TRIPLE])
+        .args(["build", "--quiet", "--profile", "lab", "--package", "mdfabric", "--target", TRIPLE])
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env("CARGO_TARGET_DIR", &target)
         .current_dir(cache.workspace())
         .status()
         .context("cannot start cargo")?;
     ensure!(status.success(), "mdfabric does not build");
-    Ok(target.join(TRIPLE).join("release/mdfabric"))
+    Ok(target.join(TRIPLE).join("lab/mdfabric"))
 }

@@ -1,0 +1,28 @@
+//! A simulated cluster: nodes with drives, kernels, a network, a store and a clock; the machines of `plan/` run in it
+//! exactly as they run in the daemon.
+//!
+//! Guarantees: the same seed and the same calls give the same run; time passes only in [`Cluster::tick`].
+//! Assumptions: what KERNEL facts the model knows stands at each function. A block is one number, the version of the
+//! write it saw last; a drive keeps its data and superblocks through a power cut, a kernel keeps nothing.
+//! Caveats: partitions do not fragment a drive, and a step takes effect at one moment, at its end.
+
+mod app;
+mod apply;
+mod array;
+mod check;
+mod cluster;
+mod daemon;
+mod disk;
+mod fabric;
+mod kernel;
+mod member;
+mod rehearse;
+mod rng;
+mod store;
+
+pub use app::App;
+pub use check::Violation;
+pub use cluster::{Cluster, Config, Crash, CrashWhen};
+pub use disk::{BLOCKS, Blocks};
+pub use rehearse::rehearse;
+pub use rng::Rng;

@@ -1,0 +1,156 @@
+//! The application on a volume: writes, and remembers what was acknowledged.
+
+use super::cluster::Cluster;
+use super::disk::{BLOCKS, Blocks};
+use super::fabric::Reach;
+use super::kernel::Write;
+use crate::domain::{FsType, NodeName, VolumeName, array_uuid};
+
+/// A writer and reader that runs where its volume is attached.
+#[derive(Debug, Clone, Default)]
+pub struct App {
+    /// It shall write.
+    pub writing: bool,
+    /// The newest acknowledged write of each block.
+    pub acked: Blocks,
+    /// Acknowledged writes in all.
+    pub acks: u64,
+    /// Longest time between two acknowledgements while it was writing, in milliseconds.
+    pub longest_stall: u64,
+    pub(super) node: Option<NodeName>,
+    pub(super) last_ack: u64,
+}
+
+impl App {
+    pub(super) fn killed_on(&mut self, node: &NodeName) {
+        if self.node.as_ref() == Some(node) {
+            self.node = None;
+        }
+    }
+}
+
+impl Cluster {
+    /// The application of a volume; made on first use.
+    pub fn app(&mut self, volume: &VolumeName) -> &mut App {
+        self.apps.entry(volume.clone()).or_default()
+    }
+
+    /// Writes of a volume that were acknowledged so far.
+    #[must_use]
+    pub fn acks(&self, volume: &VolumeName) -> u64 {
+        self.apps.get(volume).map_or(0, |app| app.acks)
+    }
+
+    pub(super) fn run_apps(&mut self) {
+        let names: Vec<VolumeName> = self.apps.keys().cloned().collect();
+        for name in names {
+            self.run_app(&name);
+        }
+    }
+
+    fn run_app(&mut self, name: &VolumeName) {
+        let Some(spec) = self.store.world.volume_spec(name).cloned() else { return };
+        let uuid = array_uuid(spec.uid, 0);
+        let home = spec.attachment.as_ref().map(|attachment| attachment.node.clone());
+        let Some(app) = self.apps.get(name).cloned() else { return };
+        let runs = app.writing && !spec.deleting;
+        match app.node {
+            Some(node) if !runs || Some(&node) != home.as_ref() => self.close(name, &node, uuid),
+            Some(node) => self.work(name, &node, uuid),
+            None => {
+                let usable = home.filter(|node| runs && self.is_usable(node, &spec.name, spec.fs, uuid));
+                if let (Some(node), Some(app)) = (usable, self.apps.get_mut(name)) {
+                    app.last_ack = self.now;
+                    app.node = Some(node);
+                }
+            }
+        }
+    }
+
+    fn is_usable(&self, node: &NodeName, name: &VolumeName, fs: FsType, uuid: uuid::Uuid) -> bool {
+        let Some(machine) = self.nodes.get(node) else { return false };
+        let Some(array) = machine.kernel.arrays.get(&uuid) else { return false };
+        let mounted = machine.kernel.mounts.values().any(|mount| mount.dev == array.dev);
+        let told = self.store.world.volume_status(name).is_some_and(|status| {
+            status.owner.as_ref() == Some(node)
+                && (mounted && status.array.mounted_at.is_some()
+                    || fs == FsType::Raw && status.array.device.is_some())
+        });
+        told && array.is_writable()
+    }
+
+    /// Closes once nothing of it is in flight: a process in D state cannot go.
+    fn close(&mut self, name: &VolumeName, node: &NodeName, uuid: uuid::Uuid) {
+        let array = self.nodes.get_mut(node).and_then(|machine| machine.kernel.arrays.get_mut(&uuid));
+        if let Some(array) = array {
+            if !array.pending.is_empty() {
+                return;
+            }
+            array.open = false;
+        }
+        self.stir(node);
+        if let Some(app) = self.apps.get_mut(name) {
+            app.node = None;
+        }
+    }
+
+    fn work(&mut self, name: &VolumeName, node: &NodeName, uuid: uuid::Uuid) {
+        let block = 1 + u8::try_from(self.rng.below(u64::from(BLOCKS) - 1)).unwrap_or(0);
+        let skip = !self.rng.one_in(3);
+        let version = self.next_version + 1;
+        let Some(array) = self.nodes.get_mut(node).and_then(|machine| machine.kernel.arrays.get_mut(&uuid))
+        else {
+            return self.apps.get_mut(name).into_iter().for_each(|app| app.node = None);
+        };
+        array.open = true;
+        if skip
+            || array.frozen
+            || !array.is_writable()
+            || array.pending.iter().any(|write| write.block == block)
+        {
+            return;
+        }
+        if array.pending.len() < 2 {
+            let waiting = Default::default();
+            array.pending.push(Write { block, version, waiting, issued: false, landed: false });
+            self.next_version = version;
+        }
+        self.read(name, node, uuid, block);
+    }
+
+    /// Reads a block as RAID1 does: from a copy that is not write-mostly, if there is one.
+    fn read(&mut self, name: &VolumeName, node: &NodeName, uuid: uuid::Uuid, block: u8) {
+        let Some(array) = self.nodes.get(node).and_then(|machine| machine.kernel.arrays.get(&uuid)) else {
+            return;
+        };
+        let good = array.members.iter().filter(|member| member.in_sync && !member.faulty);
+        let Some(dev) = good.min_by_key(|member| (member.write_mostly, member.slot)).map(|member| member.dev)
+        else {
+            return;
+        };
+        let is_owner =
+            self.store.world.volume_status(name).is_some_and(|status| status.owner.as_ref() == Some(node));
+        let Reach::Partition(provider, guid) = self.reach(node, dev) else { return self.touch(node, dev) };
+        let there = self.partition(&provider, guid).map_or(0, |partition| partition.blocks.get(block));
+        let acked = self.apps.get(name).map_or(0, |app| app.acked.get(block));
+        if is_owner && there < acked {
+            self.violate(format_args!(
+                "a read of block {block} of {name} on {node} gives {there}, {acked} was acknowledged"
+            ));
+        }
+    }
+
+    /// The kernel has finished a write of `node`'s array: what the application there learns.
+    pub(super) fn acknowledge(&mut self, node: &NodeName, array: uuid::Uuid, block: u8, version: u64) {
+        let now = self.now;
+        let world = &self.store.world;
+        let of_array =
+            |name: &VolumeName| world.volume_spec(name).is_some_and(|spec| array_uuid(spec.uid, 0) == array);
+        let app = self.apps.iter_mut().find(|(name, _)| of_array(name)).map(|(_, app)| app);
+        let Some(app) = app.filter(|app| app.node.as_ref() == Some(node)) else { return };
+        app.acked.set(block, version.max(app.acked.get(block)));
+        app.acks += 1;
+        app.longest_stall = app.longest_stall.max(now - app.last_ack);
+        app.last_ack = now;
+    }
+}

@@ -1,0 +1,361 @@
+//! A step, done by a simulated kernel.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::cluster::Cluster;
+use super::disk::{BLOCKS, Blocks, GARBAGE, Partition};
+use super::fabric::Reach;
+use super::kernel::{Array, Export, Map};
+use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId};
+use crate::plan::{ConnectionState, Dev, FailureKind, MountSeen, Outcome, Step, StepFailure};
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Effect {
+    /// It is over.
+    Over(Result<Outcome, StepFailure>),
+    /// The call does not return yet.
+    Blocked,
+}
+
+impl Effect {
+    pub(super) fn done() -> Self {
+        Self::Over(Ok(Outcome::Done))
+    }
+
+    pub(super) fn compared(bytes: Bytes, mismatched_sectors: u64) -> Self {
+        Self::Over(Ok(Outcome::Compared { bytes, mismatched_sectors }))
+    }
+
+    pub(super) fn failed(kind: FailureKind, message: &str) -> Self {
+        Self::Over(Err(StepFailure { kind, message: message.to_owned() }))
+    }
+
+    pub(super) fn retry(message: &str) -> Self {
+        Self::failed(FailureKind::Retry, message)
+    }
+}
+
+impl Cluster {
+    /// Does a step on a node, now.
+    pub(super) fn apply(&mut self, node: &NodeName, step: &Step) -> Effect {
+        self.stir_all();
+        match step {
+            Step::PrepareDrive { .. }
+            | Step::RepairTable { .. }
+            | Step::ReleaseDrive { .. }
+            | Step::Carve { .. }
+            | Step::RemovePartition { .. } => self.apply_drive(node, step),
+            Step::Zero { partition, dev } => self.zero(node, *partition, *dev, "zeroed"),
+            Step::Erase { partition, dev } => self.zero(node, *partition, *dev, "erased"),
+            Step::Export { partition, epoch, dev, host_nqn, .. } => {
+                self.export(node, (*partition, *epoch), *dev, host_nqn)
+            }
+            Step::Fence { partition, epoch } => {
+                let machine = self.nodes.get_mut(node);
+                machine
+                    .into_iter()
+                    .for_each(|machine| drop(machine.kernel.exports.remove(&(*partition, *epoch))));
+                Effect::done()
+            }
+            Step::Connect { .. }
+            | Step::Disconnect { .. }
+            | Step::MapLeg { .. }
+            | Step::ReloadLeg { .. }
+            | Step::ReinstateLeg { .. }
+            | Step::FailLeg { .. }
+            | Step::UnmapLeg { .. } => self.apply_leg(node, step).unwrap_or_else(|| Effect::retry("ENODEV")),
+            Step::WriteHeaders { array, slots, members, volume, .. } => {
+                if self.store.world.volume_status(volume).is_some_and(|status| status.created) {
+                    self.violate(format_args!("first superblocks are written on {volume}, which is in use"));
+                }
+                self.write_first_headers(node, *array, *slots, members)
+            }
+            Step::Assemble { array, device, members, .. } => self.assemble(node, *array, device, members),
+            Step::SetWritable { array, .. }
+            | Step::SetSlots { array, .. }
+            | Step::AddMember { array, .. }
+            | Step::SetWriteMostly { array, .. }
+            | Step::FailMember { array, .. }
+            | Step::RemoveMember { array, .. }
+            | Step::Compare { array, .. }
+            | Step::StopArray { array, .. } => self.apply_array(node, array, step),
+            Step::Format { dev, .. } => self.format(node, *dev),
+            Step::Mount { dev, path, read_only, .. } => self.mount(node, *dev, path, *read_only),
+            Step::Unmount { path, .. } => self.unmount(node, path),
+        }
+    }
+
+    fn apply_drive(&mut self, node: &NodeName, step: &Step) -> Effect {
+        match step {
+            Step::PrepareDrive { drive, disk_guid, wipe, .. } => {
+                let Some(disk) = self.disk(node, drive) else { return Effect::retry("ENODEV") };
+                if !disk.found.is_empty() && !wipe {
+                    return Effect::failed(FailureKind::Busy, "something is on it");
+                }
+                disk.found.clear();
+                disk.partitions.clear();
+                disk.guid = Some(*disk_guid);
+            }
+            Step::ReleaseDrive { drive, .. } => {
+                let Some(disk) = self.disk(node, drive) else { return Effect::retry("ENODEV") };
+                disk.guid = None;
+            }
+            Step::Carve { drive, partition, size, .. } => return self.carve(node, drive, *partition, *size),
+            Step::RemovePartition { drive, partition, .. } => {
+                return self.remove_partition(node, drive, *partition);
+            }
+            _ => {}
+        }
+        Effect::done()
+    }
+
+    fn disk(&mut self, node: &NodeName, drive: &DriveId) -> Option<&mut super::disk::Disk> {
+        self.nodes.get_mut(node)?.disks.get_mut(drive)
+    }
+
+    fn carve(&mut self, node: &NodeName, drive: &DriveId, guid: Uuid, size: Bytes) -> Effect {
+        let Some(dev) = self.nodes.get_mut(node).map(|machine| machine.kernel.new_dev(259)) else {
+            return Effect::retry("ENODEV");
+        };
+        let Some(disk) = self.disk(node, drive) else { return Effect::retry("ENODEV") };
+        if disk.partitions.contains_key(&guid) {
+            return Effect::done();
+        }
+        if disk.free() < size {
+            return Effect::retry("ENOSPC");
+        }
+        let start = Bytes(disk.capacity.0 - disk.free().0);
+        let blocks = Blocks::filled(GARBAGE);
+        disk.partitions.insert(guid, Partition { start, size, dev, blocks, header: None });
+        Effect::done()
+    }
+
+    fn remove_partition(&mut self, node: &NodeName, drive: &DriveId, guid: Uuid) -> Effect {
+        if self.is_busy(node, guid) {
+            return Effect::failed(FailureKind::Busy, "BLKPG_DEL_PARTITION: EBUSY");
+        }
+        if self.partition(node, guid).is_some_and(|partition| !partition.blocks.is_zero()) {
+            self.violate(format_args!("{node}: the space of {guid} is given back with its data in it"));
+        }
+        self.disk(node, drive).into_iter().for_each(|disk| drop(disk.partitions.remove(&guid)));
+        Effect::done()
+    }
+
+    /// Held by an array, or exported.
+    fn is_busy(&self, node: &NodeName, guid: Uuid) -> bool {
+        let Some(machine) = self.nodes.get(node) else { return false };
+        self.partition(node, guid).is_some_and(|partition| machine.kernel.holds(partition.dev))
+            || machine.kernel.exports.values().any(|export| export.partition == guid)
+    }
+
+    fn zero(&mut self, node: &NodeName, guid: Uuid, dev: Dev, what: &str) -> Effect {
+        if self.partition(node, guid).is_none_or(|partition| partition.dev != dev) {
+            return Effect::retry("ENXIO");
+        }
+        if self.nodes.get(node).is_some_and(|machine| machine.kernel.holds(dev)) {
+            return Effect::failed(FailureKind::Busy, "open O_EXCL: EBUSY");
+        }
+        let needed = self.store.world.volumes().any(|volume| {
+            !volume.spec.deleting
+                && volume
+                    .status
+                    .is_some_and(|status| status.created && status.in_sync.contains(&ReplicaId(guid)))
+        });
+        if needed {
+            self.violate(format_args!("{node}: {guid} is {what}, but it is in the in-sync set"));
+        }
+        if let Some(partition) = self.partition_mut(node, guid) {
+            partition.blocks = Blocks::default();
+            partition.header = None;
+        }
+        Effect::done()
+    }
+
+    fn export(&mut self, node: &NodeName, key: (Uuid, Epoch), dev: Dev, host: &str) -> Effect {
+        if self.partition(node, key.0).is_none_or(|partition| partition.dev != dev) {
+            return Effect::retry("ENXIO");
+        }
+        let export = Export {
+            hosts: BTreeSet::from([host.to_owned()]),
+            linked: true,
+            enabled: true,
+            partition: key.0,
+            dev: Some(dev),
+        };
+        let machine = self.nodes.get_mut(node);
+        machine.into_iter().for_each(|machine| drop(machine.kernel.exports.insert(key, export.clone())));
+        Effect::done()
+    }
+
+    fn apply_leg(&mut self, node: &NodeName, step: &Step) -> Option<Effect> {
+        match step {
+            Step::Connect { partition, epoch, endpoint, .. } => {
+                let provider = self.listener(&endpoint.address)?;
+                return Some(match self.connect(node, (*partition, *epoch), &provider) {
+                    Ok(()) => Effect::done(),
+                    Err(errno) => Effect::retry(errno),
+                });
+            }
+            Step::MapLeg { partition, epoch, path, .. } => {
+                let kernel = &mut self.nodes.get_mut(node)?.kernel;
+                kernel.connection_of(*path)?;
+                let dev = kernel.new_dev(253);
+                let map = Map { dev, path: Some(*path), active: true, queueing: true };
+                kernel.maps.entry((*partition, *epoch)).or_insert(map);
+            }
+            Step::UnmapLeg { partition, epoch } => return self.unmap(node, (*partition, *epoch)),
+            Step::Disconnect { partition, epoch, .. } => {
+                self.nodes.get_mut(node)?.kernel.connections.remove(&(*partition, *epoch));
+            }
+            Step::ReloadLeg { partition, epoch, path, .. }
+            | Step::ReinstateLeg { partition, epoch, path } => {
+                let kernel = &mut self.nodes.get_mut(node)?.kernel;
+                kernel.connection_of(*path)?;
+                let map = kernel.maps.get_mut(&(*partition, *epoch))?;
+                if matches!(step, Step::ReinstateLeg { .. }) && map.path != Some(*path) {
+                    return Some(Effect::retry("reinstate_path: EINVAL"));
+                }
+                map.path = Some(*path);
+                map.active = true;
+                map.queueing = true;
+            }
+            Step::FailLeg { partition, epoch, .. } => self.fail_leg(node, (*partition, *epoch))?,
+            _ => {}
+        }
+        Some(Effect::done())
+    }
+
+    fn listener(&self, address: &str) -> Option<NodeName> {
+        self.nodes.keys().find(|name| super::daemon::address(name) == address).cloned()
+    }
+
+    fn unmap(&mut self, node: &NodeName, key: (Uuid, Epoch)) -> Option<Effect> {
+        let kernel = &mut self.nodes.get_mut(node)?.kernel;
+        let dev = kernel.maps.get(&key)?.dev;
+        if kernel.holds(dev) {
+            return Some(Effect::failed(FailureKind::Busy, "DM_DEV_REMOVE: EBUSY"));
+        }
+        kernel.maps.remove(&key);
+        Some(Effect::done())
+    }
+
+    /// `fail_if_no_path`, `fail_path`, sockets destroyed.
+    fn fail_leg(&mut self, node: &NodeName, key: (Uuid, Epoch)) -> Option<()> {
+        let now = self.now;
+        let kernel = &mut self.nodes.get_mut(node)?.kernel;
+        let map = kernel.maps.get_mut(&key)?;
+        map.queueing = false;
+        map.active = false;
+        let connection = kernel.connections.get_mut(&key);
+        if let Some(connection) = connection.filter(|known| known.state == ConnectionState::Live) {
+            connection.state = ConnectionState::Connecting;
+            connection.due = Some(now + 1000);
+        }
+        Some(())
+    }
+
+    fn apply_array(&mut self, node: &NodeName, name: &str, step: &Step) -> Effect {
+        let Some(uuid) = self.nodes.get(node).and_then(|machine| machine.kernel.array_named(name)) else {
+            return Effect::retry("ENODEV");
+        };
+        let effect = self.with_array(node, uuid, |cluster, array| cluster.on_array(node, array, step));
+        let effect = effect.unwrap_or_else(|| Effect::retry("ENODEV"));
+        if effect == Effect::done()
+            && matches!(step, Step::StopArray { .. })
+            && let Some(machine) = self.nodes.get_mut(node)
+        {
+            machine.kernel.arrays.remove(&uuid);
+        }
+        effect
+    }
+
+    fn on_array(&mut self, node: &NodeName, array: &mut Array, step: &Step) -> Effect {
+        let effect = match step {
+            Step::SetWritable { .. } => {
+                array.state = crate::plan::ArrayState::Clean;
+                Effect::done()
+            }
+            Step::SetSlots { slots, .. } => self.set_slots(array, *slots),
+            Step::AddMember { member, good, join, .. } => self.add_member(node, array, member, *good, *join),
+            Step::SetWriteMostly { member, on, .. } => self.set_write_mostly(node, array, member, *on),
+            Step::FailMember { member, .. } => self.mark_faulty(node, array, member),
+            Step::RemoveMember { member, .. } => self.remove_member(node, array, member),
+            Step::Compare { partition, .. } => self.compare(node, array, *partition),
+            _ => self.stop_array(node, array),
+        };
+        if effect != Effect::Blocked {
+            array.frozen = false;
+        }
+        effect
+    }
+
+    /// Makes a file system: whatever was there is gone.
+    fn format(&mut self, node: &NodeName, dev: Dev) -> Effect {
+        let Some(machine) = self.nodes.get(node) else { return Effect::retry("ENODEV") };
+        let Some(array) = machine.kernel.arrays.values().find(|array| array.dev == dev) else {
+            return Effect::retry("ENODEV");
+        };
+        if machine.kernel.mounts.values().any(|mount| mount.dev == dev) || !array.is_writable() {
+            return Effect::failed(FailureKind::Busy, "open O_EXCL: EBUSY");
+        }
+        let members: Vec<Dev> =
+            array.members.iter().filter(|member| member.takes_writes()).map(|member| member.dev).collect();
+        let reached: Vec<Reach> = members.iter().map(|dev| self.reach(node, *dev)).collect();
+        if reached.contains(&Reach::Held) {
+            return Effect::Blocked;
+        }
+        self.next_version += 1;
+        for reach in reached {
+            let Reach::Partition(provider, guid) = reach else { return Effect::retry("write: EIO") };
+            let version = self.next_version;
+            if let Some(partition) = self.partition_mut(&provider, guid) {
+                (1..BLOCKS).for_each(|block| partition.blocks.set(block, 0));
+                partition.blocks.set(0, version);
+                if let Some(header) = &mut partition.header {
+                    header.dirty = (0..BLOCKS).collect();
+                }
+            }
+        }
+        let array = self
+            .nodes
+            .get_mut(node)
+            .and_then(|machine| machine.kernel.arrays.values_mut().find(|array| array.dev == dev));
+        array.into_iter().for_each(|array| array.dirty = (0..BLOCKS).collect());
+        Effect::done()
+    }
+
+    fn mount(&mut self, node: &NodeName, dev: Dev, path: &str, read_only: bool) -> Effect {
+        let Some(machine) = self.nodes.get(node) else { return Effect::retry("ENODEV") };
+        let Some(array) = machine.kernel.arrays.values().find(|array| array.dev == dev).cloned() else {
+            return Effect::retry("ENODEV");
+        };
+        match self.read_good(node, &array, 0) {
+            None => return Effect::Blocked,
+            Some(0 | GARBAGE) => return Effect::retry("mount: wrong fs type"),
+            Some(_) => {}
+        }
+        let mount = MountSeen { dev, path: path.to_owned(), read_only };
+        let machine = self.nodes.get_mut(node);
+        machine
+            .into_iter()
+            .for_each(|machine| drop(machine.kernel.mounts.insert(path.to_owned(), mount.clone())));
+        Effect::done()
+    }
+
+    fn unmount(&mut self, node: &NodeName, path: &str) -> Effect {
+        let Some(machine) = self.nodes.get_mut(node) else { return Effect::retry("ENODEV") };
+        let Some(mount) = machine.kernel.mounts.get(path) else { return Effect::done() };
+        let array = machine.kernel.arrays.values().find(|array| array.dev == mount.dev);
+        if array.is_some_and(|array| array.open) {
+            return Effect::failed(FailureKind::Busy, "umount: EBUSY");
+        }
+        if array.is_some_and(|array| !array.pending.is_empty()) {
+            return Effect::Blocked;
+        }
+        machine.kernel.mounts.remove(path);
+        Effect::done()
+    }
+}

@@ -1,0 +1,355 @@
+//! A running RAID1: writes, failures, recovery. What KERNEL.md and KERNEL2.md say MD does, no more.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::cluster::Cluster;
+use super::disk::{BLOCKS, Header, Role};
+use super::fabric::Reach;
+use super::kernel::{Array, ArrayMember, Write};
+use crate::domain::NodeName;
+use crate::plan::{ArrayState, Dev};
+
+/// Milliseconds recovery takes for a block.
+const COPY: u64 = 40;
+
+impl Array {
+    fn header_of(&self, member: &ArrayMember) -> Header {
+        Header {
+            array: self.uuid,
+            device: member.device,
+            dev_number: member.dev_number,
+            events: self.events,
+            events_cleared: self.events_cleared,
+            slots: self.slots,
+            roles: self.roles.clone(),
+            filling: !member.in_sync,
+            dirty: self.dirty.clone(),
+            clean: self.clean,
+        }
+    }
+
+    /// Something about the members changed: every superblock is to be written.
+    pub(super) fn bump(&mut self) {
+        self.events += 1;
+        for member in &self.members {
+            let role = match member.slot {
+                _ if member.faulty => Role::Faulty,
+                Some(slot) => Role::Slot(slot),
+                None => Role::Spare,
+            };
+            self.roles.insert(member.dev_number, role);
+        }
+        self.members.iter_mut().for_each(|member| member.header_due = true);
+    }
+
+    /// Some call or write waits for a leg.
+    pub(super) fn holds_writes(&self) -> bool {
+        self.pending.iter().any(|write| !write.waiting.is_empty() || !write.issued)
+    }
+}
+
+impl Cluster {
+    /// Lends an array to `work`; the rest of the cluster stays usable meanwhile.
+    pub(super) fn with_array<T>(
+        &mut self,
+        node: &NodeName,
+        uuid: Uuid,
+        work: impl FnOnce(&mut Self, &mut Array) -> T,
+    ) -> Option<T> {
+        let mut array = self.nodes.get_mut(node)?.kernel.arrays.remove(&uuid)?;
+        let result = work(self, &mut array);
+        self.nodes.get_mut(node)?.kernel.arrays.insert(uuid, array);
+        Some(result)
+    }
+
+    pub(super) fn run_arrays(&mut self, node: &NodeName) {
+        let Some(machine) = self.nodes.get(node) else { return };
+        let uuids: Vec<Uuid> = machine.kernel.arrays.keys().copied().collect();
+        for uuid in uuids {
+            self.with_array(node, uuid, |cluster, array| cluster.run_array(node, array));
+        }
+    }
+
+    fn run_array(&mut self, node: &NodeName, array: &mut Array) {
+        self.write_headers(node, array);
+        let mut pending = std::mem::take(&mut array.pending);
+        pending.retain_mut(|write| !self.run_write(node, array, write));
+        array.pending = pending;
+        if array.frozen || !array.is_writable() {
+            return;
+        }
+        self.mark_clean(node, array);
+        self.drop_slots(node, array);
+        self.start_recovery(node, array);
+        if self.now >= array.sync_at + COPY {
+            array.sync_at = self.now;
+            self.recover(node, array);
+            self.resync(node, array);
+        }
+        self.forget_dirty(array);
+    }
+
+    /// `safe_mode_delay`: 200 ms after the last write the superblocks say clean.
+    fn mark_clean(&mut self, node: &NodeName, array: &mut Array) {
+        let idle = array.pending.is_empty() && self.now > array.last_write + 200 && array.resync.is_empty();
+        if idle && !array.clean {
+            array.clean = true;
+            array.state = ArrayState::Clean;
+            array.bump();
+            self.stir(node);
+        }
+    }
+
+    /// `remove_and_add_spares`: a faulty member loses its slot.
+    fn drop_slots(&mut self, node: &NodeName, array: &mut Array) {
+        for member in array.members.iter_mut().filter(|member| member.faulty && member.slot.is_some()) {
+            member.slot = None;
+            self.nodes.get_mut(node).into_iter().for_each(|machine| machine.stirred = true);
+        }
+    }
+
+    /// A write: its bit on every member first, then its data. `true` once it is over.
+    fn run_write(&mut self, node: &NodeName, array: &mut Array, write: &mut Write) -> bool {
+        if !write.issued && !self.issue(node, array, write) {
+            return false;
+        }
+        for device in write.waiting.clone() {
+            let Some((dev, counts)) = array
+                .member(device)
+                .filter(|member| !member.faulty)
+                .map(|member| (member.dev, member.in_sync))
+            else {
+                write.waiting.remove(&device);
+                continue;
+            };
+            match self.land(node, dev, write.block, write.version) {
+                Reach::Partition(..) => {
+                    write.landed |= counts;
+                    write.waiting.remove(&device);
+                }
+                Reach::Held => {}
+                Reach::Failed => {
+                    self.fail_member(node, array, device);
+                    write.waiting.remove(&device);
+                }
+            }
+        }
+        self.write_headers(node, array);
+        let settled = array.members.iter().all(|member| member.faulty || !member.header_due);
+        if !write.waiting.is_empty() || !settled {
+            return false;
+        }
+        if write.landed {
+            self.acknowledge(node, array.uuid, write.block, write.version);
+        }
+        true
+    }
+
+    fn issue(&mut self, node: &NodeName, array: &mut Array, write: &mut Write) -> bool {
+        if array.frozen {
+            return false;
+        }
+        let targets: Vec<(Uuid, Dev)> = array
+            .members
+            .iter()
+            .filter(|member| member.takes_writes())
+            .map(|member| (member.device, member.dev))
+            .collect();
+        if array.clean {
+            array.clean = false;
+            array.state = ArrayState::Active;
+            array.bump();
+        }
+        if !array.dirty.contains(&write.block) && !self.mark_dirty(node, array, &targets, write.block) {
+            return false;
+        }
+        array.last_write = self.now;
+        write.waiting = targets.into_iter().map(|(device, _)| device).collect();
+        write.issued = true;
+        true
+    }
+
+    /// The bit reaches every member before the data reaches any.
+    fn mark_dirty(&mut self, node: &NodeName, array: &mut Array, targets: &[(Uuid, Dev)], block: u8) -> bool {
+        let mut all = true;
+        for (device, dev) in targets {
+            match self.reach(node, *dev) {
+                Reach::Partition(..) => {}
+                Reach::Held => {
+                    self.touch(node, *dev);
+                    all = false;
+                }
+                Reach::Failed => {
+                    self.touch(node, *dev);
+                    all &= self.fail_member(node, array, *device);
+                }
+            }
+        }
+        if all {
+            array.dirty.insert(block);
+            for (_, dev) in targets {
+                if let Reach::Partition(provider, guid) = self.reach(node, *dev)
+                    && let Some(partition) = self.partition_mut(&provider, guid)
+                    && let Some(header) = &mut partition.header
+                {
+                    header.dirty.insert(block);
+                }
+            }
+        }
+        all
+    }
+
+    fn land(&mut self, node: &NodeName, dev: Dev, block: u8, version: u64) -> Reach {
+        let reach = self.reach(node, dev);
+        if let Reach::Partition(provider, guid) = &reach {
+            self.check_landing(node, provider, *guid);
+            if let Some(partition) = self.partition_mut(provider, *guid) {
+                partition.blocks.set(block, version);
+            }
+        } else {
+            self.touch(node, dev);
+        }
+        reach
+    }
+
+    /// `raid1_error`: kicks a member out. `false` for the last one that is in sync, which stays.
+    pub(super) fn fail_member(&mut self, node: &NodeName, array: &mut Array, device: Uuid) -> bool {
+        let others =
+            array.members.iter().any(|member| member.in_sync && !member.faulty && member.device != device);
+        let Some(member) = array.member_mut(device) else { return true };
+        if member.in_sync && !others {
+            return false;
+        }
+        member.faulty = true;
+        member.in_sync = false;
+        member.left = BTreeSet::new();
+        array.bump();
+        self.note(format_args!("{node}: {} has lost {device}", array.name));
+        self.stir(node);
+        true
+    }
+
+    /// Brings superblocks up to date where that is possible.
+    pub(super) fn write_headers(&mut self, node: &NodeName, array: &mut Array) {
+        let due: Vec<(Uuid, Dev, Header)> = array
+            .members
+            .iter()
+            .filter(|member| member.header_due && !member.faulty)
+            .map(|member| (member.device, member.dev, array.header_of(member)))
+            .collect();
+        for (device, dev, header) in due {
+            match self.reach(node, dev) {
+                Reach::Partition(provider, guid) => {
+                    if let Some(partition) = self.partition_mut(&provider, guid) {
+                        partition.header = Some(header);
+                    }
+                    if let Some(member) = array.member_mut(device) {
+                        member.header_due = false;
+                    }
+                }
+                Reach::Held => self.touch(node, dev),
+                Reach::Failed => {
+                    self.touch(node, dev);
+                    if !self.fail_member(node, array, device)
+                        && let Some(member) = array.member_mut(device)
+                    {
+                        member.header_due = false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A spare and a free slot: recovery starts by itself, whole or by bitmap.
+    fn start_recovery(&mut self, node: &NodeName, array: &mut Array) {
+        let Some(slot) = array.free_slot() else { return };
+        let dirty = array.dirty.clone();
+        let Some(spare) = array
+            .members
+            .iter_mut()
+            .find(|member| !member.faulty && member.slot.is_none() && !member.in_sync)
+        else {
+            return;
+        };
+        spare.slot = Some(slot);
+        spare.left = if spare.by_bitmap { dirty } else { (0..BLOCKS).collect() };
+        array.bump();
+        self.stir(node);
+    }
+
+    fn recover(&mut self, node: &NodeName, array: &mut Array) {
+        let Some(target) =
+            array.members.iter().find(|member| member.slot.is_some() && !member.in_sync && !member.faulty)
+        else {
+            return;
+        };
+        let (device, dev) = (target.device, target.dev);
+        let busy = |block: &u8| array.pending.iter().any(|write| write.block == *block);
+        let Some(block) = target.left.iter().copied().find(|block| !busy(block)) else {
+            if target.left.is_empty() && array.pending.iter().all(|write| !write.issued) {
+                self.finish_recovery(node, array, device);
+            }
+            return;
+        };
+        let Some(version) = self.read_good(node, array, block) else { return };
+        match self.land(node, dev, block, version) {
+            Reach::Partition(..) => {
+                array.member_mut(device).into_iter().for_each(|member| drop(member.left.remove(&block)));
+                self.stir(node);
+            }
+            Reach::Held => {}
+            Reach::Failed => drop(self.fail_member(node, array, device)),
+        }
+    }
+
+    fn finish_recovery(&mut self, node: &NodeName, array: &mut Array, device: Uuid) {
+        if let Some(member) = array.member_mut(device) {
+            member.in_sync = true;
+        }
+        array.bump();
+        self.note(format_args!("{node}: {} has recovered {device}", array.name));
+        self.stir(node);
+    }
+
+    pub(super) fn read_good(&mut self, node: &NodeName, array: &Array, block: u8) -> Option<u64> {
+        let good = array.members.iter().filter(|member| member.in_sync && !member.faulty);
+        let source = good.min_by_key(|member| (member.write_mostly, member.slot))?.dev;
+        let Reach::Partition(provider, guid) = self.reach(node, source) else {
+            self.touch(node, source);
+            return None;
+        };
+        self.partition(&provider, guid).map(|partition| partition.blocks.get(block))
+    }
+
+    /// After an unclean stop: what is marked is made equal.
+    fn resync(&mut self, node: &NodeName, array: &mut Array) {
+        let busy = |block: &u8| array.pending.iter().any(|write| write.block == *block);
+        let Some(block) = array.resync.iter().copied().find(|block| !busy(block)) else { return };
+        let Some(version) = self.read_good(node, array, block) else { return };
+        let targets: Vec<(Uuid, Dev)> =
+            array.members.iter().filter(|m| m.in_sync && !m.faulty).map(|m| (m.device, m.dev)).collect();
+        for (device, dev) in targets {
+            match self.land(node, dev, block, version) {
+                Reach::Partition(..) => {}
+                Reach::Held => return,
+                Reach::Failed => drop(self.fail_member(node, array, device)),
+            }
+        }
+        array.resync.remove(&block);
+        self.stir(node);
+    }
+
+    /// Bits go some time after their write, but never while a member is missing.
+    fn forget_dirty(&mut self, array: &mut Array) {
+        if array.is_degraded() || !array.resync.is_empty() || !self.rng.one_in(100) {
+            return;
+        }
+        let busy = |block: &u8| array.pending.iter().any(|write| write.block == *block);
+        let Some(block) = array.dirty.iter().copied().find(|block| !busy(block)) else { return };
+        array.dirty.remove(&block);
+        array.events_cleared = array.events;
+        array.members.iter_mut().for_each(|member| member.header_due = true);
+    }
+}

@@ -1,0 +1,465 @@
+//! The cluster as a whole: what there is, and how time passes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::app::App;
+use super::check::Violation;
+use super::daemon::Daemon;
+use super::disk::{Disk, Partition};
+use super::kernel::Kernel;
+use super::rng::Rng;
+use super::store::Store;
+use crate::domain::{Bytes, DriveId, NodeName, Timestamp, Versioned, VolumeName, World};
+use crate::plan::Write;
+use crate::plan::verbs::{Refusal, Verdict};
+
+/// Milliseconds that pass in one tick.
+pub(super) const TICK: u64 = 10;
+const START: u64 = 1_000_000;
+
+/// What a cluster is made of.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Nodes.
+    pub nodes: u8,
+    /// Drives in each of them.
+    pub drives: u8,
+    /// Size of each drive.
+    pub capacity: Bytes,
+    /// Where chance starts.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { nodes: 3, drives: 2, capacity: Bytes::gib(4), seed: 1 }
+    }
+}
+
+/// When a daemon dies around a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrashWhen {
+    /// Before the kernel did it.
+    BeforeEffect,
+    /// The kernel did it, the daemon has not noticed.
+    AfterEffect,
+    /// The whole node loses power before the kernel did it.
+    PowerCut,
+}
+
+/// A death at one step of the run.
+#[derive(Debug, Clone)]
+pub struct Crash {
+    /// Which step, counted over all nodes from 0; store writes count as steps.
+    pub at: usize,
+    /// How.
+    pub when: CrashWhen,
+    /// Who; `None` for the node whose step it is.
+    pub node: Option<NodeName>,
+    /// Milliseconds until it is back.
+    pub down: u64,
+}
+
+/// One machine.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) disks: BTreeMap<DriveId, Disk>,
+    pub(super) kernel: Kernel,
+    pub(super) powered: bool,
+    pub(super) daemon: Option<Daemon>,
+    pub(super) daemon_up_at: Option<u64>,
+    pub(super) power_up_at: Option<u64>,
+    pub(super) boots: u32,
+    /// The kernel changed since the daemon last looked.
+    pub(super) stirred: bool,
+    /// Its daemon reaches the store.
+    pub(super) store_reachable: bool,
+    /// Milliseconds until it hears of a change.
+    pub(super) lag: u64,
+}
+
+/// A simulated cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    pub(super) nodes: BTreeMap<NodeName, Machine>,
+    pub(super) store: Store,
+    pub(super) now: u64,
+    pub(super) rng: Rng,
+    pub(super) apps: BTreeMap<VolumeName, App>,
+    /// Pairs of nodes that cannot talk, both ways.
+    pub(super) cut: BTreeSet<(NodeName, NodeName)>,
+    pub(super) violations: Vec<Violation>,
+    pub(super) trace: Vec<String>,
+    pub(super) steps: Vec<String>,
+    pub(super) counted: usize,
+    pub(super) crash: Option<Crash>,
+    pub(super) next_version: u64,
+    pub(super) start_read_auto: bool,
+    pub(super) config: Config,
+    pub(super) checked: super::check::Seen,
+}
+
+impl Cluster {
+    /// Powered nodes `node-1`… with empty drives `n1d1`…; their daemons start at once.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let mut cluster = Self::bare(config);
+        for index in 1..=cluster.config.nodes {
+            let Ok(name) = format!("node-{index}").parse::<NodeName>() else { continue };
+            let capacity = cluster.config.capacity;
+            let ids =
+                (1..=cluster.config.drives).filter_map(|drive| format!("n{index}d{drive}").parse().ok());
+            let disks = ids.map(|id: DriveId| (id, new_disk(capacity, 512))).collect();
+            cluster.add_machine(name, disks);
+        }
+        cluster
+    }
+
+    pub(super) fn bare(config: Config) -> Self {
+        let mut rng = Rng::new(config.seed);
+        let start_read_auto = rng.one_in(2);
+        Self {
+            nodes: BTreeMap::new(),
+            store: Store::default(),
+            now: START,
+            rng,
+            apps: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            violations: Vec::new(),
+            trace: Vec::new(),
+            steps: Vec::new(),
+            counted: 0,
+            crash: None,
+            next_version: 1000,
+            start_read_auto,
+            config,
+            checked: super::check::Seen::default(),
+        }
+    }
+
+    pub(super) fn add_machine(&mut self, name: NodeName, disks: BTreeMap<DriveId, Disk>) {
+        let lag = self.rng.below(4) * TICK;
+        let machine = Machine {
+            disks,
+            kernel: Kernel::default(),
+            powered: false,
+            daemon: None,
+            daemon_up_at: None,
+            power_up_at: None,
+            boots: 0,
+            stirred: true,
+            store_reachable: true,
+            lag,
+        };
+        self.nodes.insert(name.clone(), machine);
+        self.power_on(&name);
+    }
+
+    /// All records.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.store.world
+    }
+
+    /// The moment it is.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.now)
+    }
+
+    /// The names of all nodes.
+    #[must_use]
+    pub fn node_names(&self) -> Vec<NodeName> {
+        self.nodes.keys().cloned().collect()
+    }
+
+    /// Promises that were broken so far.
+    #[must_use]
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// Every finished step, failed attempt and noteworthy write, as lines.
+    #[must_use]
+    pub fn trace(&self) -> &[String] {
+        &self.trace
+    }
+
+    /// Every step that was done, as `node-1: carve …`.
+    #[must_use]
+    pub fn steps(&self) -> &[String] {
+        &self.steps
+    }
+
+    /// Steps and writes so far: what [`Crash::at`] counts.
+    #[must_use]
+    pub fn counted(&self) -> usize {
+        self.counted
+    }
+
+    /// Plans a death.
+    pub fn crash(&mut self, crash: Option<Crash>) {
+        self.crash = crash;
+    }
+
+    /// Carries a verb out as the API does: decided on all records, written by compare-and-swap.
+    pub fn request(
+        &mut self,
+        verb: impl FnOnce(&World, Timestamp) -> Result<Verdict, Refusal>,
+    ) -> Result<(), Refusal> {
+        let verdict = verb(&self.store.world, self.now())?;
+        self.write(&verdict.writes);
+        Ok(())
+    }
+
+    /// Writes records as they are.
+    pub fn write(&mut self, writes: &[Write]) {
+        for write in writes {
+            let revision = self.store.world.revision(&write.key);
+            self.note(format_args!("user writes {}", write.key));
+            // The revision was read in the same breath: there is nobody to conflict with.
+            drop(self.store.put(&write.key, write.record.as_ref(), revision, self.now));
+        }
+    }
+
+    pub(super) fn put_all(
+        &mut self,
+        records: impl IntoIterator<Item = (crate::domain::Key, Versioned<crate::domain::Record>)>,
+    ) {
+        for (key, versioned) in records {
+            let revision = self.store.world.revision(&key);
+            drop(self.store.put(&key, Some(&versioned.value), revision, self.now));
+        }
+    }
+
+    pub(super) fn note(&mut self, line: impl std::fmt::Display) {
+        let at = self.now - START;
+        self.trace.push(format!("{:>7}.{:03} {line}", at / 1000, at % 1000));
+    }
+
+    pub(super) fn violate(&mut self, what: impl std::fmt::Display) {
+        let violation = Violation { at: Timestamp(self.now), what: what.to_string() };
+        self.note(format_args!("VIOLATION {}", violation.what));
+        self.violations.push(violation);
+    }
+
+    pub(super) fn stir(&mut self, node: &NodeName) {
+        if let Some(machine) = self.nodes.get_mut(node) {
+            machine.stirred = true;
+        }
+    }
+
+    pub(super) fn stir_all(&mut self) {
+        self.nodes.values_mut().for_each(|machine| machine.stirred = true);
+    }
+
+    pub(super) fn partition(&self, node: &NodeName, guid: Uuid) -> Option<&Partition> {
+        self.nodes.get(node)?.disks.values().find_map(|disk| disk.partitions.get(&guid))
+    }
+
+    pub(super) fn partition_mut(&mut self, node: &NodeName, guid: Uuid) -> Option<&mut Partition> {
+        self.nodes.get_mut(node)?.disks.values_mut().find_map(|disk| disk.partitions.get_mut(&guid))
+    }
+
+    /// Lets [`TICK`] milliseconds pass.
+    pub fn tick(&mut self) {
+        self.now += TICK;
+        let names = self.node_names();
+        for name in &names {
+            self.run_power(name);
+        }
+        for name in &names {
+            self.run_connections(name);
+        }
+        for name in &names {
+            self.run_arrays(name);
+        }
+        self.run_apps();
+        for name in &names {
+            self.run_daemon(name);
+        }
+        self.check();
+    }
+
+    /// Lets time pass until `done`, for at most `millis`. `false` when it did not come to that.
+    pub fn run_until(&mut self, millis: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + millis;
+        while self.now < end {
+            if done(self) {
+                return true;
+            }
+            self.tick();
+        }
+        done(self)
+    }
+
+    /// Lets time pass.
+    pub fn run_for(&mut self, millis: u64) {
+        self.run_until(millis, |_| false);
+    }
+
+    fn run_power(&mut self, name: &NodeName) {
+        let now = self.now;
+        let Some(machine) = self.nodes.get_mut(name) else { return };
+        if machine.power_up_at.is_some_and(|at| at <= now) {
+            self.power_on(name);
+        } else if machine.powered && machine.daemon_up_at.is_some_and(|at| at <= now) {
+            self.start_daemon(name);
+        }
+    }
+
+    /// Power comes: an empty kernel finds the drives, device numbers are new; the daemon starts a little later.
+    pub fn power_on(&mut self, name: &NodeName) {
+        let now = self.now;
+        let Some(machine) = self.nodes.get_mut(name).filter(|machine| !machine.powered) else { return };
+        machine.powered = true;
+        machine.power_up_at = None;
+        machine.boots += 1;
+        machine.kernel = Kernel::default();
+        machine.daemon_up_at = Some(if machine.boots > 1 { now + 2000 } else { now });
+        for _ in 0..machine.boots * 3 {
+            machine.kernel.new_dev(259);
+        }
+        for disk in machine.disks.values_mut() {
+            disk.dev = machine.kernel.new_dev(259);
+            for partition in disk.partitions.values_mut() {
+                partition.dev = machine.kernel.new_dev(259);
+            }
+        }
+        self.note(format_args!("{name}: power on"));
+    }
+
+    /// Power goes: whatever the kernel held is lost, drives keep what has reached them.
+    pub fn power_cut(&mut self, name: &NodeName, down: Option<u64>) {
+        let now = self.now;
+        let Some(machine) = self.nodes.get_mut(name) else { return };
+        machine.powered = false;
+        machine.kernel = Kernel::default();
+        machine.daemon = None;
+        machine.daemon_up_at = None;
+        machine.power_up_at = down.map(|down| now + down);
+        self.apps.values_mut().for_each(|app| app.killed_on(name));
+        self.note(format_args!("{name}: power cut"));
+    }
+
+    /// The daemon is killed; the kernel goes on. It starts again after `down` milliseconds.
+    pub fn kill_daemon(&mut self, name: &NodeName, down: u64) {
+        let now = self.now;
+        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered) else { return };
+        if machine.daemon.take().is_some() {
+            machine.daemon_up_at = Some(now + down);
+            for array in machine.kernel.arrays.values_mut() {
+                array.frozen = false;
+            }
+            self.note(format_args!("{name}: daemon killed"));
+        }
+    }
+
+    /// Two nodes can or cannot talk to each other.
+    pub fn set_link(&mut self, one: &NodeName, other: &NodeName, up: bool) {
+        for pair in [(one.clone(), other.clone()), (other.clone(), one.clone())] {
+            if up {
+                self.cut.remove(&pair);
+            } else {
+                self.cut.insert(pair);
+            }
+        }
+        self.note(format_args!("link {one} - {other}: {}", if up { "up" } else { "down" }));
+    }
+
+    /// A node can or cannot reach the store.
+    pub fn set_store(&mut self, node: &NodeName, reachable: bool) {
+        if let Some(machine) = self.nodes.get_mut(node) {
+            machine.store_reachable = reachable;
+        }
+        self.note(format_args!("{node}: store {}", if reachable { "reachable" } else { "out of reach" }));
+    }
+
+    /// What every kernel holds, one line each.
+    #[must_use]
+    pub fn picture(&self) -> String {
+        let mut lines = Vec::new();
+        for (name, machine) in &self.nodes {
+            lines.push(format!(
+                "{name}: powered {}, steps under way {:?}",
+                machine.powered,
+                machine.daemon.as_ref().map(Daemon::under_way)
+            ));
+            let kernel = &machine.kernel;
+            lines.extend(
+                kernel.exports.iter().map(|(key, export)| format!("  export {key:?} to {:?}", export.hosts)),
+            );
+            lines.extend(
+                kernel
+                    .connections
+                    .iter()
+                    .map(|(key, connection)| format!("  connection {key:?} {:?}", connection.state)),
+            );
+            lines.extend(
+                kernel.maps.iter().map(|(key, map)| {
+                    format!("  map {key:?} active {} queueing {}", map.active, map.queueing)
+                }),
+            );
+            lines.extend(kernel.arrays.values().map(|array| format!("  array {array:?}")));
+            lines.extend(kernel.mounts.keys().map(|path| format!("  mount {path}")));
+            let partitions = machine.disks.values().flat_map(|disk| &disk.partitions);
+            lines.extend(partitions.map(|(guid, partition)| {
+                format!(
+                    "  partition {guid} {:?} {:?}",
+                    partition.blocks,
+                    partition.header.as_ref().map(|header| (header.events, header.clean))
+                )
+            }));
+        }
+        lines.join("\n")
+    }
+
+    /// What the kernels and drives still hold for volumes: exports, connections, maps, arrays, mounts, partitions.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        for (name, machine) in &self.nodes {
+            let kernel = &machine.kernel;
+            left.extend(kernel.exports.keys().map(|key| format!("{name}: export {key:?}")));
+            left.extend(kernel.connections.keys().map(|key| format!("{name}: connection {key:?}")));
+            left.extend(kernel.maps.keys().map(|key| format!("{name}: map {key:?}")));
+            left.extend(kernel.arrays.values().map(|array| format!("{name}: array {}", array.name)));
+            left.extend(kernel.mounts.keys().map(|path| format!("{name}: mount {path}")));
+            let partitions = machine.disks.values().flat_map(|disk| disk.partitions.keys());
+            left.extend(partitions.map(|guid| format!("{name}: partition {guid}")));
+        }
+        left
+    }
+
+    /// Whether a node has power.
+    #[must_use]
+    pub fn is_powered(&self, node: &NodeName) -> bool {
+        self.nodes.get(node).is_some_and(|machine| machine.powered)
+    }
+
+    /// Whether every node has power and a running daemon.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.nodes.values().all(|machine| machine.powered && machine.daemon.is_some())
+    }
+
+    /// Marks a drive as carrying something.
+    pub fn put_on_drive(&mut self, id: &DriveId, found: &str) {
+        let disks = self.nodes.values_mut().flat_map(|machine| machine.disks.iter_mut());
+        disks.filter(|(known, _)| *known == id).for_each(|(_, disk)| disk.found.push(found.to_owned()));
+        self.stir_all();
+    }
+}
+
+pub(super) fn new_disk(capacity: Bytes, sector_size: u32) -> Disk {
+    Disk {
+        dev: crate::plan::Dev { major: 0, minor: 0 },
+        capacity,
+        sector_size,
+        guid: None,
+        found: Vec::new(),
+        partitions: BTreeMap::new(),
+    }
+}

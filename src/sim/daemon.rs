@@ -1,0 +1,276 @@
+//! A node's daemon: looks, plans, writes, does, remembers. The real one has the same loop with real ports.
+
+use uuid::Uuid;
+
+use super::apply::Effect;
+use super::cluster::{Cluster, CrashWhen};
+use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Timestamp, World, host_nqn};
+use crate::plan::{Input, Lane, Memory, Plan, Step, controller, owner, provider, timing};
+
+#[derive(Debug)]
+pub(super) struct Running {
+    step: Step,
+    lane: Lane,
+    ends_at: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Daemon {
+    memory: Memory,
+    world: World,
+    /// How much of the store's log it has heard.
+    cursor: usize,
+    /// It plans again once it has heard this much: its own last write.
+    barrier: usize,
+    running: Vec<Running>,
+    heartbeat_at: u64,
+    wake_at: Option<u64>,
+    pub(super) planned: u64,
+}
+
+impl Daemon {
+    pub(super) fn under_way(&self) -> Vec<String> {
+        self.running.iter().map(|running| running.step.to_string()).collect()
+    }
+}
+
+/// Where a node's target listens.
+pub(super) fn address(node: &NodeName) -> String {
+    format!("{node}.test")
+}
+
+impl Cluster {
+    /// The daemon starts with an empty memory and lists all records.
+    pub(super) fn start_daemon(&mut self, name: &NodeName) {
+        let now = self.now;
+        let world = self.store.world.clone();
+        let cursor = self.store.log.len();
+        let mut memory = Memory::default();
+        let watched = world.records().map(|(key, _)| key).filter(|key| is_watched(key));
+        memory.last_seen = watched.map(|key| (key.clone(), Timestamp(now))).collect();
+        let Some(machine) = self.nodes.get_mut(name) else { return };
+        machine.daemon_up_at = None;
+        machine.stirred = true;
+        machine.daemon = Some(Daemon {
+            memory,
+            world,
+            cursor,
+            barrier: 0,
+            running: Vec::new(),
+            heartbeat_at: now,
+            wake_at: None,
+            planned: 0,
+        });
+        self.note(format_args!("{name}: daemon starts"));
+    }
+
+    pub(super) fn run_daemon(&mut self, name: &NodeName) {
+        self.hear(name);
+        self.finish_steps(name);
+        self.beat(name);
+        let now = self.now;
+        let Some(machine) = self.nodes.get(name) else { return };
+        let Some(daemon) = &machine.daemon else { return };
+        let due = machine.stirred || daemon.wake_at.is_some_and(|at| at <= now);
+        if due && daemon.cursor >= daemon.barrier {
+            self.plan_and_act(name);
+        }
+    }
+
+    /// Changes of the store arrive, in order, a little later.
+    fn hear(&mut self, name: &NodeName) {
+        let now = self.now;
+        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.store_reachable) else {
+            return;
+        };
+        let (lag, Some(daemon)) = (machine.lag, &mut machine.daemon) else { return };
+        while let Some(change) = self.store.log.get(daemon.cursor).filter(|change| change.at + lag <= now) {
+            if is_watched(&change.key) {
+                daemon.memory.last_seen.insert(change.key.clone(), Timestamp(now));
+            }
+            daemon.world.set(change.key.clone(), change.value.clone());
+            daemon.cursor += 1;
+            machine.stirred = true;
+        }
+    }
+
+    fn finish_steps(&mut self, name: &NodeName) {
+        loop {
+            let now = self.now;
+            let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else {
+                return;
+            };
+            let Some(index) = daemon.running.iter().position(|running| running.ends_at <= now) else {
+                return;
+            };
+            let mut running = daemon.running.remove(index);
+            if self.dies(name, CrashWhen::BeforeEffect) || self.dies(name, CrashWhen::PowerCut) {
+                return;
+            }
+            match self.apply(name, &running.step) {
+                Effect::Blocked => {
+                    running.ends_at = now + 1;
+                    let daemon = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut());
+                    daemon.into_iter().for_each(|daemon| daemon.running.push(clone_of(&running)));
+                }
+                Effect::Over(result) => {
+                    match &result {
+                        Ok(_) => {
+                            let line = format!("{name}: {}", running.step);
+                            self.note(&line);
+                            self.steps.push(line);
+                        }
+                        Err(failure) => {
+                            self.note(format_args!("{name}: {} FAILED: {}", running.step, failure.message));
+                        }
+                    }
+                    let died = self.dies(name, CrashWhen::AfterEffect);
+                    self.counted += 1;
+                    if died {
+                        return;
+                    }
+                    let daemon = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut());
+                    daemon.into_iter().for_each(|daemon| {
+                        daemon.memory.record(&running.step, result.clone(), Timestamp(now));
+                    });
+                }
+            }
+        }
+    }
+
+    /// Carries out the planned death if this is its moment.
+    fn dies(&mut self, name: &NodeName, when: CrashWhen) -> bool {
+        let Some(crash) = self.crash.clone().filter(|crash| crash.when == when && crash.at == self.counted)
+        else {
+            return false;
+        };
+        self.crash = None;
+        let victim = crash.node.unwrap_or_else(|| name.clone());
+        match when {
+            CrashWhen::PowerCut => self.power_cut(&victim, Some(crash.down)),
+            CrashWhen::BeforeEffect | CrashWhen::AfterEffect => self.kill_daemon(&victim, crash.down),
+        }
+        victim == *name
+    }
+
+    fn beat(&mut self, name: &NodeName) {
+        let now = self.now;
+        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.store_reachable) else {
+            return;
+        };
+        let boots = machine.boots;
+        let Some(daemon) = machine.daemon.as_mut().filter(|daemon| daemon.heartbeat_at <= now) else {
+            return;
+        };
+        daemon.heartbeat_at = now + timing::HEARTBEAT_MILLIS;
+        let status = NodeStatus {
+            endpoint: Endpoint { address: address(name), port: 4420 },
+            host_nqn: host_nqn(name),
+            host_id: Uuid::new_v5(&Uuid::NAMESPACE_DNS, name.as_str().as_bytes()),
+            kernel: "simulated".to_owned(),
+            version: "0".to_owned(),
+            boot_id: boots.to_string(),
+            missing: Vec::new(),
+            heartbeat_at: Timestamp(now),
+        };
+        let key = Key::new(Kind::NodeStatus, name);
+        let revision = self.store.world.revision(&key);
+        drop(self.store.put(&key, Some(&Record::NodeStatus(status)), revision, now));
+    }
+
+    fn plan_and_act(&mut self, name: &NodeName) {
+        let Some((plan, reachable)) = self.decide(name) else { return };
+        let mut wrote = true;
+        for write in &plan.writes {
+            wrote = reachable && self.record(name, write);
+            if !wrote {
+                break;
+            }
+        }
+        let now = self.now;
+        let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else {
+            return;
+        };
+        daemon.barrier = if reachable { self.store.log.len() } else { 0 };
+        daemon.wake_at = plan.wake_at.map(|at| at.0.max(now + 1));
+        if !wrote {
+            daemon.wake_at = Some(now + 50);
+        }
+        // R5: without the store only what the stored records already say is done; that is every step.
+        if wrote || !reachable {
+            self.start_steps(name, plan);
+        }
+    }
+
+    fn decide(&mut self, name: &NodeName) -> Option<(Plan, bool)> {
+        let now = Timestamp(self.now);
+        let machine = self.nodes.get(name)?;
+        let seen = machine
+            .kernel
+            .observe(&machine.disks, |key, connection| self.namespace_is_there(key, connection));
+        let machine = self.nodes.get_mut(name)?;
+        let reachable = machine.store_reachable;
+        machine.stirred = false;
+        let daemon = machine.daemon.as_mut()?;
+        daemon.planned += 1;
+        daemon.memory.track_legs(&seen, now);
+        let input = Input { me: name, world: &daemon.world, seen: &seen, memory: &daemon.memory, now };
+        let mut plan = provider::plan(&input);
+        plan.merge(owner::plan(&input));
+        let (leads, lease) = controller::lead(&input);
+        plan.merge(lease);
+        if leads {
+            plan.merge(controller::plan(&input));
+        }
+        Some((plan, reachable))
+    }
+
+    fn record(&mut self, name: &NodeName, write: &crate::plan::Write) -> bool {
+        let Some(daemon) = self.nodes.get(name).and_then(|machine| machine.daemon.as_ref()) else {
+            return false;
+        };
+        let revision = daemon.world.revision(&write.key);
+        let done = self.store.put(&write.key, write.record.as_ref(), revision, self.now).is_ok();
+        let what = if done { "writes" } else { "CONFLICT on" };
+        match &write.record {
+            Some(Record::Lease(_)) => {}
+            Some(Record::VolumeStatus(status)) => {
+                self.note(format_args!("{name} {what} {}: {}", write.key, super::rehearse::summary(status)));
+            }
+            Some(Record::ReplicaStatus(status)) => {
+                self.note(format_args!(
+                    "{name} {what} {}: {:?} acked {}",
+                    write.key, status.state, status.acked_epoch
+                ));
+            }
+            Some(_) => self.note(format_args!("{name} {what} {}", write.key)),
+            None => self.note(format_args!("{name} {what} removal of {}", write.key)),
+        }
+        done
+    }
+
+    /// One step at a time per lane; a step that failed a moment ago waits.
+    fn start_steps(&mut self, name: &NodeName, plan: Plan) {
+        let now = self.now;
+        for step in plan.steps {
+            let took = self.rng.between(10, 60);
+            let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else {
+                return;
+            };
+            if let Some(attempt) = daemon.memory.waits(&step, Timestamp(now)) {
+                let at = attempt.retry_at.0;
+                daemon.wake_at = Some(daemon.wake_at.map_or(at, |earlier| earlier.min(at)));
+            } else if daemon.memory.running.insert(step.lane()) {
+                daemon.running.push(Running { lane: step.lane(), step, ends_at: now + took });
+            }
+        }
+    }
+}
+
+fn clone_of(running: &Running) -> Running {
+    Running { step: running.step.clone(), lane: running.lane.clone(), ends_at: running.ends_at }
+}
+
+fn is_watched(key: &Key) -> bool {
+    matches!(key.kind, Kind::NodeStatus | Kind::Lease)
+}

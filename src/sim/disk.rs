@@ -1,0 +1,147 @@
+//! What survives a power cut: drives, their tables, the partitions' data and MD superblocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use crate::domain::Bytes;
+use crate::plan::{Dev, DriveSeen, PartitionSeen, TableSeen};
+
+/// Blocks of a volume in the model. Block 0 stands for the file system's superblock.
+pub const BLOCKS: u8 = 8;
+
+/// What a block holds that was never zeroed: it is no version any writer used.
+pub const GARBAGE: u64 = 1;
+
+/// The data of a partition: each block holds the number of the write it has last seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Blocks([u64; BLOCKS as usize]);
+
+impl Blocks {
+    /// Every block holds `version`.
+    #[must_use]
+    pub fn filled(version: u64) -> Self {
+        Self([version; BLOCKS as usize])
+    }
+
+    /// What a block holds.
+    #[must_use]
+    pub fn get(&self, block: u8) -> u64 {
+        self.0.get(usize::from(block)).copied().unwrap_or(0)
+    }
+
+    /// Overwrites a block.
+    pub fn set(&mut self, block: u8, version: u64) {
+        if let Some(slot) = self.0.get_mut(usize::from(block)) {
+            *slot = version;
+        }
+    }
+
+    /// Whether nothing can be read of it.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        self.0.iter().all(|version| *version == 0)
+    }
+}
+
+/// A member's entry in the superblock's role table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Has this slot.
+    Slot(u32),
+    /// Has none.
+    Spare,
+    /// Was kicked out.
+    Faulty,
+}
+
+/// An MD superblock with its bitmap.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Header {
+    /// Array uuid.
+    pub array: Uuid,
+    /// Device uuid.
+    pub device: Uuid,
+    /// Index in the role table.
+    pub dev_number: u32,
+    /// Counts superblock updates.
+    pub events: u64,
+    /// The bitmap knows of every write since this event.
+    pub events_cleared: u64,
+    /// Slots.
+    pub slots: u32,
+    /// Role table.
+    pub roles: BTreeMap<u32, Role>,
+    /// Its recovery has not ended.
+    pub filling: bool,
+    /// Blocks that may differ.
+    pub dirty: BTreeSet<u8>,
+    /// The array was stopped in order.
+    pub clean: bool,
+}
+
+/// A partition.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    /// First byte.
+    pub start: Bytes,
+    /// Length.
+    pub size: Bytes,
+    /// Its number since the last boot.
+    pub dev: Dev,
+    /// Data.
+    pub blocks: Blocks,
+    /// Superblock, if one was written.
+    pub header: Option<Header>,
+}
+
+/// A drive.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    /// Its number since the last boot.
+    pub dev: Dev,
+    /// Size.
+    pub capacity: Bytes,
+    /// Logical sector size.
+    pub sector_size: u32,
+    /// Disk GUID of our table.
+    pub guid: Option<Uuid>,
+    /// What is on it that is not ours.
+    pub found: Vec<String>,
+    /// By GUID.
+    pub partitions: BTreeMap<Uuid, Partition>,
+}
+
+impl Disk {
+    /// Bytes for new partitions.
+    #[must_use]
+    pub fn free(&self) -> Bytes {
+        let used: u64 = self.partitions.values().map(|partition| partition.size.0).sum();
+        Bytes(self.capacity.0.saturating_sub(used + 2 * Bytes::MIB))
+    }
+
+    pub(super) fn seen(&self) -> DriveSeen {
+        let partition = |(guid, partition): (&Uuid, &Partition)| {
+            let seen =
+                PartitionSeen { start: partition.start, size: partition.size, dev: Some(partition.dev) };
+            (*guid, seen)
+        };
+        let table = self.guid.map_or(TableSeen::Absent, |guid| TableSeen::Gpt {
+            guid,
+            partitions: self.partitions.iter().map(partition).collect(),
+            free: self.free(),
+            largest_free: self.free(),
+            damaged: None,
+        });
+        DriveSeen {
+            dev: self.dev,
+            capacity: self.capacity,
+            sector_size: self.sector_size,
+            model: "simulated".to_owned(),
+            read_only: false,
+            health: "Good".to_owned(),
+            table,
+            found: self.found.clone(),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The network between the kernels: connections, and where I/O to a device ends up.
+
+use uuid::Uuid;
+
+use super::cluster::Cluster;
+use super::kernel::{Connection, Key};
+use crate::domain::NodeName;
+use crate::plan::{ConnectionState, Dev};
+
+/// Keep-alive: how long a silent peer looks alive (KERNEL.md 4.4).
+const KEEP_ALIVE: u64 = 2600;
+/// `reconnect_delay`.
+const RECONNECT: u64 = 1000;
+
+/// Where I/O to a device goes at this moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To this partition of this node.
+    Partition(NodeName, Uuid),
+    /// It waits.
+    Held,
+    /// It fails.
+    Failed,
+}
+
+/// What a target says to a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Nothing: dead, or cut off.
+    Silence,
+    /// Nobody listens.
+    Refused,
+    /// Not you, or not here: final (DNR).
+    Denied,
+    /// Come in.
+    Welcome,
+}
+
+impl Cluster {
+    pub(super) fn can_talk(&self, one: &NodeName, other: &NodeName) -> bool {
+        let up = |node| self.nodes.get(node).is_some_and(|machine| machine.powered);
+        up(one) && up(other) && !self.cut.contains(&(one.clone(), other.clone()))
+    }
+
+    fn ask(&self, node: &NodeName, provider: &NodeName, key: &Key) -> Answer {
+        let Some(target) = self.nodes.get(provider).filter(|_| self.can_talk(node, provider)) else {
+            return Answer::Silence;
+        };
+        let host = crate::domain::host_nqn(node);
+        let listens = target.kernel.exports.values().any(|export| export.linked);
+        match target.kernel.exports.get(key) {
+            Some(export) if export.linked && export.hosts.contains(&host) => Answer::Welcome,
+            _ if listens => Answer::Denied,
+            _ => Answer::Refused,
+        }
+    }
+
+    /// Whether the two ends of a live connection still serve each other. The allowed host is not asked again
+    /// (KERNEL.md 4.3): only the port and the namespace cut.
+    fn is_through(&self, node: &NodeName, key: &Key, connection: &Connection) -> bool {
+        let target = self.nodes.get(&connection.provider);
+        let export = target.and_then(|machine| machine.kernel.exports.get(key));
+        connection.state == ConnectionState::Live
+            && self.can_talk(node, &connection.provider)
+            && export.is_some_and(|export| export.linked && export.enabled)
+    }
+
+    pub(super) fn reach(&self, node: &NodeName, dev: Dev) -> Reach {
+        let Some(machine) = self.nodes.get(node).filter(|machine| machine.powered) else {
+            return Reach::Failed;
+        };
+        let local = machine.disks.values().flat_map(|disk| &disk.partitions);
+        if let Some((guid, _)) = local.into_iter().find(|(_, partition)| partition.dev == dev) {
+            return Reach::Partition(node.clone(), *guid);
+        }
+        let Some((key, map)) = machine.kernel.map_of(dev) else { return Reach::Failed };
+        let connection = map.path.and_then(|path| machine.kernel.connection_of(path));
+        match connection {
+            Some((_, connection)) if map.active && self.is_through(node, key, connection) => {
+                Reach::Partition(connection.provider.clone(), key.0)
+            }
+            Some((_, connection)) if map.active && connection.state == ConnectionState::Live => Reach::Held,
+            _ if map.queueing => Reach::Held,
+            _ => Reach::Failed,
+        }
+    }
+
+    /// I/O went to a leg whose controller is not live: with `fast_io_fail_tmo=0` that fails the path at once.
+    pub(super) fn touch(&mut self, node: &NodeName, dev: Dev) {
+        let Some(machine) = self.nodes.get_mut(node) else { return };
+        let kernel = &mut machine.kernel;
+        let Some((key, path)) = kernel.map_of(dev).map(|(key, map)| (*key, map.path)) else { return };
+        let live = path
+            .and_then(|path| kernel.connection_of(path))
+            .is_some_and(|(_, connection)| connection.state == ConnectionState::Live);
+        if let Some(map) = kernel.maps.get_mut(&key).filter(|map| !live && map.active) {
+            map.active = false;
+            machine.stirred = true;
+        }
+    }
+
+    /// Controllers notice silence, reconnect, and give up when they are told to.
+    pub(super) fn run_connections(&mut self, node: &NodeName) {
+        let Some(machine) = self.nodes.get(node) else { return };
+        let all: Vec<(Key, Connection)> =
+            machine.kernel.connections.iter().map(|(key, connection)| (*key, connection.clone())).collect();
+        for (key, connection) in all {
+            let next = self.next_state(node, &key, connection.clone());
+            let changed = next.as_ref().is_none_or(|next| next.state != connection.state);
+            let Some(machine) = self.nodes.get_mut(node) else { return };
+            machine.stirred |= changed;
+            match next {
+                Some(next) => machine.kernel.connections.insert(key, next),
+                None => machine.kernel.connections.remove(&key),
+            };
+            if changed {
+                self.note(format_args!("{node}: {} leaves {:?}", connection.controller, connection.state));
+            }
+        }
+    }
+
+    fn next_state(&mut self, node: &NodeName, key: &Key, mut connection: Connection) -> Option<Connection> {
+        let now = self.now;
+        let linked = self
+            .nodes
+            .get(&connection.provider)
+            .and_then(|machine| machine.kernel.exports.get(key))
+            .is_some_and(|export| export.linked);
+        let talks = self.can_talk(node, &connection.provider);
+        match connection.state {
+            ConnectionState::Live if talks && linked => connection.due = None,
+            ConnectionState::Live => {
+                let due = *connection.due.get_or_insert(if talks { now } else { now + KEEP_ALIVE });
+                if due <= now {
+                    connection.state = ConnectionState::Connecting;
+                    connection.due = Some(now + self.rng.between(50, RECONNECT));
+                }
+            }
+            ConnectionState::Connecting => {
+                if connection.due.is_none_or(|due| due <= now) {
+                    connection.due = Some(now + RECONNECT);
+                    match self.ask(node, &connection.provider, key) {
+                        Answer::Silence | Answer::Refused => {}
+                        Answer::Denied => return None,
+                        Answer::Welcome => {
+                            connection.state = ConnectionState::Live;
+                            connection.due = None;
+                        }
+                    }
+                }
+            }
+            ConnectionState::Resetting | ConnectionState::Deleting | ConnectionState::Other(_) => {}
+        }
+        Some(connection)
+    }
+
+    /// The first connect: `None` when it worked, else what the kernel says.
+    pub(super) fn connect(
+        &mut self,
+        node: &NodeName,
+        key: Key,
+        provider: &NodeName,
+    ) -> Result<(), &'static str> {
+        match self.ask(node, provider, &key) {
+            Answer::Silence => return Err("ETIMEDOUT"),
+            Answer::Refused => return Err("ECONNREFUSED"),
+            Answer::Denied => return Err("EIO"),
+            Answer::Welcome => {}
+        }
+        let size = self.partition(provider, key.0).map(|partition| partition.size).unwrap_or_default();
+        let Some(machine) = self.nodes.get_mut(node) else { return Err("ENODEV") };
+        let head = machine.kernel.new_dev(259);
+        let connection = Connection {
+            controller: format!("nvme{}", head.minor),
+            state: ConnectionState::Live,
+            provider: provider.clone(),
+            head,
+            size,
+            due: None,
+        };
+        machine.kernel.connections.entry(key).or_insert(connection);
+        Ok(())
+    }
+
+    pub(super) fn namespace_is_there(&self, key: &Key, connection: &Connection) -> bool {
+        let target = self.nodes.get(&connection.provider);
+        target
+            .and_then(|machine| machine.kernel.exports.get(key))
+            .is_none_or(|export| export.enabled || connection.state != ConnectionState::Live)
+    }
+}

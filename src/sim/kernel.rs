@@ -1,0 +1,236 @@
+//! What a power cut takes: exports, connections, maps, arrays, mounts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::disk::{BLOCKS, Disk};
+use crate::domain::{Bytes, DriveId, Epoch, NodeName};
+use crate::plan::{
+    ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, MemberFlag, MemberSeen,
+    MountSeen, Observation, SyncAction, SyncSeen,
+};
+
+/// A partition in one epoch.
+pub(super) type Key = (Uuid, Epoch);
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Export {
+    pub(super) hosts: BTreeSet<String>,
+    pub(super) linked: bool,
+    pub(super) enabled: bool,
+    pub(super) partition: Uuid,
+    pub(super) dev: Option<Dev>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    pub(super) controller: String,
+    pub(super) state: ConnectionState,
+    pub(super) provider: NodeName,
+    pub(super) head: Dev,
+    pub(super) size: Bytes,
+    /// When the state changes by itself: keep-alive runs out, or the next reconnect is tried.
+    pub(super) due: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Map {
+    pub(super) dev: Dev,
+    pub(super) path: Option<Dev>,
+    pub(super) active: bool,
+    pub(super) queueing: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct ArrayMember {
+    pub(super) dev: Dev,
+    pub(super) name: String,
+    pub(super) device: Uuid,
+    pub(super) dev_number: u32,
+    pub(super) slot: Option<u32>,
+    pub(super) faulty: bool,
+    pub(super) in_sync: bool,
+    pub(super) write_mostly: bool,
+    /// Blocks that recovery still has to copy; only while it has a slot and is not in sync.
+    pub(super) left: BTreeSet<u8>,
+    /// It came back with its bitmap.
+    pub(super) by_bitmap: bool,
+    /// Its superblock is behind the array's.
+    pub(super) header_due: bool,
+}
+
+impl ArrayMember {
+    pub(super) fn takes_writes(&self) -> bool {
+        !self.faulty && self.slot.is_some()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Write {
+    pub(super) block: u8,
+    pub(super) version: u64,
+    pub(super) waiting: BTreeSet<Uuid>,
+    pub(super) issued: bool,
+    pub(super) landed: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Array {
+    pub(super) uuid: Uuid,
+    pub(super) name: String,
+    pub(super) dev: Dev,
+    pub(super) state: ArrayState,
+    pub(super) slots: u32,
+    pub(super) members: Vec<ArrayMember>,
+    pub(super) events: u64,
+    pub(super) events_cleared: u64,
+    pub(super) roles: BTreeMap<u32, super::disk::Role>,
+    pub(super) dirty: BTreeSet<u8>,
+    pub(super) clean: bool,
+    pub(super) last_write: u64,
+    pub(super) pending: Vec<Write>,
+    pub(super) resync: BTreeSet<u8>,
+    pub(super) sync_at: u64,
+    pub(super) size: Bytes,
+    /// An application has it open.
+    pub(super) open: bool,
+    /// A call waits inside `mddev_suspend`: nothing else moves.
+    pub(super) frozen: bool,
+}
+
+impl Array {
+    pub(super) fn member(&self, device: Uuid) -> Option<&ArrayMember> {
+        self.members.iter().find(|member| member.device == device)
+    }
+
+    pub(super) fn member_mut(&mut self, device: Uuid) -> Option<&mut ArrayMember> {
+        self.members.iter_mut().find(|member| member.device == device)
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        matches!(self.state, ArrayState::Clean | ArrayState::Active)
+    }
+
+    pub(super) fn is_degraded(&self) -> bool {
+        let whole = self.members.iter().filter(|member| member.in_sync && !member.faulty).count();
+        whole < usize::try_from(self.slots).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn free_slot(&self) -> Option<u32> {
+        (0..self.slots).find(|slot| !self.members.iter().any(|member| member.slot == Some(*slot)))
+    }
+
+    fn sync(&self) -> SyncSeen {
+        let left = self.members.iter().map(|member| member.left.len()).max().unwrap_or(0);
+        let (action, left) = if self.members.iter().any(|member| member.slot.is_some() && !member.in_sync) {
+            (SyncAction::Recover, left)
+        } else if self.resync.is_empty() {
+            return SyncSeen { action: SyncAction::Idle, done: 0, total: 0 };
+        } else {
+            (SyncAction::Resync, self.resync.len())
+        };
+        let total = u64::from(BLOCKS);
+        SyncSeen { action, done: total.saturating_sub(left as u64) * 2048, total: total * 2048 }
+    }
+
+    fn seen(&self) -> ArraySeen {
+        ArraySeen {
+            name: self.name.clone(),
+            dev: self.dev,
+            state: self.state.clone(),
+            slots: self.slots,
+            members: self.members.iter().map(seen_member).collect(),
+            sync: self.sync(),
+            size: self.size,
+        }
+    }
+}
+
+fn seen_member(member: &ArrayMember) -> MemberSeen {
+    let flags = [
+        (MemberFlag::InSync, member.in_sync && !member.faulty),
+        (MemberFlag::Faulty, member.faulty),
+        (MemberFlag::Spare, !member.in_sync && !member.faulty),
+        (MemberFlag::WriteMostly, member.write_mostly),
+    ];
+    MemberSeen {
+        dev: member.dev,
+        name: member.name.clone(),
+        slot: member.slot,
+        flags: flags.into_iter().filter(|(_, on)| *on).map(|(flag, _)| flag).collect(),
+    }
+}
+
+/// One node's kernel.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kernel {
+    pub(super) exports: BTreeMap<Key, Export>,
+    pub(super) connections: BTreeMap<Key, Connection>,
+    pub(super) maps: BTreeMap<Key, Map>,
+    pub(super) arrays: BTreeMap<Uuid, Array>,
+    pub(super) mounts: BTreeMap<String, MountSeen>,
+    next_minor: u32,
+}
+
+impl Kernel {
+    /// A device number nobody had since boot.
+    pub(super) fn new_dev(&mut self, major: u32) -> Dev {
+        self.next_minor += 1;
+        Dev { major, minor: self.next_minor }
+    }
+
+    pub(super) fn map_of(&self, dev: Dev) -> Option<(&Key, &Map)> {
+        self.maps.iter().find(|(_, map)| map.dev == dev)
+    }
+
+    pub(super) fn connection_of(&self, head: Dev) -> Option<(&Key, &Connection)> {
+        self.connections.iter().find(|(_, connection)| connection.head == head)
+    }
+
+    pub(super) fn holds(&self, dev: Dev) -> bool {
+        self.arrays.values().any(|array| array.members.iter().any(|member| member.dev == dev))
+    }
+
+    pub(super) fn array_named(&self, name: &str) -> Option<Uuid> {
+        self.arrays.values().find(|array| array.name == name).map(|array| array.uuid)
+    }
+
+    /// What a daemon on this node sees. `has_namespace` says whether a connection's namespace is there.
+    pub(super) fn observe(
+        &self,
+        disks: &BTreeMap<DriveId, Disk>,
+        has_namespace: impl Fn(&Key, &Connection) -> bool,
+    ) -> Observation {
+        let connection = |(key, connection): (&Key, &Connection)| {
+            let seen = ConnectionSeen {
+                controller: connection.controller.clone(),
+                state: connection.state.clone(),
+                dev: has_namespace(key, connection).then_some(connection.head),
+                size: connection.size,
+            };
+            (*key, seen)
+        };
+        Observation {
+            drives: disks.iter().map(|(id, disk)| (id.clone(), disk.seen())).collect(),
+            exports: self.exports.iter().map(|(key, export)| (*key, seen_export(export))).collect(),
+            connections: self.connections.iter().map(connection).collect(),
+            maps: self.maps.iter().map(|(key, map)| (*key, seen_map(map))).collect(),
+            arrays: self.arrays.iter().map(|(uuid, array)| (*uuid, array.seen())).collect(),
+            mounts: self.mounts.values().cloned().collect(),
+        }
+    }
+}
+
+fn seen_export(export: &Export) -> ExportSeen {
+    ExportSeen {
+        hosts: export.hosts.clone(),
+        linked: export.linked,
+        enabled: export.enabled,
+        dev: export.dev,
+    }
+}
+
+fn seen_map(map: &Map) -> MapSeen {
+    MapSeen { dev: map.dev, path: map.path, path_active: map.active, queueing: map.queueing }
+}

@@ -1,0 +1,178 @@
+//! The machines of `plan/` on a simulated cluster: every verb, every fault between any two steps, in virtual time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test that cannot go on shall stop"
+)]
+
+#[path = "simulation/chaos.rs"]
+mod chaos;
+#[path = "simulation/support.rs"]
+mod support;
+
+use mdfabric::domain::{Locality, VolumePhase};
+use mdfabric::sim::{Crash, CrashWhen};
+use support::{Scene, name, node, wish};
+
+#[test]
+fn a_volume_lives_and_leaves_nothing_behind() {
+    for replicas in 1..=3 {
+        let mut scene = Scene::new(u64::from(replicas));
+        scene.create(&wish(replicas));
+        scene.quiet();
+        scene.attach(1);
+        scene.write_for(2_000);
+        scene.whole();
+        scene.quiet_while_writing();
+        scene.detach();
+        scene.quiet();
+        scene.attach(2);
+        scene.write_for(2_000);
+        scene.whole();
+        scene.detach();
+        scene.request_delete();
+        scene.gone();
+    }
+}
+
+#[test]
+fn one_of_two_copies_moves_under_load() {
+    let mut scene = Scene::new(4);
+    scene.create(&wish(2));
+    scene.attach(1);
+    scene.write_for(1_000);
+    let holders: Vec<_> = scene.status().unwrap().members.iter().map(|member| member.node.clone()).collect();
+    let to = (1..=3).find(|index| !holders.contains(&node(*index))).unwrap();
+    let from = (1..=3).find(|index| *index != 1 && *index != to).unwrap_or(1);
+    scene.request_move(from, to);
+    scene.moved(from, to);
+    scene.write_for(1_000);
+    let stall = scene.cluster.app(&name()).longest_stall;
+    scene.demand(stall < 1_000, &format!("longest stall {stall} ms"));
+}
+
+#[test]
+fn a_single_copy_follows_its_owner() {
+    let mut scene = Scene::new(5);
+    scene.create(&wish(1));
+    let home = (1..=3).find(|index| scene.status().unwrap().member_on(&node(*index)).is_some()).unwrap();
+    let away = if home == 1 { 2 } else { 1 };
+    scene.attach(home);
+    scene.write_for(1_000);
+    scene.detach();
+    scene.phases.clear();
+    scene.attach(away);
+    scene.cluster.app(&name()).writing = true;
+    scene.moved(home, away);
+    let walk = [VolumePhase::Synced, VolumePhase::Syncing, VolumePhase::Replacing, VolumePhase::Synced];
+    scene.demand(scene.phases == walk, &format!("phases {:?}", scene.phases));
+}
+
+#[test]
+fn a_detached_volume_moves() {
+    let mut scene = Scene::new(6);
+    scene.create(&wish(1));
+    scene.attach(1);
+    scene.write_for(1_000);
+    scene.whole();
+    scene.detach();
+    let from = (1..=3).find(|index| scene.status().unwrap().member_on(&node(*index)).is_some()).unwrap();
+    let to = if from == 3 { 2 } else { 3 };
+    scene.request_move(from, to);
+    scene.moved(from, to);
+    scene.until(60_000, "nobody owns it any more", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| status.owner.is_none())
+    });
+    scene.quiet();
+    scene.attach(1);
+    scene.write_for(1_000);
+}
+
+#[test]
+fn copies_stay_where_they_are_when_told() {
+    let mut scene = Scene::new(7);
+    let mut wish = wish(2);
+    wish.locality = Locality::Fixed;
+    scene.create(&wish);
+    let before = scene.in_sync();
+    for on in 1..=3 {
+        scene.attach(on);
+        scene.write_for(500);
+        scene.detach();
+    }
+    scene.demand(scene.in_sync() == before, "the same copies");
+}
+
+/// The whole life of a volume under load, with at most one death in it. Returns how many moments there were to die at.
+fn life(seed: u64, replicas: u32, crash: Option<Crash>) -> usize {
+    let mut scene = Scene::new(seed);
+    let base = scene.cluster.counted();
+    scene.cluster.crash(crash.map(|crash| Crash { at: crash.at + base, ..crash }));
+    scene.create(&wish(replicas));
+    scene.attach(1);
+    scene.write_a_little();
+    let (from, to) = scene.a_move();
+    scene.request_move(from, to);
+    scene.moved(from, to);
+    scene.write_a_little();
+    scene.detach();
+    scene.attach(2);
+    scene.write_a_little();
+    scene.whole();
+    scene.detach();
+    scene.request_delete();
+    let moments = scene.cluster.counted() - base;
+    scene.gone();
+    moments
+}
+
+fn deaths(when: CrashWhen, replicas: u32, down: u64) {
+    let seed = u64::from(replicas) + 10;
+    let mut failed = Vec::new();
+    for at in 0..life(seed, replicas, None) {
+        for node in [None, Some(node(1)), Some(node(2)), Some(node(3))] {
+            if node.is_none() || when == CrashWhen::PowerCut {
+                let what = format!("{when:?} at step {at} of {node:?}, {replicas} replicas, seed {seed}");
+                let crash = Crash { at, when, node, down };
+                if std::panic::catch_unwind(|| life(seed, replicas, Some(crash))).is_err() {
+                    failed.push(what);
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} of them fail: {failed:#?}", failed.len());
+}
+
+#[test]
+fn every_verb_survives_a_daemon_crash_before_any_step() {
+    deaths(CrashWhen::BeforeEffect, 1, 300);
+    deaths(CrashWhen::BeforeEffect, 2, 300);
+}
+
+#[test]
+fn every_verb_survives_a_daemon_crash_after_any_step() {
+    deaths(CrashWhen::AfterEffect, 1, 300);
+    deaths(CrashWhen::AfterEffect, 2, 300);
+}
+
+#[test]
+fn every_verb_survives_a_power_cut_at_any_step() {
+    deaths(CrashWhen::PowerCut, 1, 3_000);
+    deaths(CrashWhen::PowerCut, 2, 3_000);
+}
+
+/// `SIM_SEED` runs one seed, `SIM_SEEDS` that many from 1 on.
+#[test]
+fn random_faults_lose_nothing() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds: Vec<u64> = match number("SIM_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=number("SIM_SEEDS").unwrap_or(200)).collect(),
+    };
+    let fails = |seed: &u64| std::panic::catch_unwind(|| chaos::run(*seed)).is_err();
+    let failed: Vec<u64> = seeds.into_iter().filter(fails).collect();
+    assert!(failed.is_empty(), "{} seeds fail, run one with SIM_SEED=n: {failed:?}", failed.len());
+}

@@ -1,0 +1,94 @@
+//! Random operations and faults from a seed; then the faults stop, and everything has to be well.
+
+use mdfabric::domain::MountRequest;
+use mdfabric::plan::verbs;
+use mdfabric::sim::{Config, Rng};
+
+use super::support::{Scene, is_mounted, name, node, wish};
+
+const NODES: u8 = 4;
+
+/// One seeded life. Panics with the whole story when a promise is broken.
+pub(crate) fn run(seed: u64) {
+    let mut rng = Rng::new(seed ^ 0x6d64_6661_6272_6963);
+    let mut scene = Scene::with(Config { seed, nodes: NODES, ..Config::default() });
+    let replicas = 1 + u32::try_from(rng.below(3)).unwrap();
+    scene.create(&wish(replicas));
+    scene.cluster.app(&name()).writing = true;
+    attach(&mut scene, pick(&mut rng));
+    for _ in 0..rng.between(4, 24) {
+        let longest = if rng.one_in(3) { 12_000 } else { 800 };
+        let pause = rng.below(longest);
+        scene.cluster.run_for(pause);
+        if rng.one_in(2) {
+            operate(&mut scene, &mut rng)
+        } else {
+            harm(&mut scene, &mut rng)
+        }
+        scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
+    }
+    settle(&mut scene);
+}
+
+fn pick(rng: &mut Rng) -> u8 {
+    1 + u8::try_from(rng.below(u64::from(NODES))).unwrap()
+}
+
+/// Users may ask for anything; what is refused is refused.
+fn operate(scene: &mut Scene, rng: &mut Rng) {
+    match rng.below(4) {
+        0 | 1 => {
+            let (from, to) = (node(pick(rng)), node(pick(rng)));
+            drop(scene.cluster.request(|world, _| verbs::move_replica(world, &name(), &from, &to, None)));
+        }
+        2 => drop(scene.cluster.request(|world, _| verbs::detach(world, &name()))),
+        _ => attach(scene, pick(rng)),
+    }
+}
+
+fn attach(scene: &mut Scene, on: u8) {
+    drop(scene.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))));
+    let mount = MountRequest { path: "/mnt/vol".to_owned(), read_only: false };
+    drop(scene.cluster.request(|world, _| verbs::mount(world, &name(), mount)));
+}
+
+fn harm(scene: &mut Scene, rng: &mut Rng) {
+    let victim = node(pick(rng));
+    match rng.below(6) {
+        0 | 1 => scene.cluster.kill_daemon(&victim, rng.between(100, 3_000)),
+        2 => {
+            let down = rng.between(500, 30_000);
+            scene.cluster.power_cut(&victim, Some(down));
+        }
+        3 | 4 => {
+            let other = node(pick(rng));
+            scene.cluster.set_link(&victim, &other, false);
+            let longest = if rng.one_in(3) { 40_000 } else { 1_500 };
+            scene.cluster.run_for(rng.below(longest));
+            scene.cluster.set_link(&victim, &other, true);
+        }
+        _ => {
+            scene.cluster.set_store(&victim, false);
+            scene.cluster.run_for(rng.below(20_000));
+            scene.cluster.set_store(&victim, true);
+        }
+    }
+}
+
+/// The faults are over: everything becomes whole, mounts, takes writes, moves on and goes without a trace.
+fn settle(scene: &mut Scene) {
+    scene.until(60_000, "everybody is back", mdfabric::sim::Cluster::is_up);
+    scene.until(300_000, "no detach is under way", |cluster| {
+        let world = cluster.world();
+        let attached = world.volume_spec(&name()).is_some_and(|spec| spec.attachment.is_some());
+        attached || world.volume_status(&name()).is_some_and(|status| status.owner.is_none())
+    });
+    attach(scene, 1);
+    scene.until(300_000, "mounted", is_mounted);
+    scene.whole();
+    scene.write_a_little();
+    scene.quiet_while_writing();
+    scene.detach();
+    scene.request_delete();
+    scene.gone();
+}

@@ -1,0 +1,246 @@
+//! What the scenarios share: a cluster with drives, verbs, and the questions that are asked of it.
+
+use mdfabric::domain::{
+    Bytes, DriveState, FsType, Locality, MountRequest, NodeName, OnStoreLoss, ReplicaId, SectorSize, Verify,
+    VolumeName, VolumePhase, VolumeStatus, VolumeUid,
+};
+use mdfabric::plan::verbs::{self, CreateVolume};
+use mdfabric::sim::{Cluster, Config};
+use uuid::Uuid;
+
+pub(crate) fn node(index: u8) -> NodeName {
+    format!("node-{index}").parse().unwrap()
+}
+
+pub(crate) fn name() -> VolumeName {
+    "vol".parse().unwrap()
+}
+
+pub(crate) fn wish(replicas: u32) -> CreateVolume {
+    CreateVolume {
+        name: name(),
+        size: Bytes::gib(1),
+        replicas,
+        stripe_width: 1,
+        fs: FsType::Xfs,
+        sector_size: SectorSize::B4096,
+        member_missing_timeout_seconds: 900,
+        locality: Locality::Follow,
+        verify: Verify::Sampled,
+        on_store_loss: OnStoreLoss::Suspend,
+        placement: Vec::new(),
+    }
+}
+
+/// One volume's life on a simulated cluster.
+pub(crate) struct Scene {
+    pub(crate) cluster: Cluster,
+    /// Every PHASE the volume went through.
+    pub(crate) phases: Vec<VolumePhase>,
+}
+
+impl Scene {
+    /// A cluster whose drives are all added.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self::with(Config { seed, ..Config::default() })
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        let mut cluster = Cluster::new(config);
+        cluster.run_for(500);
+        let ids: Vec<_> = cluster.world().drives().map(|(id, _)| id).collect();
+        for (index, id) in (1u128..).zip(&ids) {
+            cluster
+                .request(|world, now| verbs::add_drive(world, id, None, Uuid::from_u128(index), now))
+                .unwrap();
+        }
+        let ready = cluster.run_until(30_000, |cluster| {
+            cluster
+                .world()
+                .drives()
+                .all(|(_, drive)| drive.status.is_some_and(|status| status.state == DriveState::Ready))
+        });
+        let scene = Self { cluster, phases: Vec::new() };
+        scene.demand(ready, "all drives ready");
+        scene
+    }
+
+    pub(crate) fn status(&self) -> Option<&VolumeStatus> {
+        self.cluster.world().volume_status(&name())
+    }
+
+    /// Runs until `done`, or fails with all that is known.
+    pub(crate) fn until(&mut self, millis: u64, what: &str, done: impl Fn(&Cluster) -> bool) {
+        let phases = &mut self.phases;
+        let came = self.cluster.run_until(millis, |cluster| {
+            if let Some(status) = cluster.world().volume_status(&name())
+                && phases.last() != Some(&status.phase)
+            {
+                phases.push(status.phase);
+            }
+            done(cluster)
+        });
+        self.demand(came, what);
+        self.demand(self.cluster.violations().is_empty(), "no promise is broken");
+    }
+
+    pub(crate) fn demand(&self, holds: bool, what: &str) {
+        assert!(holds, "{what}: not so\n{}", self.story());
+    }
+
+    pub(crate) fn story(&self) -> String {
+        let trace = self.cluster.trace();
+        let from = trace
+            .len()
+            .saturating_sub(std::env::var("SIM_TRACE").ok().and_then(|text| text.parse().ok()).unwrap_or(60));
+        format!(
+            "{}\nviolations: {:#?}\nstatus: {:#?}\n{}",
+            trace[from..].join("\n"),
+            self.cluster.violations(),
+            self.status().map(|status| (
+                &status.reasons,
+                status.phase,
+                &status.owner,
+                &status.members,
+                &status.in_sync,
+                &status.relocation
+            )),
+            self.cluster.picture(),
+        )
+    }
+
+    pub(crate) fn create(&mut self, wish: &CreateVolume) {
+        self.cluster
+            .request(|world, now| verbs::create(world, wish, VolumeUid(Uuid::from_u128(77)), now))
+            .unwrap();
+        self.cluster.app(&name());
+        self.until(60_000, "created", |cluster| {
+            cluster.world().volume_status(&name()).is_some_and(|status| status.phase == VolumePhase::Synced)
+        });
+    }
+
+    pub(crate) fn attach(&mut self, on: u8) {
+        self.request_attach(on);
+        self.until(120_000, "mounted", |cluster| is_mounted(cluster));
+    }
+
+    pub(crate) fn request_attach(&mut self, on: u8) {
+        self.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))).unwrap();
+        let mount = MountRequest { path: "/mnt/vol".to_owned(), read_only: false };
+        self.cluster.request(|world, _| verbs::mount(world, &name(), mount)).unwrap();
+    }
+
+    pub(crate) fn write_for(&mut self, millis: u64) {
+        self.cluster.app(&name()).writing = true;
+        let before = self.cluster.app(&name()).acks;
+        self.cluster.run_for(millis);
+        let after = self.cluster.app(&name()).acks;
+        self.demand(after > before, "writes are acknowledged");
+        self.demand(self.cluster.violations().is_empty(), "no promise is broken");
+    }
+
+    /// Until a few writes were acknowledged since now.
+    pub(crate) fn write_a_little(&mut self) {
+        let app = self.cluster.app(&name());
+        app.writing = true;
+        let enough = app.acks + 10;
+        self.until(120_000, "writes are acknowledged", |cluster| cluster.acks(&name()) >= enough);
+    }
+
+    /// A copy that can move, and where to.
+    pub(crate) fn a_move(&self) -> (u8, u8) {
+        let holds = |index: &u8| self.status().unwrap().member_on(&node(*index)).is_some();
+        let to = (1..=3).find(|index| !holds(index)).unwrap();
+        let from = (2..=3).chain(1..=1).find(holds).unwrap();
+        (from, to)
+    }
+
+    pub(crate) fn request_detach(&mut self) {
+        self.cluster.request(|world, _| verbs::detach(world, &name())).unwrap();
+    }
+
+    pub(crate) fn detach(&mut self) {
+        self.cluster.app(&name()).writing = false;
+        self.request_detach();
+        self.until(60_000, "detached", |cluster| {
+            cluster.world().volume_status(&name()).is_some_and(|status| status.owner.is_none())
+        });
+    }
+
+    pub(crate) fn request_move(&mut self, from: u8, to: u8) {
+        self.cluster
+            .request(|world, _| verbs::move_replica(world, &name(), &node(from), &node(to), None))
+            .unwrap();
+    }
+
+    pub(crate) fn moved(&mut self, from: u8, to: u8) {
+        self.until(180_000, "moved", |cluster| {
+            let at = |index| {
+                cluster
+                    .world()
+                    .volume_status(&name())
+                    .is_some_and(|status| status.member_on(&node(index)).is_some())
+            };
+            at(to) && !at(from) && is_whole(cluster)
+        });
+    }
+
+    pub(crate) fn request_delete(&mut self) {
+        self.cluster.request(|world, _| verbs::delete(world, &name())).unwrap();
+    }
+
+    pub(crate) fn gone(&mut self) {
+        self.until(60_000, "deleted", |cluster| cluster.world().volume_spec(&name()).is_none());
+        self.until(60_000, "everybody is back", Cluster::is_up);
+        self.quiet();
+        let left = self.cluster.leftovers();
+        self.demand(left.is_empty(), &format!("everything is freed, but there is {left:?}"));
+        let replicas =
+            self.cluster.world().records().filter(|(key, _)| format!("{key}").contains("Replica")).count();
+        self.demand(replicas == 0, "no replica record is left");
+    }
+
+    /// Nothing is written or done any more but heartbeats and the lease.
+    pub(crate) fn quiet(&mut self) {
+        self.cluster.run_for(3_000);
+        let before = self.cluster.trace().len();
+        self.cluster.run_for(20_000);
+        let after = self.cluster.trace().len();
+        self.demand(before == after, &format!("quiet, but {} things happened", after - before));
+    }
+
+    /// The application writes; apart from that nothing happens.
+    pub(crate) fn quiet_while_writing(&mut self) {
+        self.cluster.app(&name()).writing = true;
+        self.quiet();
+    }
+
+    pub(crate) fn whole(&mut self) {
+        self.until(180_000, "whole again", is_whole);
+    }
+
+    pub(crate) fn in_sync(&self) -> Vec<ReplicaId> {
+        self.status().map(|status| status.in_sync.iter().copied().collect()).unwrap_or_default()
+    }
+}
+
+pub(crate) fn is_mounted(cluster: &Cluster) -> bool {
+    let world = cluster.world();
+    let wanted =
+        world.volume_spec(&name()).and_then(|spec| spec.attachment.clone()).map(|attachment| attachment.node);
+    world
+        .volume_status(&name())
+        .is_some_and(|status| status.array.mounted_at.is_some() && status.owner == wanted)
+}
+
+/// Every copy asked for holds every write, and no other copy is there.
+pub(crate) fn is_whole(cluster: &Cluster) -> bool {
+    let world = cluster.world();
+    let Some(spec) = world.volume_spec(&name()) else { return false };
+    world.volume_status(&name()).is_some_and(|status| {
+        status.phase == VolumePhase::Synced
+            && status.in_sync.len() == usize::from(spec.replicas)
+            && status.members.len() == usize::from(spec.replicas)
+            && status.relocation.is_none()
+    })
+}
