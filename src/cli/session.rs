@@ -1,5 +1,8 @@
 //! A conversation with the daemon.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
