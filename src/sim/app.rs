@@ -103,7 +103,10 @@ impl Cluster {
             return self.apps.get_mut(name).into_iter().for_each(|app| app.node = None);
         };
         array.open = true;
-        if skip || array.frozen || !array.is_writable() || array.pending.iter().any(|write| write.block == block)
+        if skip
+            || array.frozen
+            || !array.is_writable()
+            || array.pending.iter().any(|write| write.block == block)
         {
             return;
         }
@@ -141,9 +144,8 @@ impl Cluster {
     pub(super) fn acknowledge(&mut self, node: &NodeName, array: uuid::Uuid, block: u8, version: u64) {
         let now = self.now;
         let world = &self.store.world;
-        let of_array = |name: &VolumeName| {
-            world.volume_spec(name).is_some_and(|spec| array_uuid(spec.uid, 0) == array)
-        };
+        let of_array =
+            |name: &VolumeName| world.volume_spec(name).is_some_and(|spec| array_uuid(spec.uid, 0) == array);
         let app = self.apps.iter_mut().find(|(name, _)| of_array(name)).map(|(_, app)| app);
         let Some(app) = app.filter(|app| app.node.as_ref() == Some(node)) else { return };
         app.acked.set(block, version.max(app.acked.get(block)));

@@ -55,7 +55,9 @@ impl Cluster {
             }
             Step::Fence { partition, epoch } => {
                 let machine = self.nodes.get_mut(node);
-                machine.into_iter().for_each(|machine| drop(machine.kernel.exports.remove(&(*partition, *epoch))));
+                machine
+                    .into_iter()
+                    .for_each(|machine| drop(machine.kernel.exports.remove(&(*partition, *epoch))));
                 Effect::done()
             }
             Step::Connect { .. }
@@ -158,7 +160,9 @@ impl Cluster {
         }
         let needed = self.store.world.volumes().any(|volume| {
             !volume.spec.deleting
-                && volume.status.is_some_and(|status| status.created && status.in_sync.contains(&ReplicaId(guid)))
+                && volume
+                    .status
+                    .is_some_and(|status| status.created && status.in_sync.contains(&ReplicaId(guid)))
         });
         if needed {
             self.violate(format_args!("{node}: {guid} is {what}, but it is in the in-sync set"));
@@ -335,7 +339,9 @@ impl Cluster {
         }
         let mount = MountSeen { dev, path: path.to_owned(), read_only };
         let machine = self.nodes.get_mut(node);
-        machine.into_iter().for_each(|machine| drop(machine.kernel.mounts.insert(path.to_owned(), mount.clone())));
+        machine
+            .into_iter()
+            .for_each(|machine| drop(machine.kernel.mounts.insert(path.to_owned(), mount.clone())));
         Effect::done()
     }
 

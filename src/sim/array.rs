@@ -116,8 +116,10 @@ impl Cluster {
             return false;
         }
         for device in write.waiting.clone() {
-            let Some((dev, counts)) =
-                array.member(device).filter(|member| !member.faulty).map(|member| (member.dev, member.in_sync))
+            let Some((dev, counts)) = array
+                .member(device)
+                .filter(|member| !member.faulty)
+                .map(|member| (member.dev, member.in_sync))
             else {
                 write.waiting.remove(&device);
                 continue;
@@ -264,8 +266,10 @@ impl Cluster {
     fn start_recovery(&mut self, node: &NodeName, array: &mut Array) {
         let Some(slot) = array.free_slot() else { return };
         let dirty = array.dirty.clone();
-        let Some(spare) =
-            array.members.iter_mut().find(|member| !member.faulty && member.slot.is_none() && !member.in_sync)
+        let Some(spare) = array
+            .members
+            .iter_mut()
+            .find(|member| !member.faulty && member.slot.is_none() && !member.in_sync)
         else {
             return;
         };

@@ -109,7 +109,8 @@ impl Cluster {
         for index in 1..=cluster.config.nodes {
             let Ok(name) = format!("node-{index}").parse::<NodeName>() else { continue };
             let capacity = cluster.config.capacity;
-            let ids = (1..=cluster.config.drives).filter_map(|drive| format!("n{index}d{drive}").parse().ok());
+            let ids =
+                (1..=cluster.config.drives).filter_map(|drive| format!("n{index}d{drive}").parse().ok());
             let disks = ids.map(|id: DriveId| (id, new_disk(capacity, 512))).collect();
             cluster.add_machine(name, disks);
         }
@@ -223,7 +224,10 @@ impl Cluster {
         }
     }
 
-    pub(super) fn put_all(&mut self, records: impl IntoIterator<Item = (crate::domain::Key, Versioned<crate::domain::Record>)>) {
+    pub(super) fn put_all(
+        &mut self,
+        records: impl IntoIterator<Item = (crate::domain::Key, Versioned<crate::domain::Record>)>,
+    ) {
         for (key, versioned) in records {
             let revision = self.store.world.revision(&key);
             drop(self.store.put(&key, Some(&versioned.value), revision, self.now));
@@ -378,15 +382,36 @@ impl Cluster {
     pub fn picture(&self) -> String {
         let mut lines = Vec::new();
         for (name, machine) in &self.nodes {
-            lines.push(format!("{name}: powered {}, steps under way {:?}", machine.powered, machine.daemon.as_ref().map(Daemon::under_way)));
+            lines.push(format!(
+                "{name}: powered {}, steps under way {:?}",
+                machine.powered,
+                machine.daemon.as_ref().map(Daemon::under_way)
+            ));
             let kernel = &machine.kernel;
-            lines.extend(kernel.exports.iter().map(|(key, export)| format!("  export {key:?} to {:?}", export.hosts)));
-            lines.extend(kernel.connections.iter().map(|(key, connection)| format!("  connection {key:?} {:?}", connection.state)));
-            lines.extend(kernel.maps.iter().map(|(key, map)| format!("  map {key:?} active {} queueing {}", map.active, map.queueing)));
+            lines.extend(
+                kernel.exports.iter().map(|(key, export)| format!("  export {key:?} to {:?}", export.hosts)),
+            );
+            lines.extend(
+                kernel
+                    .connections
+                    .iter()
+                    .map(|(key, connection)| format!("  connection {key:?} {:?}", connection.state)),
+            );
+            lines.extend(
+                kernel.maps.iter().map(|(key, map)| {
+                    format!("  map {key:?} active {} queueing {}", map.active, map.queueing)
+                }),
+            );
             lines.extend(kernel.arrays.values().map(|array| format!("  array {array:?}")));
             lines.extend(kernel.mounts.keys().map(|path| format!("  mount {path}")));
             let partitions = machine.disks.values().flat_map(|disk| &disk.partitions);
-            lines.extend(partitions.map(|(guid, partition)| format!("  partition {guid} {:?} {:?}", partition.blocks, partition.header.as_ref().map(|header| (header.events, header.clean)))));
+            lines.extend(partitions.map(|(guid, partition)| {
+                format!(
+                    "  partition {guid} {:?} {:?}",
+                    partition.blocks,
+                    partition.header.as_ref().map(|header| (header.events, header.clean))
+                )
+            }));
         }
         lines.join("\n")
     }

@@ -80,7 +80,9 @@ impl Cluster {
     /// Changes of the store arrive, in order, a little later.
     fn hear(&mut self, name: &NodeName) {
         let now = self.now;
-        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.store_reachable) else { return };
+        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.store_reachable) else {
+            return;
+        };
         let (lag, Some(daemon)) = (machine.lag, &mut machine.daemon) else { return };
         while let Some(change) = self.store.log.get(daemon.cursor).filter(|change| change.at + lag <= now) {
             if is_watched(&change.key) {
@@ -95,8 +97,12 @@ impl Cluster {
     fn finish_steps(&mut self, name: &NodeName) {
         loop {
             let now = self.now;
-            let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else { return };
-            let Some(index) = daemon.running.iter().position(|running| running.ends_at <= now) else { return };
+            let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else {
+                return;
+            };
+            let Some(index) = daemon.running.iter().position(|running| running.ends_at <= now) else {
+                return;
+            };
             let mut running = daemon.running.remove(index);
             if self.dies(name, CrashWhen::BeforeEffect) || self.dies(name, CrashWhen::PowerCut) {
                 return;
@@ -134,7 +140,8 @@ impl Cluster {
 
     /// Carries out the planned death if this is its moment.
     fn dies(&mut self, name: &NodeName, when: CrashWhen) -> bool {
-        let Some(crash) = self.crash.clone().filter(|crash| crash.when == when && crash.at == self.counted) else {
+        let Some(crash) = self.crash.clone().filter(|crash| crash.when == when && crash.at == self.counted)
+        else {
             return false;
         };
         self.crash = None;
@@ -148,9 +155,13 @@ impl Cluster {
 
     fn beat(&mut self, name: &NodeName) {
         let now = self.now;
-        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.store_reachable) else { return };
+        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.store_reachable) else {
+            return;
+        };
         let boots = machine.boots;
-        let Some(daemon) = machine.daemon.as_mut().filter(|daemon| daemon.heartbeat_at <= now) else { return };
+        let Some(daemon) = machine.daemon.as_mut().filter(|daemon| daemon.heartbeat_at <= now) else {
+            return;
+        };
         daemon.heartbeat_at = now + timing::HEARTBEAT_MILLIS;
         let status = NodeStatus {
             endpoint: Endpoint { address: address(name), port: 4420 },
@@ -177,7 +188,9 @@ impl Cluster {
             }
         }
         let now = self.now;
-        let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else { return };
+        let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else {
+            return;
+        };
         daemon.barrier = if reachable { self.store.log.len() } else { 0 };
         daemon.wake_at = plan.wake_at.map(|at| at.0.max(now + 1));
         if !wrote {
@@ -213,7 +226,9 @@ impl Cluster {
     }
 
     fn record(&mut self, name: &NodeName, write: &crate::plan::Write) -> bool {
-        let Some(daemon) = self.nodes.get(name).and_then(|machine| machine.daemon.as_ref()) else { return false };
+        let Some(daemon) = self.nodes.get(name).and_then(|machine| machine.daemon.as_ref()) else {
+            return false;
+        };
         let revision = daemon.world.revision(&write.key);
         let done = self.store.put(&write.key, write.record.as_ref(), revision, self.now).is_ok();
         let what = if done { "writes" } else { "CONFLICT on" };
@@ -223,7 +238,10 @@ impl Cluster {
                 self.note(format_args!("{name} {what} {}: {}", write.key, super::rehearse::summary(status)));
             }
             Some(Record::ReplicaStatus(status)) => {
-                self.note(format_args!("{name} {what} {}: {:?} acked {}", write.key, status.state, status.acked_epoch));
+                self.note(format_args!(
+                    "{name} {what} {}: {:?} acked {}",
+                    write.key, status.state, status.acked_epoch
+                ));
             }
             Some(_) => self.note(format_args!("{name} {what} {}", write.key)),
             None => self.note(format_args!("{name} {what} removal of {}", write.key)),
@@ -236,7 +254,9 @@ impl Cluster {
         let now = self.now;
         for step in plan.steps {
             let took = self.rng.between(10, 60);
-            let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else { return };
+            let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else {
+                return;
+            };
             if let Some(attempt) = daemon.memory.waits(&step, Timestamp(now)) {
                 let at = attempt.retry_at.0;
                 daemon.wake_at = Some(daemon.wake_at.map_or(at, |earlier| earlier.min(at)));

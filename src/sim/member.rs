@@ -86,7 +86,8 @@ impl Cluster {
                 Err(effect) => return effect,
             }
         }
-        let Some(freshest) = headers.iter().map(|(_, header)| header).max_by_key(|header| header.events).cloned()
+        let Some(freshest) =
+            headers.iter().map(|(_, header)| header).max_by_key(|header| header.events).cloned()
         else {
             return Effect::retry("assemble: EINVAL");
         };
@@ -94,7 +95,9 @@ impl Cluster {
         match array {
             Some(array) => {
                 let machine = self.nodes.get_mut(node);
-                machine.into_iter().for_each(|machine| drop(machine.kernel.arrays.insert(uuid, array.clone())));
+                machine
+                    .into_iter()
+                    .for_each(|machine| drop(machine.kernel.arrays.insert(uuid, array.clone())));
                 Effect::done()
             }
             None => Effect::retry("run array: EIO"),
@@ -135,7 +138,8 @@ impl Cluster {
             if let Role::Slot(slot) = role {
                 member.slot = Some(slot);
                 member.in_sync = !header.filling;
-                member.left = if header.filling { (0..super::disk::BLOCKS).collect() } else { BTreeSet::new() };
+                member.left =
+                    if header.filling { (0..super::disk::BLOCKS).collect() } else { BTreeSet::new() };
             }
             members.push(member);
         }
@@ -192,10 +196,9 @@ impl Cluster {
             array.members.iter().any(|member| !member.faulty && self.reach(node, member.dev) == Reach::Held)
         };
         self.nodes.keys().any(|node| {
-            self.nodes
-                .get(node)
-                .is_some_and(|machine| array.members.iter().any(|member| machine.kernel.map_of(member.dev).is_some()))
-                && reaches(node)
+            self.nodes.get(node).is_some_and(|machine| {
+                array.members.iter().any(|member| machine.kernel.map_of(member.dev).is_some())
+            }) && reaches(node)
         })
     }
 
@@ -222,7 +225,8 @@ impl Cluster {
         let mut member = new_member(new.partition, new.dev, new.dev_number);
         member.write_mostly = new.write_mostly;
         if join == Join::Bitmap {
-            let Some(header) = header.filter(|header| header.array == array.uuid && header.device == new.partition)
+            let Some(header) =
+                header.filter(|header| header.array == array.uuid && header.device == new.partition)
             else {
                 return Effect::failed(FailureKind::BitmapRefused, "ADD_NEW_DISK: EINVAL");
             };
@@ -239,7 +243,8 @@ impl Cluster {
 
     /// `mddev_suspend`: while a write is held, everything of this array waits, reads too.
     fn blocks_array(&self, node: &NodeName, array: &mut Array) -> bool {
-        let held = array.members.iter().any(|member| !member.faulty && self.reach(node, member.dev) == Reach::Held);
+        let held =
+            array.members.iter().any(|member| !member.faulty && self.reach(node, member.dev) == Reach::Held);
         array.frozen = held && array.holds_writes();
         array.frozen
     }
@@ -298,8 +303,8 @@ impl Cluster {
             return Effect::retry("compare: not an in-sync member");
         };
         let mut differ = 0;
-        for block in (0..super::disk::BLOCKS)
-            .filter(|block| !array.pending.iter().any(|write| write.block == *block))
+        for block in
+            (0..super::disk::BLOCKS).filter(|block| !array.pending.iter().any(|write| write.block == *block))
         {
             let Some(version) = self.read_good(node, array, block) else { return Effect::Blocked };
             let Reach::Partition(provider, guid) = self.reach(node, dev) else { return Effect::Blocked };
@@ -317,7 +322,8 @@ impl Cluster {
         if mounted || array.open {
             return Effect::failed(FailureKind::Busy, "STOP_ARRAY: EBUSY");
         }
-        let held = array.members.iter().any(|member| !member.faulty && self.reach(node, member.dev) == Reach::Held);
+        let held =
+            array.members.iter().any(|member| !member.faulty && self.reach(node, member.dev) == Reach::Held);
         if held || !array.pending.is_empty() {
             return Effect::Blocked;
         }

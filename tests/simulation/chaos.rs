@@ -20,7 +20,11 @@ pub(crate) fn run(seed: u64) {
         let longest = if rng.one_in(3) { 12_000 } else { 800 };
         let pause = rng.below(longest);
         scene.cluster.run_for(pause);
-        if rng.one_in(2) { operate(&mut scene, &mut rng) } else { harm(&mut scene, &mut rng) }
+        if rng.one_in(2) {
+            operate(&mut scene, &mut rng)
+        } else {
+            harm(&mut scene, &mut rng)
+        }
         scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
     }
     settle(&mut scene);

@@ -55,7 +55,10 @@ impl Scene {
                 .unwrap();
         }
         let ready = cluster.run_until(30_000, |cluster| {
-            cluster.world().drives().all(|(_, drive)| drive.status.is_some_and(|status| status.state == DriveState::Ready))
+            cluster
+                .world()
+                .drives()
+                .all(|(_, drive)| drive.status.is_some_and(|status| status.state == DriveState::Ready))
         });
         let scene = Self { cluster, phases: Vec::new() };
         scene.demand(ready, "all drives ready");
@@ -87,12 +90,21 @@ impl Scene {
 
     pub(crate) fn story(&self) -> String {
         let trace = self.cluster.trace();
-        let from = trace.len().saturating_sub(std::env::var("SIM_TRACE").ok().and_then(|text| text.parse().ok()).unwrap_or(60));
+        let from = trace
+            .len()
+            .saturating_sub(std::env::var("SIM_TRACE").ok().and_then(|text| text.parse().ok()).unwrap_or(60));
         format!(
             "{}\nviolations: {:#?}\nstatus: {:#?}\n{}",
             trace[from..].join("\n"),
             self.cluster.violations(),
-            self.status().map(|status| (&status.reasons, status.phase, &status.owner, &status.members, &status.in_sync, &status.relocation)),
+            self.status().map(|status| (
+                &status.reasons,
+                status.phase,
+                &status.owner,
+                &status.members,
+                &status.in_sync,
+                &status.relocation
+            )),
             self.cluster.picture(),
         )
     }
@@ -132,9 +144,7 @@ impl Scene {
         let app = self.cluster.app(&name());
         app.writing = true;
         let enough = app.acks + 10;
-        self.until(120_000, "writes are acknowledged", |cluster| {
-            cluster.acks(&name()) >= enough
-        });
+        self.until(120_000, "writes are acknowledged", |cluster| cluster.acks(&name()) >= enough);
     }
 
     /// A copy that can move, and where to.
@@ -166,7 +176,10 @@ impl Scene {
     pub(crate) fn moved(&mut self, from: u8, to: u8) {
         self.until(180_000, "moved", |cluster| {
             let at = |index| {
-                cluster.world().volume_status(&name()).is_some_and(|status| status.member_on(&node(index)).is_some())
+                cluster
+                    .world()
+                    .volume_status(&name())
+                    .is_some_and(|status| status.member_on(&node(index)).is_some())
             };
             at(to) && !at(from) && is_whole(cluster)
         });
@@ -182,7 +195,8 @@ impl Scene {
         self.quiet();
         let left = self.cluster.leftovers();
         self.demand(left.is_empty(), &format!("everything is freed, but there is {left:?}"));
-        let replicas = self.cluster.world().records().filter(|(key, _)| format!("{key}").contains("Replica")).count();
+        let replicas =
+            self.cluster.world().records().filter(|(key, _)| format!("{key}").contains("Replica")).count();
         self.demand(replicas == 0, "no replica record is left");
     }
 
@@ -212,8 +226,11 @@ impl Scene {
 
 pub(crate) fn is_mounted(cluster: &Cluster) -> bool {
     let world = cluster.world();
-    let wanted = world.volume_spec(&name()).and_then(|spec| spec.attachment.clone()).map(|attachment| attachment.node);
-    world.volume_status(&name()).is_some_and(|status| status.array.mounted_at.is_some() && status.owner == wanted)
+    let wanted =
+        world.volume_spec(&name()).and_then(|spec| spec.attachment.clone()).map(|attachment| attachment.node);
+    world
+        .volume_status(&name())
+        .is_some_and(|status| status.array.mounted_at.is_some() && status.owner == wanted)
 }
 
 /// Every copy asked for holds every write, and no other copy is there.

@@ -125,7 +125,9 @@ fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
 fn is_settled(serving: &Serving, member: &Member) -> bool {
     let running = &serving.input.memory.running;
     !serving.is_lost(member)
-        && serving.columns().all(|column| !running.contains(&Lane::Leg(partition_guid(member.replica, column))))
+        && serving
+            .columns()
+            .all(|column| !running.contains(&Lane::Leg(partition_guid(member.replica, column))))
 }
 
 /// R2: a copy in whose favour another one goes has been compared with the rest.

@@ -94,6 +94,8 @@ fn idle_state(serving: &Serving, array: &ArraySeen) -> MdState {
         // The kernel goes from active to clean 200 ms after each write and back: the store is not told.
         ArrayState::Active | ArrayState::Clean => MdState::Active,
         ArrayState::Inactive => MdState::Stopped,
-        ArrayState::ReadOnly | ArrayState::ReadAuto | ArrayState::Broken | ArrayState::Other(_) => MdState::Clean,
+        ArrayState::ReadOnly | ArrayState::ReadAuto | ArrayState::Broken | ArrayState::Other(_) => {
+            MdState::Clean
+        }
     }
 }
