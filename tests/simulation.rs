@@ -176,3 +176,60 @@ fn random_faults_lose_nothing() {
     let failed: Vec<u64> = seeds.into_iter().filter(fails).collect();
     assert!(failed.is_empty(), "{} seeds fail, run one with SIM_SEED=n: {failed:?}", failed.len());
 }
+
+/// What `--dry-run` prints is what then happens, apart from the order of independent steps and device names.
+#[test]
+fn a_dry_run_says_what_will_be_done() {
+    let mut scene = Scene::new(8);
+    scene.create(&wish(2));
+    scene.attach(1);
+    scene.whole();
+    scene.quiet();
+    let (from, to) = scene.a_move();
+    let verdict =
+        mdfabric::plan::verbs::move_replica(scene.cluster.world(), &name(), &node(from), &node(to), None)
+            .unwrap();
+    let foretold = mdfabric::sim::rehearse(scene.cluster.world(), &verdict.writes);
+    let before = scene.cluster.steps().len();
+    scene.request_move(from, to);
+    scene.moved(from, to);
+    scene.quiet();
+    let done = scene.cluster.steps()[before..].to_vec();
+    let plain = |lines: &[String]| {
+        let mut kinds: Vec<String> =
+            lines.iter().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>().join(" ")).collect();
+        kinds.sort();
+        kinds
+    };
+    assert!(!foretold.is_empty());
+    scene.demand(plain(&foretold) == plain(&done), &format!("{foretold:#?}\nbut\n{done:#?}"));
+}
+
+/// A provider that is back within LEG_LOSS_MILLIS costs nothing; one that stays away longer is recorded, and catches
+/// up by bitmap.
+#[test]
+fn a_short_blip_costs_no_resync_and_a_long_one_only_what_changed() {
+    for (blip, recorded) in [(200, false), (8_000, true)] {
+        let mut scene = Scene::new(9);
+        scene.create(&wish(2));
+        scene.attach(1);
+        scene.write_for(2_000);
+        let whole = scene.in_sync();
+        let before = scene.cluster.trace().len();
+        scene.cluster.set_link(&node(1), &node(2), false);
+        let mut dropped = false;
+        scene.cluster.run_until(blip, |cluster| {
+            dropped |= cluster.world().volume_status(&name()).is_some_and(|status| status.in_sync.len() < 2);
+            false
+        });
+        scene.cluster.set_link(&node(1), &node(2), true);
+        scene.write_for(1_000);
+        scene.whole();
+        scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
+        scene.demand(dropped == recorded, &format!("a blip of {blip} ms was recorded: {dropped}"));
+        scene.demand(scene.in_sync() == whole, "the same copies");
+        let since = scene.cluster.trace()[before..].join(" ");
+        scene.demand(since.contains("(Bitmap recovery)") == recorded, "catch-up by bitmap after a loss");
+        scene.demand(!since.contains("(Full recovery)"), "never a full copy");
+    }
+}

@@ -154,6 +154,7 @@ pub fn promised(world: &World) -> Vec<(DriveId, Bytes)> {
 /// The partition each column of a replica needs.
 #[must_use]
 pub fn partition_size(volume_size: Bytes, columns: u8) -> Bytes {
-    let column = volume_size.0.div_ceil(u64::from(columns.max(1))).next_multiple_of(Bytes::MIB);
-    Bytes(column + HEADER.0)
+    let column = volume_size.0.div_ceil(u64::from(columns.max(1)));
+    let whole = column.checked_next_multiple_of(Bytes::MIB).unwrap_or(u64::MAX);
+    Bytes(whole.saturating_add(HEADER.0))
 }

@@ -1,6 +1,8 @@
 //! What users may ask for: each verb checks the request against the records and says what to write, or why not.
 
 mod drive;
+#[cfg(test)]
+mod tests;
 mod volume;
 
 pub use drive::{add_drive, cordon_drive, cordon_node, remove_drive};
@@ -13,6 +15,8 @@ use crate::plan::Write;
 
 /// The smallest volume.
 pub const MIN_VOLUME: crate::domain::Bytes = crate::domain::Bytes::mib(512);
+/// The largest volume: far beyond any drive, far below where sums of sizes could overflow.
+pub const MAX_VOLUME: crate::domain::Bytes = crate::domain::Bytes::gib(1 << 20);
 /// The most copies.
 pub const MAX_REPLICAS: u8 = 3;
 

@@ -49,16 +49,16 @@ impl Cluster {
     }
 
     fn run_app(&mut self, name: &VolumeName) {
-        let Some(spec) = self.store.world.volume_spec(name).cloned() else { return };
-        let uuid = array_uuid(spec.uid, 0);
+        let Some(spec) = self.store.world.volume_spec(name) else { return };
+        let (uuid, fs) = (array_uuid(spec.uid, 0), spec.fs);
         let home = spec.attachment.as_ref().map(|attachment| attachment.node.clone());
-        let Some(app) = self.apps.get(name).cloned() else { return };
+        let Some(app) = self.apps.get(name) else { return };
         let runs = app.writing && !spec.deleting;
-        match app.node {
+        match app.node.clone() {
             Some(node) if !runs || Some(&node) != home.as_ref() => self.close(name, &node, uuid),
             Some(node) => self.work(name, &node, uuid),
             None => {
-                let usable = home.filter(|node| runs && self.is_usable(node, &spec.name, spec.fs, uuid));
+                let usable = home.filter(|node| runs && self.is_usable(node, name, fs, uuid));
                 if let (Some(node), Some(app)) = (usable, self.apps.get_mut(name)) {
                     app.last_ack = self.now;
                     app.node = Some(node);

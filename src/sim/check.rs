@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::cluster::Cluster;
 use super::disk::{BLOCKS, GARBAGE};
-use crate::domain::{NodeName, ReplicaId, Timestamp, Volume, VolumeName};
+use crate::domain::{NodeName, ReplicaId, Timestamp, VolumeName};
 
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,17 +31,18 @@ pub(super) struct Seen(BTreeMap<(VolumeName, ReplicaId, u8), u64>);
 impl Cluster {
     /// R1 and R2: every acknowledged write is on every replica of the recorded in-sync set.
     pub(super) fn check(&mut self) {
-        let volumes: Vec<Volume> =
-            self.store.world.volumes().filter(|volume| self.apps.contains_key(&volume.spec.name)).collect();
-        for volume in volumes {
-            let Some(status) = volume.status.filter(|status| status.created && !volume.spec.deleting) else {
+        let mut counted: Vec<(VolumeName, ReplicaId, NodeName)> = Vec::new();
+        let world = &self.store.world;
+        for name in self.apps.keys() {
+            let deleting = world.volume_spec(name).is_none_or(|spec| spec.deleting);
+            let Some(status) = world.volume_status(name).filter(|status| status.created && !deleting) else {
                 continue;
             };
-            for member in status.members.iter().filter(|member| status.in_sync.contains(&member.replica)) {
-                for block in 0..BLOCKS {
-                    self.check_block(&volume.spec.name, member.replica, &member.node, block);
-                }
-            }
+            let in_sync = status.members.iter().filter(|member| status.in_sync.contains(&member.replica));
+            counted.extend(in_sync.map(|member| (name.clone(), member.replica, member.node.clone())));
+        }
+        for (name, replica, node) in counted {
+            (0..BLOCKS).for_each(|block| self.check_block(&name, replica, &node, block));
         }
     }
 
@@ -50,8 +51,11 @@ impl Cluster {
         let Some(there) = self.partition(node, replica.0).map(|partition| partition.blocks.get(block)) else {
             return;
         };
+        if there >= acked && there != GARBAGE {
+            return;
+        }
         let known = self.checked.0.get(&(volume.clone(), replica, block)).copied().unwrap_or(0);
-        if (there < acked && known < acked) || there == GARBAGE {
+        if known < acked || there == GARBAGE {
             self.checked.0.insert((volume.clone(), replica, block), acked);
             self.violate(format_args!(
                 "R1/R2: block {block} of {volume} was acknowledged as {acked}, the in-sync copy on {node} has {there}"

@@ -11,7 +11,7 @@ use super::disk::{Disk, Partition};
 use super::kernel::Kernel;
 use super::rng::Rng;
 use super::store::Store;
-use crate::domain::{Bytes, DriveId, NodeName, Timestamp, Versioned, VolumeName, World};
+use crate::domain::{Bytes, DriveId, NodeName, Timestamp, VolumeName, World};
 use crate::plan::Write;
 use crate::plan::verbs::{Refusal, Verdict};
 
@@ -221,16 +221,6 @@ impl Cluster {
             self.note(format_args!("user writes {}", write.key));
             // The revision was read in the same breath: there is nobody to conflict with.
             drop(self.store.put(&write.key, write.record.as_ref(), revision, self.now));
-        }
-    }
-
-    pub(super) fn put_all(
-        &mut self,
-        records: impl IntoIterator<Item = (crate::domain::Key, Versioned<crate::domain::Record>)>,
-    ) {
-        for (key, versioned) in records {
-            let revision = self.store.world.revision(&key);
-            drop(self.store.put(&key, Some(&versioned.value), revision, self.now));
         }
     }
 

@@ -96,8 +96,11 @@ pub fn word(volume: &Value, path: &str) -> String {
 #[must_use]
 pub fn synced_on(volume: &Value) -> Vec<String> {
     let members = volume.pointer("/status/members").and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut nodes: Vec<String> =
-        members.iter().filter(|member| word(member, "/state") == "Synced").map(|member| word(member, "/node")).collect();
+    let mut nodes: Vec<String> = members
+        .iter()
+        .filter(|member| word(member, "/state") == "Synced")
+        .map(|member| word(member, "/node"))
+        .collect();
     nodes.sort();
     nodes
 }

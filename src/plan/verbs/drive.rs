@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use super::{Refusal, RefusalKind, Verdict, known_node};
 use crate::domain::{
-    DriveId, DriveSpec, DriveState, DriveStatus, NodeName, NodeSpec, Record, Timestamp, World,
+    DriveId, DriveSpec, DriveState, DriveStatus, NodeName, NodeSpec, Record, Timestamp, Volume, VolumeName,
+    World,
 };
 
 /// `drive add`: nothing that was found on a drive is overwritten unless the wipe names its serial.
@@ -24,7 +25,8 @@ pub fn add_drive(
         ));
     }
     let status = seen(world, id)?;
-    if world.drive_spec(id).is_some_and(|spec| !spec.removing && (spec.wipe || wipe.is_none())) {
+    let done = |spec: &DriveSpec| spec.wipe || wipe.is_none() || status.state == DriveState::Ready;
+    if world.drive_spec(id).is_some_and(|spec| !spec.removing && done(spec)) {
         return Ok(Verdict::already(object));
     }
     addable(id, status, wipe.is_some())?;
@@ -81,18 +83,28 @@ pub fn remove_drive(world: &World, id: &DriveId) -> Result<Verdict, Refusal> {
     if spec.removing {
         return Ok(Verdict::already(object));
     }
-    let mut hosts = world.replicas().filter(|replica| replica.spec.drives.contains(id));
-    if let Some(replica) = hosts.next() {
+    if let Some(volume) = hosted(world, id) {
         return Err(Refusal::new(
             RefusalKind::FailedPrecondition,
-            format_args!("drive {id} hosts a copy of volume {}", replica.spec.volume),
+            format_args!("drive {id} hosts a copy of volume {volume}"),
             format_args!(
-                "move it away first: `mdfabric volume move {} --from {} --to NODE`",
-                replica.spec.volume, spec.node
+                "move it away first: `mdfabric volume move {volume} --from {} --to NODE`",
+                spec.node
             ),
         ));
     }
     Ok(Verdict::write(object, id, Record::DriveSpec(DriveSpec { removing: true, ..spec.clone() })))
+}
+
+/// A volume that has a copy on a drive, or has been promised one there.
+fn hosted(world: &World, id: &DriveId) -> Option<VolumeName> {
+    let made = world.replicas().find(|replica| replica.spec.drives.contains(id));
+    made.map(|replica| replica.spec.volume).or_else(|| {
+        let promised = |volume: &Volume| {
+            volume.status.iter().flat_map(|status| &status.members).any(|member| member.drives.contains(id))
+        };
+        world.volumes().find(promised).map(|volume| volume.spec.name)
+    })
 }
 
 /// `drive cordon`.

@@ -1,6 +1,9 @@
 //! Verbs on volumes.
 
-use super::{MAX_REPLICAS, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node, known_volume, live_volume};
+use super::{
+    MAX_REPLICAS, MAX_VOLUME, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node, known_volume,
+    live_volume,
+};
 use crate::domain::{
     Attachment, Bytes, DriveId, FsType, Locality, MemberState, MountRequest, NodeName, OnStoreLoss,
     PlacementEntry, PlacementRequest, Record, SectorSize, Timestamp, Verify, VolumeName, VolumeSpec,
@@ -66,6 +69,12 @@ fn checked(wish: &CreateVolume, uid: VolumeUid, now: Timestamp) -> Result<Volume
         return Err(invalid(
             format_args!("volume {name}: size {} is too small", wish.size),
             format_args!("use at least {MIN_VOLUME}"),
+        ));
+    }
+    if wish.size > MAX_VOLUME {
+        return Err(invalid(
+            format_args!("volume {name}: size {} is too large", wish.size),
+            format_args!("use at most {MAX_VOLUME}"),
         ));
     }
     if !wish.size.0.is_multiple_of(Bytes::MIB) {
@@ -361,7 +370,7 @@ fn movable(status: &VolumeStatus, name: &VolumeName, from: &NodeName, to: &NodeN
             "name another target",
         ));
     }
-    if status.member_on(from).is_none() {
+    if status.member_on(from).is_none_or(|member| member.state == MemberState::Leaving) {
         let nodes: Vec<_> = status.members.iter().map(|member| member.node.to_string()).collect();
         return Err(precondition(
             format_args!("volume {name} has no copy on {from}"),
