@@ -8,8 +8,6 @@ mod change;
 mod request;
 mod socket;
 mod status;
-#[cfg(test)]
-mod tests;
 mod watch;
 
 use std::io;

@@ -2,6 +2,8 @@
 
 mod compose;
 mod systemd;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -15,7 +17,7 @@ use crate::config::{self, Config, Layer, LogFormat};
 use crate::daemon;
 use crate::domain::NodeName;
 use crate::sim;
-use crate::telemetry::log;
+use crate::telemetry::log::{self, Sink};
 use compose::Parts;
 
 /// The flags of the daemon; each hides what the environment and the file say.
@@ -79,9 +81,10 @@ impl DaemonArgs {
 /// Runs this node's daemon until SIGTERM or SIGINT. What it set up in the kernel stays up.
 pub(super) fn run(args: &DaemonArgs, socket: Option<&PathBuf>) -> Result<(), Failure> {
     let config = config::load(args.config.as_deref(), variables(), args.layer(socket), &hostname())?;
-    log::start(&config.log_filter, config.log_format, std::env::var_os("JOURNAL_STREAM").is_some()).map_err(
-        |error| Failure::caused("logging cannot be started", "see [log] in the configuration", error),
-    )?;
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    log::start(&config.log_filter, sink(config.log_format, journal)).map_err(|error| {
+        Failure::caused("logging cannot be started", "see [log] in the configuration", error)
+    })?;
     if config.forbid_exec {
         compose::forbid_exec()?;
     }
@@ -90,6 +93,16 @@ pub(super) fn run(args: &DaemonArgs, socket: Option<&PathBuf>) -> Result<(), Fai
     // A kernel call that never returns does not keep the process.
     runtime.shutdown_background();
     result
+}
+
+/// `journal`: our output goes to the journal already.
+fn sink(format: LogFormat, journal: bool) -> Sink {
+    match format {
+        LogFormat::Auto if journal => Sink::Journal,
+        LogFormat::Journald => Sink::Journal,
+        LogFormat::Auto | LogFormat::Text => Sink::Text,
+        LogFormat::Json => Sink::Json,
+    }
 }
 
 fn variables() -> impl Iterator<Item = (String, String)> {

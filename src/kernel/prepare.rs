@@ -1,7 +1,7 @@
 //! Getting a kernel ready: modules, configfs; and saying what it has and lacks.
 
 use kernel_abi::module::{self, ModuleError};
-use kernel_abi::{Root, fs};
+use kernel_abi::{CallError, Root, fs, seccomp};
 
 use super::chain;
 
@@ -71,4 +71,9 @@ pub fn preflight() -> Vec<Check> {
         checks.push(Check { name: what.to_owned(), ok, required: true, detail });
     }
     checks
+}
+
+/// From here on `execve` fails in this process, for ever.
+pub fn forbid_exec() -> Result<(), CallError> {
+    seccomp::forbid_exec()
 }

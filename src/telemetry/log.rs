@@ -6,7 +6,16 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::config::LogFormat;
+/// Where log lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sink {
+    /// To the journal, with fields.
+    Journal,
+    /// To standard error, for people.
+    Text,
+    /// To standard error, one JSON object per line.
+    Json,
+}
 
 /// Logging that cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -29,22 +38,21 @@ pub enum LogError {
     },
 }
 
-/// Starts logging. `journal` says whether our output goes to the journal already (`JOURNAL_STREAM` is set).
-pub fn start(filter: &str, format: LogFormat, journal: bool) -> Result<(), LogError> {
+/// Starts logging what `filter` lets through, in the language of [`EnvFilter`].
+pub fn start(filter: &str, sink: Sink) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
     // A second start in one process (tests) changes nothing.
-    drop(tracing_subscriber::registry().with(sink(format, journal)?.with_filter(filter)).try_init());
+    drop(tracing_subscriber::registry().with(layer(sink)?.with_filter(filter)).try_init());
     Ok(())
 }
 
-fn sink(format: LogFormat, journal: bool) -> Result<Box<dyn Layer<Registry> + Send + Sync>, LogError> {
+fn layer(sink: Sink) -> Result<Box<dyn Layer<Registry> + Send + Sync>, LogError> {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    Ok(match format {
-        LogFormat::Auto if journal => to_journal()?,
-        LogFormat::Journald => to_journal()?,
-        LogFormat::Auto | LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    Ok(match sink {
+        Sink::Journal => to_journal()?,
+        Sink::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        Sink::Json => lines.json().flatten_event(true).boxed(),
     })
 }
 
@@ -59,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_none_is_named() {
-        let error = start("=,=", LogFormat::Text, false).unwrap_err();
+        let error = start("=,=", Sink::Text).unwrap_err();
         assert!(error.to_string().contains("\"=,=\""), "{error}");
     }
 }

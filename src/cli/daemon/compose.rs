@@ -34,7 +34,7 @@ pub(super) async fn compose(config: &Config) -> Result<Parts, Failure> {
 
 /// `execve` fails from here on, in this process and for ever.
 pub(super) fn forbid_exec() -> Result<(), Failure> {
-    kernel_abi::seccomp::forbid_exec().map_err(|error| {
+    kernel::forbid_exec().map_err(|error| {
         let message = "the right to run programs could not be given up";
         Failure::caused(
             message,

@@ -1,24 +1,27 @@
 //! The service over a real socket, with the embedded store and a kernel in which nothing happens.
 
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tonic::{Code, Status};
-
-use super::*;
 use crate::api::client::{self, Client};
 use crate::api::convert::take_in;
-use crate::daemon::{self, Identity, Running};
+use crate::api::proto;
+use crate::api::server::{Api, REASON, bind, serve};
+use crate::daemon::{self, Identity, Running, StoreHealth};
 use crate::domain::{
     Bytes, DriveState, DriveStatus, Endpoint, Key, NodeName, NodeStatus, Record, ReplicaState, ReplicaStatus,
     Revision, Timestamp, Versioned, World, host_id, host_nqn,
 };
 use crate::plan::{FailureKind, Observation, Outcome, Step, StepFailure};
-use crate::ports::{Kernel, Listing, PortFuture, StoreError, Watch};
+use crate::ports::{Kernel, Listing, PortFuture, Store, StoreError, Watch};
 use crate::store::LocalStore;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tonic::{Code, Response, Status};
+use uuid::Uuid;
 
 /// A kernel in which nothing is and nothing can be done.
 struct Nothing;
