@@ -166,8 +166,10 @@ fn compare(serving: &mut Serving, member: &Member) {
         {
             continue;
         }
+        let good = good_member(serving, column).and_then(|good| serving.leg(good, column).dev());
+        let (Some(dev), Some(good)) = (serving.leg(member, column).dev(), good) else { continue };
         let (volume, array, size) = (serving.spec.name.clone(), array.name.clone(), array.size);
-        serving.step(Step::Compare { volume, array, partition, size, how: serving.spec.verify });
+        serving.step(Step::Compare { volume, array, partition, dev, good, size, how: serving.spec.verify });
     }
 }
 
@@ -243,11 +245,18 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
     }
 }
 
+/// A recorded copy that is in sync in the kernel too; a local one if there is one.
+fn good_member<'a>(serving: &Serving<'a>, column: u8) -> Option<&'a Member> {
+    let good = |member: &&Member| {
+        serving.status.in_sync.contains(&member.replica)
+            && serving.in_column(member, column) == InKernel::InSync
+    };
+    serving.status.members.iter().filter(good).max_by_key(|member| member.node == *serving.input.me)
+}
+
 fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: Dev) -> Option<Step> {
     let made = serving.input.world.replica_status(&member.replica).is_some_and(|status| status.zeroed);
-    let good = serving.status.members.iter().find(|good| {
-        serving.status.in_sync.contains(&good.replica) && serving.in_column(good, column) == InKernel::InSync
-    })?;
+    let good = good_member(serving, column)?;
     if !made || !array.is_writable() || serving.status.in_sync.contains(&member.replica) {
         return None;
     }
