@@ -112,7 +112,7 @@ impl Cluster {
             let ids =
                 (1..=cluster.config.drives).filter_map(|drive| format!("n{index}d{drive}").parse().ok());
             let disks = ids.map(|id: DriveId| (id, new_disk(capacity, 512))).collect();
-            cluster.add_machine(name, disks);
+            cluster.add_machine(&name, disks);
         }
         cluster
     }
@@ -139,7 +139,7 @@ impl Cluster {
         }
     }
 
-    pub(super) fn add_machine(&mut self, name: NodeName, disks: BTreeMap<DriveId, Disk>) {
+    pub(super) fn add_machine(&mut self, name: &NodeName, disks: BTreeMap<DriveId, Disk>) {
         let lag = self.rng.below(4) * TICK;
         let machine = Machine {
             disks,
@@ -154,7 +154,7 @@ impl Cluster {
             lag,
         };
         self.nodes.insert(name.clone(), machine);
-        self.power_on(&name);
+        self.power_on(name);
     }
 
     /// All records.

@@ -21,9 +21,9 @@ pub(crate) fn run(seed: u64) {
         let pause = rng.below(longest);
         scene.cluster.run_for(pause);
         if rng.one_in(2) {
-            operate(&mut scene, &mut rng)
+            operate(&mut scene, &mut rng);
         } else {
-            harm(&mut scene, &mut rng)
+            harm(&mut scene, &mut rng);
         }
         scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
     }
