@@ -28,6 +28,10 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
+    pub(super) fn into_steps(self) -> impl Iterator<Item = Step> {
+        self.running.into_iter().map(|running| running.step)
+    }
+
     pub(super) fn under_way(&self) -> Vec<String> {
         self.running.iter().map(|running| running.step.to_string()).collect()
     }

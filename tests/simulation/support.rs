@@ -241,5 +241,7 @@ pub(crate) fn is_whole(cluster: &Cluster) -> bool {
             && status.in_sync.len() == usize::from(spec.replicas)
             && status.members.len() == usize::from(spec.replicas)
             && status.relocation.is_none()
+            && !status.follow_owner
+            && status.placement_generation >= spec.placement.generation
     })
 }
