@@ -31,7 +31,9 @@ pub(crate) fn run(seed: u64) {
         }
         scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
     }
-    faults.iter().for_each(|fault| fault.set(&mut scene, true));
+    for fault in &faults {
+        fault.set(&mut scene, true);
+    }
     settle(&mut scene);
 }
 
