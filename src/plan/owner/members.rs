@@ -92,9 +92,8 @@ pub(super) fn learn(serving: &mut Serving) {
 fn still_in_sync(serving: &mut Serving, member: &Member, kernel: InKernel) {
     let lost = serving.is_lost(member);
     match kernel {
-        InKernel::InSync if lost => {}
+        InKernel::InSync | InKernel::Absent | InKernel::Spare | InKernel::Recovering if lost => {}
         InKernel::InSync => serving.set_state(member.replica, MemberState::Synced),
-        InKernel::Absent | InKernel::Spare | InKernel::Recovering if lost => {}
         InKernel::Absent | InKernel::Faulty | InKernel::Spare | InKernel::Recovering => {
             if !serving.has_other_good(member.replica) {
                 return;
@@ -185,14 +184,19 @@ fn refuse(serving: &mut Serving, member: &Member, mismatched_sectors: u64) {
     );
 }
 
-/// One change to the array's members, the first that is due. Nothing of this is called while a leg holds I/O: the
+/// Legs are brought and released side by side; of the changes to the array's members only the first that is due is
+/// made, so that a provider that does not answer holds up nobody else. Nothing of this is called while a leg holds I/O: the
 /// kernel would freeze the whole array (`mddev_suspend`).
 pub(super) fn change(serving: &mut Serving) {
     for member in serving.status.members.clone() {
         for column in serving.columns() {
             let Some(array) = serving.array(column) else { continue };
             if let Some(step) = member_step(serving, &member, column, array) {
-                return serving.step(step);
+                let changes_array = matches!(step.lane(), Lane::Volume(_));
+                serving.step(step);
+                if changes_array {
+                    return;
+                }
             }
         }
     }
