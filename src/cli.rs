@@ -22,7 +22,7 @@ pub use daemon::DaemonArgs;
 pub use failure::Failure;
 
 use crate::api::{client, proto};
-use crate::config::DEFAULT_SOCKET;
+use crate::config;
 use output::{Listed, Listing};
 use session::Session;
 
@@ -30,7 +30,7 @@ use session::Session;
 #[derive(Debug, Parser)]
 #[command(name = "mdfabric", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// Where the daemon answers
+    /// Where the daemon answers [default: as the configuration file says, /run/mdfabric/mdfabric.sock]
     #[arg(long, global = true, env = "MDFABRIC_SOCKET", value_name = "PATH", help_heading = "Daemon")]
     socket: Option<PathBuf>,
     #[command(subcommand)]
@@ -106,7 +106,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
 
 /// Everything that a running daemon answers.
 async fn ask(cli: Cli) -> Result<(), Failure> {
-    let socket = cli.socket.unwrap_or_else(|| DEFAULT_SOCKET.into());
+    let socket = cli.socket.unwrap_or_else(config::socket);
     let mut session = Session::open(&socket).await?;
     match cli.command {
         Command::Node(node) => node.ask(&mut session).await,

@@ -212,6 +212,13 @@ pub fn load(
     flags.over(environment::layer(variables)?).over(below).finish(hostname)
 }
 
+/// Where the daemon of this machine answers, as far as its configuration file can be read.
+#[must_use]
+pub fn socket() -> PathBuf {
+    let file = file::read_if_there(Path::new(DEFAULT_FILE)).unwrap_or_default();
+    file.socket.unwrap_or_else(|| DEFAULT_SOCKET.into())
+}
+
 fn wrong(key: &'static str, message: impl std::fmt::Display) -> ConfigError {
     ConfigError::Value { key, message: message.to_string() }
 }

@@ -8,6 +8,8 @@ mod change;
 mod request;
 mod socket;
 mod status;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::io;
@@ -20,7 +22,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-pub use change::{Rehearse, words};
+pub use change::Rehearse;
 pub use socket::{BoundSocket, SocketError, bind};
 pub use status::{HINT, REASON};
 
@@ -56,10 +58,10 @@ impl Api {
         preflight: Preflight,
         now: fn() -> Timestamp,
     ) -> Self {
-        Self { store, view, preflight, rehearse: words, now }
+        Self { store, view, preflight, rehearse: |_, _| Vec::new(), now }
     }
 
-    /// Has `--dry-run` show the steps that `rehearse` finds, instead of the records that would be written.
+    /// Has `--dry-run` also show the steps that `rehearse` finds, after the records that would be written.
     #[must_use]
     pub fn rehearsed_by(self, rehearse: Rehearse) -> Self {
         Self { rehearse, ..self }

@@ -14,6 +14,7 @@ use crate::api::server::{self, Api, Preflight};
 use crate::config::{self, Config, Layer, LogFormat};
 use crate::daemon;
 use crate::domain::NodeName;
+use crate::sim;
 use crate::telemetry::log;
 use compose::Parts;
 
@@ -110,7 +111,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     tracing::info!(node = %identity.name, store = store.name(), socket = %config.socket.display(), "starting");
     let mut running = daemon::start(identity, Arc::clone(&store), kernel, events);
     let preflight: Preflight = Arc::new(compose::preflight);
-    let api = Api::new(store, running.view.clone(), preflight, daemon::now);
+    let api = Api::new(store, running.view.clone(), preflight, daemon::now).rehearsed_by(sim::rehearse);
     let ready = systemd::ready(running.view.clone());
     let ended = tokio::select! {
         result = server::serve(api, &socket) => Some(result.err().map_or_else(

@@ -1,5 +1,8 @@
 //! When a verb is done: pure functions of the records.
 
+#[cfg(test)]
+mod tests;
+
 use super::rows;
 use crate::domain::{
     DriveId, DriveState, Epoch, MemberState, NodeName, Reason, Volume, VolumeName, VolumeStatus, VolumeUid,

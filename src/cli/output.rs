@@ -11,7 +11,7 @@ use super::rows::{self, Table};
 use super::session::Session;
 use super::table::Printer;
 use crate::daemon;
-use crate::domain::{Timestamp, World};
+use crate::domain::{Timestamp, VolumeName, World};
 
 /// `-o`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -133,6 +133,20 @@ pub(super) async fn list(
         }
         shown.print(worlds.world(), false)?;
     }
+}
+
+/// The copies of one volume and what is to be said of it, below its row.
+pub(super) fn copies(world: &World, name: &VolumeName, format: Format) -> Result<(), Failure> {
+    if !matches!(format, Format::Table | Format::Wide) {
+        return Ok(());
+    }
+    let mut table = rows::replicas(world, daemon::now(), format == Format::Wide);
+    table.rows.retain(|row| row.cells.first().is_some_and(|volume| volume == name.as_str()));
+    let status = world.volume_status(name).cloned().unwrap_or_default();
+    let reasons: String = status.reasons.iter().map(|reason| reason.to_string() + "\n").collect();
+    let blank = |text: &str| if text.is_empty() { "" } else { "\n" };
+    let copies = Printer::default().update(&table);
+    put(&[blank(&copies), &copies, blank(&reasons), &reasons].concat())
 }
 
 struct Shown<'a> {

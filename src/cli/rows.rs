@@ -1,5 +1,8 @@
 //! The tables' contents: pure functions of the records. `kubectl get` shows the same columns, words and numbers.
 
+#[cfg(test)]
+mod tests;
+
 use crate::domain::{
     Bytes, DriveId, DriveState, Member, MemberState, NodeName, Replica, ReplicaState, Timestamp, Volume,
     VolumePhase, VolumeStatus, Wanted, World,

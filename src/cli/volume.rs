@@ -311,7 +311,8 @@ async fn rm(session: &mut Session, name: VolumeName, changing: Changing) -> Resu
 async fn show(session: &mut Session, name: &VolumeName, listing: Listing) -> Result<(), Failure> {
     let world = session.world().await?;
     known(&world, name)?;
-    output::list(session, Listed::Volumes, Some(name.as_str()), listing).await
+    output::list(session, Listed::Volumes, Some(name.as_str()), listing).await?;
+    if listing.watch { Ok(()) } else { output::copies(&world, name, listing.output) }
 }
 
 fn known(world: &World, name: &VolumeName) -> Result<(), Failure> {

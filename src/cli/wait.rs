@@ -9,10 +9,16 @@ use tokio::time::Instant;
 use super::failure::Failure;
 use super::goal::{Goal, Progress};
 use super::session::{Session, Worlds};
+use crate::api::client::Client;
+use crate::api::proto;
 use crate::domain::Reason;
 
 /// A reason that stands this long is told.
 const TELL_AFTER: Duration = Duration::from_secs(4);
+/// A standstill without a reason is explained after this long.
+const EXPLAIN_AFTER: Duration = Duration::from_secs(10);
+/// How often the bar moves.
+const TICK: Duration = Duration::from_millis(150);
 /// How often reasons are looked at while no record changes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -33,7 +39,7 @@ pub(super) async fn until(session: &mut Session, goal: &Goal, waiting: Waiting) 
     let deadline = waiting.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut teller = Teller::new();
     let outcome = tokio::select! {
-        outcome = follow(worlds, goal, &mut teller) => Ok(outcome),
+        outcome = follow(session.client.clone(), worlds, goal, &mut teller) => Ok(outcome),
         () = sleep_until(deadline) => Err("the time to wait is over"),
         _ = tokio::signal::ctrl_c() => Err("interrupted"),
     };
@@ -58,7 +64,12 @@ fn left(goal: &Goal, why: &str, teller: &Teller) -> Failure {
     )
 }
 
-async fn follow(mut worlds: Worlds, goal: &Goal, teller: &mut Teller) -> Result<String, Failure> {
+async fn follow(
+    mut client: Client,
+    mut worlds: Worlds,
+    goal: &Goal,
+    teller: &mut Teller,
+) -> Result<String, Failure> {
     loop {
         let progress = goal.progress(worlds.world());
         if let Some(done) = progress.done {
@@ -69,6 +80,9 @@ async fn follow(mut worlds: Worlds, goal: &Goal, teller: &mut Teller) -> Result<
             return Err(Failure::new(why, format_args!("`mdfabric explain {object}` says more")));
         }
         teller.show(&progress);
+        if teller.is_stalled(&progress) {
+            teller.say_all(&explained(&mut client, goal.object()).await);
+        }
         // A pause in the changes is the time to tell the reasons that stand.
         if let Ok(changed) = tokio::time::timeout(LOOK_EVERY, worlds.changed()).await {
             changed?;
@@ -76,22 +90,35 @@ async fn follow(mut worlds: Worlds, goal: &Goal, teller: &mut Teller) -> Result<
     }
 }
 
+/// What the daemon knows beyond the records; nothing when it cannot be asked.
+async fn explained(client: &mut Client, object: String) -> Vec<String> {
+    let answer = client.explain(proto::ExplainRequest { object }).await;
+    answer.map(|response| response.into_inner().lines).unwrap_or_default()
+}
+
 /// Shows progress on standard error.
 struct Teller {
     bar: Option<ProgressBar>,
     last: Option<String>,
+    last_at: Instant,
+    explained: bool,
     standing: Vec<(Reason, Instant, bool)>,
 }
 
 impl Teller {
     fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(1000).with_style(style(false)));
-        Self { bar, last: None, standing: Vec::new() }
+        if let Some(bar) = &bar {
+            bar.enable_steady_tick(TICK);
+        }
+        Self { bar, last: None, last_at: Instant::now(), explained: false, standing: Vec::new() }
     }
 
     fn show(&mut self, progress: &Progress) {
         if self.last.as_ref() != Some(&progress.line) {
             self.last = Some(progress.line.clone());
+            self.last_at = Instant::now();
+            self.explained = false;
             if self.bar.is_none() {
                 eprintln!("{}", progress.line);
             }
@@ -100,9 +127,22 @@ impl Teller {
             bar.set_style(style(progress.permille.is_some()));
             bar.set_position(progress.permille.unwrap_or_default().into());
             bar.set_message(progress.line.clone());
-            bar.tick();
         }
         self.tell_reasons(&progress.reasons);
+    }
+
+    /// Nothing has changed for long, and the records do not say why. Said once per standstill.
+    fn is_stalled(&mut self, progress: &Progress) -> bool {
+        let stalled =
+            !self.explained && progress.reasons.is_empty() && self.last_at.elapsed() >= EXPLAIN_AFTER;
+        self.explained |= stalled;
+        stalled
+    }
+
+    fn say_all(&self, lines: &[String]) {
+        for line in lines {
+            self.say(&format!("  {line}"));
+        }
     }
 
     fn tell_reasons(&mut self, reasons: &[Reason]) {

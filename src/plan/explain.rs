@@ -2,6 +2,8 @@
 
 mod names;
 mod sentences;
+#[cfg(test)]
+mod tests;
 
 use names::Object;
 

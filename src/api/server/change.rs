@@ -17,7 +17,7 @@ const TRIES: usize = 5;
 /// How long an answer waits until the daemon's own view shows what was written.
 const ECHO: Duration = Duration::from_secs(5);
 
-/// Says what follows from writes, one sentence each, without doing anything.
+/// Says what would be done in the kernels after writes, one sentence each, without doing anything.
 pub type Rehearse = fn(&World, &[Write]) -> Vec<String>;
 
 /// Why writes were not made.
@@ -41,8 +41,12 @@ impl Api {
         for _ in 0..TRIES {
             let world = fresh.as_ref().unwrap_or(view.world.as_ref());
             let verdict = decide(world).map_err(|refusal| status::refused(&refusal))?;
-            let steps = (self.rehearse)(world, &verdict.writes);
             let already_so = verdict.writes.is_empty();
+            let steps = if dry_run {
+                self.rehearse(world, &verdict.writes).await?
+            } else {
+                words(world, &verdict.writes)
+            };
             let object = verdict.object;
             if dry_run || already_so {
                 return Ok(answer(&view, proto::Change { already_so, steps, object }));
@@ -54,6 +58,17 @@ impl Api {
             }
         }
         Err(status::overtaken())
+    }
+
+    /// What would be recorded, and then done.
+    async fn rehearse(&self, world: &World, writes: &[Write]) -> Result<Vec<String>, Status> {
+        let (rehearse, world, writes) = (self.rehearse, world.clone(), writes.to_vec());
+        let steps = tokio::task::spawn_blocking(move || {
+            let mut steps = words(&world, &writes);
+            steps.extend(rehearse(&world, &writes));
+            steps
+        });
+        steps.await.map_err(|error| Status::internal(format!("rehearsal: {error}")))
     }
 
     async fn write(&self, world: &World, writes: &[Write]) -> Result<(), Failure> {
@@ -87,8 +102,7 @@ impl Api {
 }
 
 /// The records that would be written, in words: what is new, and what changes from what.
-#[must_use]
-pub fn words(world: &World, writes: &[Write]) -> Vec<String> {
+fn words(world: &World, writes: &[Write]) -> Vec<String> {
     writes.iter().flat_map(|write| one_in_words(world, write)).collect()
 }
 

@@ -64,7 +64,7 @@ fn unknown(text: &str, all: &[(String, Object)]) -> Refusal {
     let mut near: Vec<(usize, &str)> =
         all.iter().map(|(name, _)| (distance(text, name), name.as_str())).collect();
     near.sort_unstable();
-    let close = |distance: usize| distance <= text.len() / 2 + 1;
+    let close = |distance: usize| distance <= (text.len() / 3).max(2);
     let names: Vec<&str> =
         near.iter().filter(|(distance, _)| close(*distance)).take(NEAR).map(|(_, name)| *name).collect();
     let next_step = if names.is_empty() {

@@ -5,7 +5,7 @@ use crate::domain::{
     Bytes, DriveId, DriveStatus, Event, Member, NodeName, NodeStatus, Reason, Relocation, ReplicaId, Volume,
     VolumeName, VolumeStatus, World, array_device, partition_guid,
 };
-use crate::plan::timing;
+use crate::plan::{controller, timing};
 
 /// How many events are told.
 const EVENTS: usize = 8;
@@ -14,10 +14,7 @@ pub(super) fn volume(world: &World, facts: &Facts, name: &VolumeName) -> Vec<Str
     let Some(volume) = world.volume(name) else { return Vec::new() };
     let mut lines = vec![what(&volume, facts)];
     match &volume.status {
-        None => lines.push(
-            "It is New: no places for its copies have been recorded yet; the leading node chooses them."
-                .to_owned(),
-        ),
+        None => lines.push(unplaced(world, facts)),
         Some(status) => lines.extend(placed(world, facts, &volume, status)),
     }
     let about = about_volume(&volume);
@@ -26,6 +23,16 @@ pub(super) fn volume(world: &World, facts: &Facts, name: &VolumeName) -> Vec<Str
         lines.extend(events(facts, &status.events));
     }
     lines
+}
+
+/// Why no place is found is known to the node that looks for one.
+fn unplaced(world: &World, facts: &Facts) -> String {
+    let who = match world.lease(controller::LEASE) {
+        None => "no node leads the cluster yet".to_owned(),
+        Some(lease) if lease.holder == *facts.me => format!("{} looks for them", facts.me),
+        Some(lease) => format!("{0} looks for them; ask the daemon on {0} what is in the way", lease.holder),
+    };
+    format!("It is New: no places for its copies have been recorded yet; {who}.")
 }
 
 fn what(volume: &Volume, facts: &Facts) -> String {

@@ -1,0 +1,219 @@
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::{
+    ArrayReport, DriveSpec, DriveStatus, Epoch, Key, MdState, NodeSpec, Record, ReplicaId, ReplicaSpec,
+    ReplicaStatus, Revision, Versioned, VolumeSpec, VolumeUid,
+};
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+fn set(world: &mut World, name: impl std::fmt::Display, value: Record) {
+    world.set(Key::new(value.kind(), name), Some(Versioned { revision: Revision(1), value }));
+}
+
+fn id(number: u128) -> ReplicaId {
+    ReplicaId(Uuid::from_u128(number))
+}
+
+fn volume_spec() -> VolumeSpec {
+    VolumeSpec {
+        name: "a".parse().unwrap(),
+        uid: VolumeUid(Uuid::from_u128(9)),
+        created_at: Timestamp(NOW.0 - 90_000),
+        size: Bytes::gib(1),
+        replicas: 2,
+        stripe_width: 1,
+        fs: crate::domain::FsType::default(),
+        sector_size: crate::domain::SectorSize::default(),
+        member_missing_timeout_seconds: 900,
+        locality: crate::domain::Locality::default(),
+        verify: crate::domain::Verify::default(),
+        on_store_loss: crate::domain::OnStoreLoss::default(),
+        attachment: None,
+        placement: crate::domain::PlacementRequest::default(),
+        deleting: false,
+    }
+}
+
+fn member(number: u32, node: &str, state: MemberState) -> Member {
+    let drives = vec![format!("S{number}").parse().unwrap()];
+    Member {
+        replica: id(number.into()),
+        node: node.parse().unwrap(),
+        drives,
+        dev_number: number,
+        state,
+        since: Timestamp(NOW.0 - 1000),
+    }
+}
+
+fn provide(world: &mut World, member: &Member, state: ReplicaState, wanted: Wanted) {
+    let size = Bytes::mib(1025);
+    let spec = ReplicaSpec {
+        id: member.replica,
+        volume: "a".parse().unwrap(),
+        volume_uid: VolumeUid(Uuid::from_u128(9)),
+        node: member.node.clone(),
+        drives: member.drives.clone(),
+        partition_size: size,
+        export: None,
+        wanted,
+    };
+    let partition = crate::domain::PartitionRecord { guid: member.replica.0, start: Bytes::mib(1), size };
+    let made = state != ReplicaState::Requested;
+    let status = ReplicaStatus {
+        state,
+        partitions: if made { vec![partition] } else { Vec::new() },
+        zeroed: made,
+        acked_epoch: Epoch(3),
+        ..ReplicaStatus::default()
+    };
+    set(world, member.replica, Record::ReplicaSpec(spec));
+    set(world, member.replica, Record::ReplicaStatus(status));
+}
+
+/// A volume whose second copy is being filled.
+fn syncing() -> World {
+    let mut world = World::default();
+    let members = vec![member(1, "n1", MemberState::Synced), member(2, "n2", MemberState::Syncing)];
+    for member in &members {
+        provide(&mut world, member, ReplicaState::Created, Wanted::Present);
+    }
+    let status = VolumeStatus {
+        phase: VolumePhase::Syncing,
+        owner: Some("n1".parse().unwrap()),
+        created: true,
+        in_sync: [id(1)].into(),
+        members,
+        array: ArrayReport {
+            state: MdState::Recovering,
+            sync_permille: Some(452),
+            device: Some("/dev/md_x".to_owned()),
+            mounted_at: None,
+        },
+        ..VolumeStatus::default()
+    };
+    set(&mut world, "a", Record::VolumeSpec(volume_spec()));
+    set(&mut world, "a", Record::VolumeStatus(status));
+    world
+}
+
+fn cells(table: &Table) -> Vec<Vec<&str>> {
+    table.rows.iter().map(|row| row.cells.iter().map(String::as_str).collect()).collect()
+}
+
+#[test]
+fn volumes_as_kubectl_shows_them() {
+    let table = volumes(&syncing(), NOW, true);
+    assert_eq!(
+        table.headers,
+        [
+            "NAME", "PHASE", "MDSTATE", "READY", "DEGRADED", "SYNC", "NODE", "AGE", "TOTAL", "ACTIVE",
+            "FAILED", "DOWN"
+        ]
+    );
+    let row = ["a", "Syncing", "recovering", "1/2", "true", "45.2%", "n1", "90s", "2", "1", "0", "0"];
+    assert_eq!(cells(&table), [row]);
+    assert_eq!(volumes(&syncing(), NOW, false).headers.len(), 8);
+}
+
+#[test]
+fn a_volume_without_places_is_new() {
+    let mut world = World::default();
+    set(&mut world, "a", Record::VolumeSpec(volume_spec()));
+    assert_eq!(cells(&volumes(&world, NOW, false)), [["a", "New", "-", "0/2", "false", "", "-", "90s"]]);
+    set(&mut world, "a", Record::VolumeSpec(VolumeSpec { deleting: true, ..volume_spec() }));
+    assert_eq!(cells(&volumes(&world, NOW, false))[0][1], "Deleting");
+}
+
+#[test]
+fn replicas_show_what_provider_and_owner_say() {
+    let table = replicas(&syncing(), NOW, false);
+    assert_eq!(table.headers, ["VOLUME", "NODE", "DRIVE", "USED", "ALLOCATED", "STATE", "AGE"]);
+    assert_eq!(
+        cells(&table),
+        [
+            ["a", "n1", "S1", "-", "1.0 GiB", "Synced", "1s"],
+            ["a", "n2", "S2", "-", "1.0 GiB", "Syncing", "1s"]
+        ]
+    );
+}
+
+#[test]
+fn replica_states_merge() {
+    use ReplicaState::{Created, Deleting, Faulty, Missing, Replacing, Requested, Spare, Synced};
+    let cases = [
+        (Requested, Wanted::Present, MemberState::Joining, Requested),
+        (Created, Wanted::Present, MemberState::Joining, Spare),
+        (Created, Wanted::Present, MemberState::Synced, Synced),
+        (Missing, Wanted::Present, MemberState::Synced, Missing),
+        (Faulty, Wanted::Present, MemberState::Synced, Faulty),
+        (Created, Wanted::Present, MemberState::Faulty, Faulty),
+        (Created, Wanted::Present, MemberState::Missing, Missing),
+        (Created, Wanted::Present, MemberState::Leaving, Replacing),
+        (Created, Wanted::Removed, MemberState::Leaving, Deleting),
+        (Deleting, Wanted::Removed, MemberState::Leaving, Deleting),
+    ];
+    for (provider, wanted, state, expected) in cases {
+        let mut world = syncing();
+        let member = member(1, "n1", state);
+        provide(&mut world, &member, provider, wanted);
+        let before = world.volume_status(&"a".parse().unwrap()).unwrap().clone();
+        let status = VolumeStatus { members: vec![member], ..before.clone() };
+        set(&mut world, "a", Record::VolumeStatus(status.clone()));
+        let replica = world.replica(&id(1)).unwrap();
+        assert_eq!(replica_state(&world, &replica), expected, "{provider} {wanted:?} {state:?}");
+
+        // Before the array ran for the first time a copy is made, and no spare.
+        set(&mut world, "a", Record::VolumeStatus(VolumeStatus { created: false, ..status }));
+        if (provider, state) == (Created, MemberState::Joining) {
+            assert_eq!(replica_state(&world, &replica), Created);
+        }
+    }
+}
+
+#[test]
+fn drives_and_nodes() {
+    let mut world = syncing();
+    let node: NodeName = "n1".parse().unwrap();
+    let spec = DriveSpec {
+        id: "S1".parse().unwrap(),
+        node: node.clone(),
+        disk_guid: Uuid::nil(),
+        wipe: false,
+        cordoned: true,
+        removing: false,
+        added_at: Timestamp(NOW.0 - 300_000),
+    };
+    let status = DriveStatus {
+        node: node.clone(),
+        state: DriveState::Ready,
+        model: "QEMU".to_owned(),
+        capacity: Bytes::gib(4),
+        allocated: Bytes::gib(1),
+        free: Bytes::gib(3),
+        largest_free: Bytes::gib(3),
+        sector_size: 512,
+        read_only: false,
+        health: "Good".to_owned(),
+        found: Vec::new(),
+        message: None,
+    };
+    set(&mut world, "S1", Record::DriveSpec(spec));
+    set(&mut world, "S1", Record::DriveStatus(status));
+    set(&mut world, "n1", Record::NodeSpec(NodeSpec { cordoned: true }));
+    let table = drives(&world, NOW, false);
+    assert_eq!(
+        table.headers,
+        ["NAME", "NODE", "MODEL", "CAPACITY", "ALLOCATED", "FREE", "READONLY", "HEALTH", "STATE", "AGE"]
+    );
+    assert_eq!(
+        cells(&table),
+        [["S1", "n1", "QEMU", "4 GiB", "1 GiB", "3 GiB", "false", "Good", "Ready", "5m"]]
+    );
+    assert_eq!(cells(&nodes(&world, NOW, false)), [["n1", "Unknown", "-", "1", "1", "1", "3 GiB", "-"]]);
+    for wide in [drives(&world, NOW, true), nodes(&world, NOW, true), replicas(&world, NOW, true)] {
+        assert!(wide.rows.iter().all(|row| row.cells.len() == wide.headers.len()), "{wide:?}");
+    }
+}

@@ -1,0 +1,99 @@
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::api::server::{self, Api};
+use crate::cli::goal::Goal;
+use crate::cli::wait::{self, Waiting};
+use crate::daemon::{NodeView, StoreHealth, View};
+use crate::domain::{DriveState, DriveStatus, Key, Record, Revision, Timestamp, Versioned};
+use crate::store::LocalStore;
+
+fn drive(state: DriveState) -> DriveStatus {
+    DriveStatus {
+        node: "n1".parse().unwrap(),
+        state,
+        model: String::new(),
+        capacity: crate::domain::Bytes::gib(1),
+        allocated: crate::domain::Bytes(0),
+        free: crate::domain::Bytes::gib(1),
+        largest_free: crate::domain::Bytes::gib(1),
+        sector_size: 512,
+        read_only: false,
+        health: "Good".to_owned(),
+        found: Vec::new(),
+        message: None,
+    }
+}
+
+fn view(state: DriveState, revision: u64) -> View {
+    let value = Record::DriveStatus(drive(state));
+    let mut world = World::default();
+    world.set(Key::new(value.kind(), "S1"), Some(Versioned { revision: Revision(revision), value }));
+    let node = NodeView { store: StoreHealth::Good, ..NodeView::default() };
+    View { me: "n1".parse().unwrap(), world: Arc::new(world), node: Arc::new(node) }
+}
+
+struct Daemon {
+    view: watch::Sender<View>,
+    server: JoinHandle<()>,
+}
+
+impl Daemon {
+    fn start(dir: &Path, store: &LocalStore, first: View) -> Self {
+        let (view, reader) = watch::channel(first);
+        let socket = server::bind(&dir.join("m.sock")).unwrap();
+        let api = Api::new(Arc::new(store.clone()), reader, Arc::new(Vec::new), || Timestamp(1));
+        let server = tokio::spawn(async move { server::serve(api, &socket).await.unwrap() });
+        Self { view, server }
+    }
+
+    /// As a kill would: the socket and every stream end.
+    async fn kill(self) {
+        self.server.abort();
+        assert!(self.server.await.unwrap_err().is_cancelled());
+        drop(self.view);
+    }
+}
+
+const PATIENT: Waiting = Waiting { no_wait: false, timeout: Some(20) };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_goes_on_over_a_restart_of_the_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(&dir.path().join("s")).unwrap();
+    let daemon = Daemon::start(dir.path(), &store, view(DriveState::Preparing, 1));
+    let mut session = Session::open(&dir.path().join("m.sock")).await.unwrap();
+    let waiting = tokio::spawn(async move {
+        wait::until(&mut session, &Goal::DriveReady("S1".parse().unwrap()), PATIENT).await
+    });
+    // The watch is known to be open once the daemon's view has a second reader.
+    while daemon.view.receiver_count() < 2 {
+        tokio::task::yield_now().await;
+    }
+    daemon.kill().await;
+    let daemon = Daemon::start(dir.path(), &store, view(DriveState::Preparing, 2));
+    daemon.view.send_replace(view(DriveState::Ready, 3));
+    assert_eq!(waiting.await.unwrap().unwrap(), "drive S1 on n1 is ready, 1 GiB free");
+    daemon.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_that_is_over_says_that_the_work_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(&dir.path().join("s")).unwrap();
+    let daemon = Daemon::start(dir.path(), &store, view(DriveState::Preparing, 1));
+    let mut session = Session::open(&dir.path().join("m.sock")).await.unwrap();
+    let goal = Goal::DriveReady("S1".parse().unwrap());
+    let short = Waiting { timeout: Some(1), ..PATIENT };
+    let text = wait::until(&mut session, &goal, short).await.unwrap_err().text();
+    assert!(text.contains("the time to wait is over: drive/S1 is not done; drive S1 is Preparing"), "{text}");
+    assert!(text.contains("the work goes on"), "{text}");
+
+    daemon.view.send_replace(view(DriveState::Foreign, 2));
+    let text = wait::until(&mut session, &goal, PATIENT).await.unwrap_err().text();
+    assert!(text.contains("error: drive S1 is Foreign"), "{text}");
+    daemon.kill().await;
+}

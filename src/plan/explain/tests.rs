@@ -1,0 +1,160 @@
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::{
+    Bytes, Epoch, Event, Key, Member, MemberState, NodeSpec, Record, ReplicaId, Revision, Versioned,
+    VolumePhase, VolumeSpec, VolumeStatus, VolumeUid,
+};
+
+const NOW: Timestamp = Timestamp(10_000_000);
+
+fn set(world: &mut World, name: impl std::fmt::Display, value: Record) {
+    world.set(Key::new(value.kind(), name), Some(Versioned { revision: Revision(1), value }));
+}
+
+fn volume(world: &mut World, name: &str) {
+    let spec = VolumeSpec {
+        name: name.parse().unwrap(),
+        uid: VolumeUid(Uuid::from_u128(9)),
+        created_at: Timestamp(NOW.0 - 3_600_000),
+        size: Bytes::gib(1),
+        replicas: 2,
+        stripe_width: 1,
+        fs: crate::domain::FsType::default(),
+        sector_size: crate::domain::SectorSize::default(),
+        member_missing_timeout_seconds: 900,
+        locality: crate::domain::Locality::default(),
+        verify: crate::domain::Verify::default(),
+        on_store_loss: crate::domain::OnStoreLoss::default(),
+        attachment: None,
+        placement: crate::domain::PlacementRequest::default(),
+        deleting: false,
+    };
+    set(world, name, Record::VolumeSpec(spec));
+}
+
+fn status() -> VolumeStatus {
+    let member = Member {
+        replica: ReplicaId(Uuid::from_u128(1)),
+        node: "n2".parse().unwrap(),
+        drives: vec!["S2".parse().unwrap()],
+        dev_number: 0,
+        state: MemberState::Missing,
+        since: Timestamp(NOW.0 - 5000),
+    };
+    VolumeStatus {
+        phase: VolumePhase::Syncing,
+        epoch: Epoch(7),
+        owner: Some("n1".parse().unwrap()),
+        claimed_at: Timestamp(NOW.0 - 60_000),
+        members: vec![member],
+        reasons: vec![Reason::warning("Degraded", "1 of 2 copies", "bring n2 back")],
+        events: (0..20)
+            .map(|number| Event { at: NOW, reason: "E".to_owned(), message: number.to_string() })
+            .collect(),
+        ..VolumeStatus::default()
+    }
+}
+
+struct Here {
+    me: NodeName,
+    running: Vec<(String, Timestamp)>,
+    failing: Vec<(String, u32, String)>,
+    reasons: Vec<Reason>,
+}
+
+impl Here {
+    fn quiet() -> Self {
+        Self { me: "n1".parse().unwrap(), running: Vec::new(), failing: Vec::new(), reasons: Vec::new() }
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            me: &self.me,
+            now: NOW,
+            running: &self.running,
+            failing: &self.failing,
+            reasons: &self.reasons,
+            store_lost: None,
+            leads: false,
+        }
+    }
+}
+
+#[test]
+fn a_volume_says_owner_copies_reasons_events_and_what_is_done_here() {
+    let mut world = World::default();
+    volume(&mut world, "a");
+    set(&mut world, "a", Record::VolumeStatus(status()));
+    let here = Here {
+        running: vec![
+            ("mount a at /mnt".to_owned(), Timestamp(NOW.0 - 3000)),
+            ("mount ab at /x".to_owned(), NOW),
+        ],
+        failing: vec![(format!("map leg {} over 259:1", Uuid::from_u128(1)), 3, "EBUSY".to_owned())],
+        ..Here::quiet()
+    };
+    let text = explain(&world, &here.facts(), "volume/a").unwrap().join("\n");
+    for expected in [
+        "Volume a: 1 GiB, 2 copies, xfs, asked for 60m ago.",
+        "It is Syncing; no array is running.",
+        "n1 owns it since 60s ago (epoch 7); nobody asked for it to be attached.",
+        "Copy on n2 (drive S2) is Missing since 5s ago, not in sync; its provider has not answered yet.",
+        "Warning: Degraded: 1 of 2 copies. What to do: bring n2 back.",
+        "n1 does now, since 3s: mount a at /mnt.",
+        "n1 failed 3 times in a row and tries again: map leg",
+        "0s ago: E: 19",
+    ] {
+        assert!(text.contains(expected), "{expected:?} in\n{text}");
+    }
+    assert!(!text.contains("mount ab") && !text.contains("E: 11\n"), "{text}");
+}
+
+#[test]
+fn a_volume_nobody_placed_says_why() {
+    let mut world = World::default();
+    volume(&mut world, "a");
+    let here = Here {
+        reasons: vec![Reason::blocked("NoPlace", "no place for copy 1 of volume a: x", "add")],
+        ..Here::quiet()
+    };
+    let text = explain(&world, &here.facts(), "a").unwrap().join("\n");
+    assert!(text.contains("It is New") && text.contains("Blocked: NoPlace"), "{text}");
+}
+
+#[test]
+fn names_resolve_when_they_are_unique_and_near_ones_are_listed() {
+    let mut world = World::default();
+    volume(&mut world, "alpha");
+    volume(&mut world, "node-1");
+    set(&mut world, "node-1", Record::NodeSpec(NodeSpec::default()));
+    let here = Here::quiet();
+    let ask = |object: &str| explain(&world, &here.facts(), object);
+    assert_eq!(ask("alpha").unwrap(), ask("volume/alpha").unwrap());
+    let both = ask("node-1").unwrap_err();
+    assert!(both.message.contains("volume/node-1 or node/node-1"), "{both}");
+    assert!(ask("node/node-1").unwrap()[0].contains("has never reported"));
+    let near = ask("volume/alpah").unwrap_err();
+    assert_eq!(near.next_step, "did you mean volume/alpha?");
+    assert!(ask("zzzzzzzzzzzzzz").unwrap_err().next_step.starts_with("name a volume"));
+    assert!(ask("").is_err());
+}
+
+#[test]
+fn without_a_store_the_age_of_the_answer_is_said() {
+    let mut world = World::default();
+    volume(&mut world, "a");
+    let here = Here::quiet();
+    let lost = Facts { store_lost: Some("timeout"), ..here.facts() };
+    let lines = explain(&world, &lost, "a").unwrap();
+    assert!(lines.last().unwrap().starts_with("The store does not answer n1 (timeout)"));
+}
+
+#[test]
+fn ages() {
+    let cases = [(0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")];
+    for (seconds, expected) in cases {
+        assert_eq!(age(Timestamp(seconds * 1000), Timestamp(0)), expected);
+    }
+    assert_eq!(age(Timestamp(0), Timestamp(5)), "0s");
+}
