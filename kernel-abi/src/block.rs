@@ -4,6 +4,7 @@
 //! code; [`gpt::write`] takes a [`WriteAt`], so that tests can break any of its steps.
 
 pub mod blkpg;
+pub mod compare;
 pub mod device;
 pub mod gpt;
 mod ioctl;

@@ -29,7 +29,9 @@ type Done = Result<(), StepFailure>;
 
 pub(super) fn step(root: &Root, tables: &Tables, step: &Step) -> Result<Outcome, StepFailure> {
     match step {
-        Step::Compare { array, size, how, .. } => verify::compare(root, array, *size, *how),
+        Step::Compare { array, dev, good, size, how, .. } => {
+            verify::compare(root, &verify::Pair::new(root, array, *good, *dev)?, *size, *how)
+        }
         other => simple(root, tables, other).map(|()| Outcome::Done),
     }
 }

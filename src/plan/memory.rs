@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::{ConnectionState, FailureKind, Lane, Observation, Outcome, Step, StepFailure, timing};
-use crate::domain::{Bytes, Epoch, Key, Kind, LastSeen, NodeName, Timestamp, VolumeName};
+use crate::domain::{Bytes, Epoch, Key, Kind, LastSeen, NodeName, Timestamp};
 
 /// A step that failed and will be tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +30,8 @@ pub struct Compared {
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
+    /// When this daemon started: before that it waited for nobody.
+    pub started_at: Timestamp,
     /// Lanes with a step under way.
     pub running: BTreeSet<Lane>,
     /// Failed steps by their text.
@@ -44,8 +46,8 @@ pub struct Memory {
     pub erased: BTreeSet<Uuid>,
     /// Arrays this daemon wrote the first superblocks of.
     pub headers_written: BTreeSet<Uuid>,
-    /// Volumes this daemon made the file system on.
-    pub formatted: BTreeSet<VolumeName>,
+    /// Volumes this daemon made the file system on, by the uuid it has: a name may be used again.
+    pub formatted: BTreeSet<Uuid>,
     /// Comparisons by the new copy's partition.
     pub compared: BTreeMap<Uuid, Compared>,
     /// Since when a leg has no working path.
@@ -85,7 +87,7 @@ impl Memory {
                 self.zeroed.remove(partition);
                 self.erased.remove(partition);
             }
-            (Step::Format { volume, .. }, _) => drop(self.formatted.insert(volume.clone())),
+            (Step::Format { uuid, .. }, _) => drop(self.formatted.insert(*uuid)),
             (Step::WriteHeaders { array, members, .. }, _) => {
                 self.headers_written.insert(*array);
                 for member in members {
@@ -106,6 +108,7 @@ impl Memory {
             }
             _ => {}
         }
+        self.failed.retain(|_, attempt| now.since(attempt.retry_at) < timing::FAILURES_KEPT_MILLIS);
         let count = self.failed.get(&step.to_string()).map_or(0, |attempt| attempt.count) + 1;
         let wait = timing::RETRY_FIRST_MILLIS
             .saturating_mul(1 << count.min(10).saturating_sub(1))

@@ -109,7 +109,15 @@ pub enum Step {
     /// Remove a faulty member or a spare.
     RemoveMember { volume: VolumeName, array: String, member: String },
     /// Compare the copies of an array.
-    Compare { volume: VolumeName, array: String, partition: Uuid, size: Bytes, how: Verify },
+    Compare {
+        volume: VolumeName,
+        array: String,
+        partition: Uuid,
+        dev: Dev,
+        good: Dev,
+        size: Bytes,
+        how: Verify,
+    },
     /// Stop an array.
     StopArray { volume: VolumeName, array: String },
     /// Make the file system.

@@ -19,6 +19,8 @@ pub const LEG_LOSS_MILLIS: u64 = 600;
 pub const RETRY_FIRST_MILLIS: u64 = 250;
 /// Longest wait between two tries of a failing step.
 pub const RETRY_MAX_MILLIS: u64 = 15_000;
+/// How long a failed step that is not planned any more is remembered.
+pub const FAILURES_KEPT_MILLIS: u64 = 600_000;
 /// How many events a volume keeps.
 pub const EVENTS_KEPT: usize = 24;
 /// Sync progress is recorded when it moved by this many tenths of a percent.

@@ -1,5 +1,7 @@
 //! The application on a volume: writes, and remembers what was acknowledged.
 
+use std::collections::BTreeSet;
+
 use super::cluster::Cluster;
 use super::disk::{BLOCKS, Blocks};
 use super::fabric::Reach;
@@ -100,7 +102,8 @@ impl Cluster {
         let version = self.next_version + 1;
         let Some(array) = self.nodes.get_mut(node).and_then(|machine| machine.kernel.arrays.get_mut(&uuid))
         else {
-            return self.apps.get_mut(name).into_iter().for_each(|app| app.node = None);
+            self.apps.entry(name.clone()).or_default().node = None;
+            return;
         };
         array.open = true;
         if skip
@@ -111,7 +114,7 @@ impl Cluster {
             return;
         }
         if array.pending.len() < 2 {
-            let waiting = Default::default();
+            let waiting = BTreeSet::new();
             array.pending.push(Write { block, version, waiting, issued: false, landed: false });
             self.next_version = version;
         }

@@ -54,10 +54,9 @@ impl Cluster {
                 self.export(node, (*partition, *epoch), *dev, host_nqn)
             }
             Step::Fence { partition, epoch } => {
-                let machine = self.nodes.get_mut(node);
-                machine
-                    .into_iter()
-                    .for_each(|machine| drop(machine.kernel.exports.remove(&(*partition, *epoch))));
+                if let Some(machine) = self.nodes.get_mut(node) {
+                    machine.kernel.exports.remove(&(*partition, *epoch));
+                }
                 Effect::done()
             }
             Step::Connect { .. }
@@ -140,7 +139,9 @@ impl Cluster {
         if self.partition(node, guid).is_some_and(|partition| !partition.blocks.is_zero()) {
             self.violate(format_args!("{node}: the space of {guid} is given back with its data in it"));
         }
-        self.disk(node, drive).into_iter().for_each(|disk| drop(disk.partitions.remove(&guid)));
+        if let Some(disk) = self.disk(node, drive) {
+            disk.partitions.remove(&guid);
+        }
         Effect::done()
     }
 
@@ -185,8 +186,9 @@ impl Cluster {
             partition: key.0,
             dev: Some(dev),
         };
-        let machine = self.nodes.get_mut(node);
-        machine.into_iter().for_each(|machine| drop(machine.kernel.exports.insert(key, export.clone())));
+        if let Some(machine) = self.nodes.get_mut(node) {
+            machine.kernel.exports.insert(key, export);
+        }
         Effect::done()
     }
 
@@ -323,7 +325,9 @@ impl Cluster {
             .nodes
             .get_mut(node)
             .and_then(|machine| machine.kernel.arrays.values_mut().find(|array| array.dev == dev));
-        array.into_iter().for_each(|array| array.dirty = (0..BLOCKS).collect());
+        if let Some(array) = array {
+            array.dirty = (0..BLOCKS).collect();
+        }
         Effect::done()
     }
 
@@ -338,10 +342,9 @@ impl Cluster {
             Some(_) => {}
         }
         let mount = MountSeen { dev, path: path.to_owned(), read_only };
-        let machine = self.nodes.get_mut(node);
-        machine
-            .into_iter()
-            .for_each(|machine| drop(machine.kernel.mounts.insert(path.to_owned(), mount.clone())));
+        if let Some(machine) = self.nodes.get_mut(node) {
+            machine.kernel.mounts.insert(path.to_owned(), mount);
+        }
         Effect::done()
     }
 

@@ -296,7 +296,9 @@ impl Cluster {
         let Some(version) = self.read_good(node, array, block) else { return };
         match self.land(node, dev, block, version) {
             Reach::Partition(..) => {
-                array.member_mut(device).into_iter().for_each(|member| drop(member.left.remove(&block)));
+                if let Some(member) = array.member_mut(device) {
+                    member.left.remove(&block);
+                }
                 self.stir(node);
             }
             Reach::Held => {}

@@ -112,7 +112,7 @@ impl Cluster {
             let ids =
                 (1..=cluster.config.drives).filter_map(|drive| format!("n{index}d{drive}").parse().ok());
             let disks = ids.map(|id: DriveId| (id, new_disk(capacity, 512))).collect();
-            cluster.add_machine(name, disks);
+            cluster.add_machine(&name, disks);
         }
         cluster
     }
@@ -139,8 +139,9 @@ impl Cluster {
         }
     }
 
-    pub(super) fn add_machine(&mut self, name: NodeName, disks: BTreeMap<DriveId, Disk>) {
-        let lag = self.rng.below(4) * TICK;
+    pub(super) fn add_machine(&mut self, name: &NodeName, disks: BTreeMap<DriveId, Disk>) {
+        let longest = if self.rng.one_in(4) { 50 } else { 4 };
+        let lag = self.rng.below(longest) * TICK;
         let machine = Machine {
             disks,
             kernel: Kernel::default(),
@@ -154,7 +155,7 @@ impl Cluster {
             lag,
         };
         self.nodes.insert(name.clone(), machine);
-        self.power_on(&name);
+        self.power_on(name);
     }
 
     /// All records.
@@ -334,17 +335,22 @@ impl Cluster {
         self.note(format_args!("{name}: power cut"));
     }
 
-    /// The daemon is killed; the kernel goes on. It starts again after `down` milliseconds.
+    /// The daemon is killed; the kernel goes on, and some of the calls that were under way still come to their end.
+    /// It starts again after `down` milliseconds.
     pub fn kill_daemon(&mut self, name: &NodeName, down: u64) {
         let now = self.now;
         let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered) else { return };
-        if machine.daemon.take().is_some() {
-            machine.daemon_up_at = Some(now + down);
-            for array in machine.kernel.arrays.values_mut() {
-                array.frozen = false;
+        let Some(daemon) = machine.daemon.take() else { return };
+        machine.daemon_up_at = Some(now + down);
+        self.note(format_args!("{name}: daemon killed"));
+        for step in daemon.into_steps() {
+            if self.rng.one_in(2) {
+                self.apply(name, &step);
             }
-            self.note(format_args!("{name}: daemon killed"));
         }
+        let arrays =
+            self.nodes.get_mut(name).into_iter().flat_map(|machine| machine.kernel.arrays.values_mut());
+        arrays.for_each(|array| array.frozen = false);
     }
 
     /// Two nodes can or cannot talk to each other.

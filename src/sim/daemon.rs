@@ -5,12 +5,11 @@ use uuid::Uuid;
 use super::apply::Effect;
 use super::cluster::{Cluster, CrashWhen};
 use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Timestamp, World, host_nqn};
-use crate::plan::{Input, Lane, Memory, Plan, Step, controller, owner, provider, timing};
+use crate::plan::{Input, Memory, Plan, Step, controller, owner, provider, timing};
 
 #[derive(Debug)]
 pub(super) struct Running {
     step: Step,
-    lane: Lane,
     ends_at: u64,
 }
 
@@ -29,6 +28,10 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
+    pub(super) fn into_steps(self) -> impl Iterator<Item = Step> {
+        self.running.into_iter().map(|running| running.step)
+    }
+
     pub(super) fn under_way(&self) -> Vec<String> {
         self.running.iter().map(|running| running.step.to_string()).collect()
     }
@@ -45,7 +48,7 @@ impl Cluster {
         let now = self.now;
         let world = self.store.world.clone();
         let cursor = self.store.log.len();
-        let mut memory = Memory::default();
+        let mut memory = Memory { started_at: Timestamp(now), ..Memory::default() };
         let watched = world.records().map(|(key, _)| key).filter(|key| is_watched(key));
         memory.last_seen = watched.map(|key| (key.clone(), Timestamp(now))).collect();
         let Some(machine) = self.nodes.get_mut(name) else { return };
@@ -62,6 +65,10 @@ impl Cluster {
             planned: 0,
         });
         self.note(format_args!("{name}: daemon starts"));
+    }
+
+    fn daemon_mut(&mut self, name: &NodeName) -> Option<&mut Daemon> {
+        self.nodes.get_mut(name)?.daemon.as_mut()
     }
 
     pub(super) fn run_daemon(&mut self, name: &NodeName) {
@@ -97,7 +104,7 @@ impl Cluster {
     fn finish_steps(&mut self, name: &NodeName) {
         loop {
             let now = self.now;
-            let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else {
+            let Some(daemon) = self.daemon_mut(name) else {
                 return;
             };
             let Some(index) = daemon.running.iter().position(|running| running.ends_at <= now) else {
@@ -110,8 +117,9 @@ impl Cluster {
             match self.apply(name, &running.step) {
                 Effect::Blocked => {
                     running.ends_at = now + 1;
-                    let daemon = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut());
-                    daemon.into_iter().for_each(|daemon| daemon.running.push(clone_of(&running)));
+                    if let Some(daemon) = self.daemon_mut(name) {
+                        daemon.running.push(running);
+                    }
                 }
                 Effect::Over(result) => {
                     match &result {
@@ -129,10 +137,9 @@ impl Cluster {
                     if died {
                         return;
                     }
-                    let daemon = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut());
-                    daemon.into_iter().for_each(|daemon| {
-                        daemon.memory.record(&running.step, result.clone(), Timestamp(now));
-                    });
+                    if let Some(daemon) = self.daemon_mut(name) {
+                        daemon.memory.record(&running.step, result, Timestamp(now));
+                    }
                 }
             }
         }
@@ -188,10 +195,11 @@ impl Cluster {
             }
         }
         let now = self.now;
-        let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else {
+        let barrier = if reachable { self.store.log.len() } else { 0 };
+        let Some(daemon) = self.daemon_mut(name) else {
             return;
         };
-        daemon.barrier = if reachable { self.store.log.len() } else { 0 };
+        daemon.barrier = barrier;
         daemon.wake_at = plan.wake_at.map(|at| at.0.max(now + 1));
         if !wrote {
             daemon.wake_at = Some(now + 50);
@@ -254,21 +262,17 @@ impl Cluster {
         let now = self.now;
         for step in plan.steps {
             let took = self.rng.between(10, 60);
-            let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else {
+            let Some(daemon) = self.daemon_mut(name) else {
                 return;
             };
             if let Some(attempt) = daemon.memory.waits(&step, Timestamp(now)) {
                 let at = attempt.retry_at.0;
                 daemon.wake_at = Some(daemon.wake_at.map_or(at, |earlier| earlier.min(at)));
             } else if daemon.memory.running.insert(step.lane()) {
-                daemon.running.push(Running { lane: step.lane(), step, ends_at: now + took });
+                daemon.running.push(Running { step, ends_at: now + took });
             }
         }
     }
-}
-
-fn clone_of(running: &Running) -> Running {
-    Running { step: running.step.clone(), lane: running.lane.clone(), ends_at: running.ends_at }
 }
 
 fn is_watched(key: &Key) -> bool {

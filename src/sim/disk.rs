@@ -11,7 +11,7 @@ use crate::plan::{Dev, DriveSeen, PartitionSeen, TableSeen};
 pub const BLOCKS: u8 = 8;
 
 /// What a block holds that was never zeroed: it is no version any writer used.
-pub const GARBAGE: u64 = 1;
+pub(super) const GARBAGE: u64 = 1;
 
 /// The data of a partition: each block holds the number of the write it has last seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Blocks {
 
 /// A member's entry in the superblock's role table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(super) enum Role {
     /// Has this slot.
     Slot(u32),
     /// Has none.
@@ -57,7 +57,7 @@ pub enum Role {
 
 /// An MD superblock with its bitmap.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Header {
+pub(super) struct Header {
     /// Array uuid.
     pub array: Uuid,
     /// Device uuid.
@@ -82,7 +82,7 @@ pub struct Header {
 
 /// A partition.
 #[derive(Debug, Clone)]
-pub struct Partition {
+pub(super) struct Partition {
     /// First byte.
     pub start: Bytes,
     /// Length.
@@ -97,7 +97,7 @@ pub struct Partition {
 
 /// A drive.
 #[derive(Debug, Clone)]
-pub struct Disk {
+pub(super) struct Disk {
     /// Its number since the last boot.
     pub dev: Dev,
     /// Size.
@@ -115,7 +115,7 @@ pub struct Disk {
 impl Disk {
     /// Bytes for new partitions.
     #[must_use]
-    pub fn free(&self) -> Bytes {
+    pub(super) fn free(&self) -> Bytes {
         let used: u64 = self.partitions.values().map(|partition| partition.size.0).sum();
         Bytes(self.capacity.0.saturating_sub(used + 2 * Bytes::MIB))
     }

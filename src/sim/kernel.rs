@@ -43,6 +43,7 @@ pub(super) struct Map {
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "the kernel's state words are independent")]
 pub(super) struct ArrayMember {
     pub(super) dev: Dev,
     pub(super) name: String,

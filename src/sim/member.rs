@@ -94,10 +94,9 @@ impl Cluster {
         let array = self.new_array(node, uuid, name, &freshest, &headers);
         match array {
             Some(array) => {
-                let machine = self.nodes.get_mut(node);
-                machine
-                    .into_iter()
-                    .for_each(|machine| drop(machine.kernel.arrays.insert(uuid, array.clone())));
+                if let Some(machine) = self.nodes.get_mut(node) {
+                    machine.kernel.arrays.insert(uuid, array);
+                }
                 Effect::done()
             }
             None => Effect::retry("run array: EIO"),

@@ -30,7 +30,7 @@ pub fn rehearse(world: &World, writes: &[Write]) -> Vec<String> {
     cluster.start_read_auto = false;
     cluster.adopt(world);
     for (name, _) in world.nodes() {
-        cluster.add_machine(name.clone(), disks(world, &name));
+        cluster.add_machine(&name, disks(world, &name));
     }
     settle(&mut cluster);
     let before = cluster.steps.len();

@@ -1,6 +1,6 @@
 //! Random operations and faults from a seed; then the faults stop, and everything has to be well.
 
-use mdfabric::domain::MountRequest;
+use mdfabric::domain::{MountRequest, NodeName};
 use mdfabric::plan::verbs;
 use mdfabric::sim::{Config, Rng};
 
@@ -16,16 +16,23 @@ pub(crate) fn run(seed: u64) {
     scene.create(&wish(replicas));
     scene.cluster.app(&name()).writing = true;
     attach(&mut scene, pick(&mut rng));
+    let mut faults = Vec::new();
     for _ in 0..rng.between(4, 24) {
         let longest = if rng.one_in(3) { 12_000 } else { 800 };
         let pause = rng.below(longest);
         scene.cluster.run_for(pause);
         if rng.one_in(2) {
-            operate(&mut scene, &mut rng)
+            operate(&mut scene, &mut rng);
         } else {
-            harm(&mut scene, &mut rng)
+            harm(&mut scene, &mut rng, &mut faults);
+        }
+        if rng.one_in(3) && !faults.is_empty() {
+            faults.remove(0).set(&mut scene, true);
         }
         scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
+    }
+    for fault in &faults {
+        fault.set(&mut scene, true);
     }
     settle(&mut scene);
 }
@@ -52,26 +59,44 @@ fn attach(scene: &mut Scene, on: u8) {
     drop(scene.cluster.request(|world, _| verbs::mount(world, &name(), mount)));
 }
 
-fn harm(scene: &mut Scene, rng: &mut Rng) {
+/// A fault that lasts until somebody ends it.
+enum Fault {
+    Link(NodeName, NodeName),
+    Store(NodeName),
+}
+
+impl Fault {
+    fn set(&self, scene: &mut Scene, well: bool) {
+        match self {
+            Self::Link(one, other) => scene.cluster.set_link(one, other, well),
+            Self::Store(node) => scene.cluster.set_store(node, well),
+        }
+    }
+}
+
+/// Something breaks: for a moment, or until `faults` are over.
+fn harm(scene: &mut Scene, rng: &mut Rng, faults: &mut Vec<Fault>) {
     let victim = node(pick(rng));
     match rng.below(6) {
         0 | 1 => scene.cluster.kill_daemon(&victim, rng.between(100, 3_000)),
-        2 => {
-            let down = rng.between(500, 30_000);
-            scene.cluster.power_cut(&victim, Some(down));
-        }
+        2 => scene.cluster.power_cut(&victim, Some(rng.between(500, 30_000))),
         3 | 4 => {
             let other = node(pick(rng));
-            scene.cluster.set_link(&victim, &other, false);
-            let longest = if rng.one_in(3) { 40_000 } else { 1_500 };
-            scene.cluster.run_for(rng.below(longest));
-            scene.cluster.set_link(&victim, &other, true);
+            begin(scene, rng, faults, Fault::Link(victim, other));
         }
-        _ => {
-            scene.cluster.set_store(&victim, false);
-            scene.cluster.run_for(rng.below(20_000));
-            scene.cluster.set_store(&victim, true);
-        }
+        _ => begin(scene, rng, faults, Fault::Store(victim)),
+    }
+}
+
+fn begin(scene: &mut Scene, rng: &mut Rng, faults: &mut Vec<Fault>, fault: Fault) {
+    fault.set(scene, false);
+    let longest = if rng.one_in(3) { 40_000 } else { 4_000 };
+    if rng.one_in(2) {
+        faults.push(fault);
+    } else {
+        let millis = rng.below(longest);
+        scene.cluster.run_for(millis);
+        fault.set(scene, true);
     }
 }
 

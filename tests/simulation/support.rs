@@ -5,7 +5,7 @@ use mdfabric::domain::{
     VolumeName, VolumePhase, VolumeStatus, VolumeUid,
 };
 use mdfabric::plan::verbs::{self, CreateVolume};
-use mdfabric::sim::{Cluster, Config};
+use mdfabric::sim::{App, Cluster, Config};
 use uuid::Uuid;
 
 pub(crate) fn node(index: u8) -> NodeName {
@@ -110,10 +110,9 @@ impl Scene {
     }
 
     pub(crate) fn create(&mut self, wish: &CreateVolume) {
-        self.cluster
-            .request(|world, now| verbs::create(world, wish, VolumeUid(Uuid::from_u128(77)), now))
-            .unwrap();
-        self.cluster.app(&name());
+        let uid = VolumeUid(Uuid::from_u128(u128::from(self.cluster.now().0)));
+        self.cluster.request(|world, now| verbs::create(world, wish, uid, now)).unwrap();
+        *self.cluster.app(&name()) = App::default();
         self.until(60_000, "created", |cluster| {
             cluster.world().volume_status(&name()).is_some_and(|status| status.phase == VolumePhase::Synced)
         });
@@ -121,7 +120,7 @@ impl Scene {
 
     pub(crate) fn attach(&mut self, on: u8) {
         self.request_attach(on);
-        self.until(120_000, "mounted", |cluster| is_mounted(cluster));
+        self.until(120_000, "mounted", is_mounted);
     }
 
     pub(crate) fn request_attach(&mut self, on: u8) {
@@ -242,5 +241,7 @@ pub(crate) fn is_whole(cluster: &Cluster) -> bool {
             && status.in_sync.len() == usize::from(spec.replicas)
             && status.members.len() == usize::from(spec.replicas)
             && status.relocation.is_none()
+            && !status.follow_owner
+            && status.placement_generation >= spec.placement.generation
     })
 }

@@ -6,7 +6,7 @@
 //! Every function reports the bytes done to a callback after each chunk, and stops when it says so: what runs for an hour
 //! must be able to end in a second.
 
-mod direct;
+pub(super) mod direct;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -236,7 +236,7 @@ fn is_unsupported(errno: Errno, file: &File) -> bool {
     errno == Errno::EOPNOTSUPP || (errno == Errno::ENOTTY && !is_device)
 }
 
-fn open_direct(path: &Path, write: bool) -> Result<File, CallError> {
+pub(super) fn open_direct(path: &Path, write: bool) -> Result<File, CallError> {
     let mut options = OpenOptions::new();
     options.read(true).write(write).custom_flags(libc::O_DIRECT);
     options.open(path).map_err(|source| CallError::new("open O_DIRECT", path.display(), source))

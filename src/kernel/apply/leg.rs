@@ -14,7 +14,7 @@ use crate::kernel::device;
 use crate::plan::{Dev, FailureKind, Step, StepFailure};
 
 /// Keep-alive of a connection in seconds: a peer that dies without a word is noticed after about 2.6 times this.
-const KEEP_ALIVE_SECONDS: u32 = 2;
+const KEEP_ALIVE_SECONDS: u32 = 3;
 /// Seconds between two attempts of the kernel to reconnect.
 const RECONNECT_SECONDS: u32 = 1;
 

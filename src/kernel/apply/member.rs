@@ -3,7 +3,7 @@
 use kernel_abi::Root;
 use kernel_abi::md::header::{self, MemberHeader};
 use kernel_abi::md::ioctl::{DiskState, MdNode, NewDisk};
-use kernel_abi::md::sysfs::{self, MemberVerb};
+use kernel_abi::md::sysfs::{self, MemberVerb, SyncLimit};
 use nix::errno::Errno;
 
 use super::array::{md_member, node};
@@ -51,6 +51,8 @@ fn add(root: &Root, array: &str, disk: NewDisk) -> Result<(), kernel_abi::CallEr
     let name = array.parse().map_err(|error| {
         kernel_abi::CallError::new("open", array, std::io::Error::other(format!("{error}")))
     })?;
+    // A comparison that a crash cut short may have left a limit, at which a recovery would stand still.
+    sysfs::set_sync_max(root, &name, SyncLimit::Max)?;
     MdNode::open(root, &name)?.add_new_disk(disk)
 }
 

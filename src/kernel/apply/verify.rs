@@ -1,29 +1,51 @@
-//! Comparing the copies of a running array, with the kernel's own `check`: it waits for writes chunk by chunk, so it never
-//! sees a difference that is only a write under way, and it can be abandoned at any moment.
+//! Comparing a new copy with an old one of a running array.
+//!
+//! Windows are read from both members, around the page cache; the application goes on meanwhile. Where they differ, a
+//! write may just be under way: such a window is looked at again, and in the end the kernel's own `check` decides about
+//! it, which waits for writes. Nothing has to be undone when this is abandoned.
 
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use kernel_abi::md::NodeName;
-use kernel_abi::md::sysfs::{self, ArrayObservation, SyncAction, SyncCompleted, SyncLimit, SyncVerb};
+use kernel_abi::block::compare::first_difference;
+use kernel_abi::md::sysfs::{self, SyncAction, SyncCompleted, SyncLimit, SyncVerb};
+use kernel_abi::md::{NodeName, geometry};
 use kernel_abi::{CallError, Root};
 
 use super::array::node;
 use super::{failure, retry};
 use crate::domain::{Bytes, Verify};
-use crate::plan::{FailureKind, Outcome, StepFailure};
+use crate::kernel::device;
+use crate::plan::{Dev, FailureKind, Outcome, StepFailure};
 
 /// Sectors in a sampled window: 1 MiB.
 const WINDOW_SECTORS: u64 = 2048;
 /// Windows between the first and the last one.
 const WINDOWS: u64 = 64;
-/// How often a running check is looked at: its end is not always announced (`md_do_sync` waits at `sync_max`).
-const LOOK: Duration = Duration::from_millis(4);
-/// A check that runs to the end of the array goes idle by itself; between being asked for and running it may look idle too.
-const IDLE_LOOKS: u32 = 5;
+/// How often a window that differs is read again before the kernel is asked.
+const LOOKS: u32 = 8;
+/// Between two looks at a window that differs, and at a running check (its end is not always announced: `md_do_sync`
+/// waits at `sync_max`).
+const LOOK: Duration = Duration::from_millis(5);
+/// A check that runs to the end of the array goes idle by itself; between being asked for and running it may look so too.
+const IDLE_LOOKS: u32 = 20;
 
-pub(super) fn compare(root: &Root, array: &str, size: Bytes, how: Verify) -> Result<Outcome, StepFailure> {
-    let name = node(array)?;
+/// The array and the two members that are compared.
+pub(super) struct Pair {
+    name: NodeName,
+    good: PathBuf,
+    new: PathBuf,
+}
+
+impl Pair {
+    pub(super) fn new(root: &Root, array: &str, good: Dev, new: Dev) -> Result<Self, StepFailure> {
+        let path = |dev| device::node(root, dev).map_err(|error| retry(&error));
+        Ok(Self { name: node(array)?, good: path(good)?, new: path(new)? })
+    }
+}
+
+pub(super) fn compare(root: &Root, pair: &Pair, size: Bytes, how: Verify) -> Result<Outcome, StepFailure> {
     let windows = match how {
         Verify::Off => Vec::new(),
         Verify::Full => vec![(0, size.sectors())],
@@ -32,10 +54,12 @@ pub(super) fn compare(root: &Root, array: &str, size: Bytes, how: Verify) -> Res
     let mut mismatched_sectors = 0;
     let mut sectors = 0;
     for (from, to) in windows {
-        mismatched_sectors += check(root, &name, from, to, size.sectors())?;
+        let doubtful = how == Verify::Full || differs(&pair.good, &pair.new, from, to)?;
+        if doubtful {
+            mismatched_sectors += check(root, &pair.name, from, to, size.sectors())?;
+        }
         sectors += to - from;
     }
-    unlimited(root, &name).map_err(|error| retry(&error))?;
     Ok(Outcome::Compared { bytes: Bytes(sectors * 512), mismatched_sectors })
 }
 
@@ -52,24 +76,38 @@ fn sampled(size: u64) -> Vec<(u64, u64)> {
     starts.into_iter().map(|start| (start, start + WINDOW_SECTORS)).collect()
 }
 
-/// Sectors that differ in a range.
+/// Whether a window differs and goes on differing.
+fn differs(good: &Path, new: &Path, from: u64, to: u64) -> Result<bool, StepFailure> {
+    let at = |sector: u64| (sector + geometry::DATA_OFFSET) * geometry::SECTOR_BYTES;
+    for _ in 0..LOOKS {
+        if first_difference(good, new, at(from)..at(to)).map_err(|error| retry(&error))?.is_none() {
+            return Ok(false);
+        }
+        thread::sleep(LOOK);
+    }
+    Ok(true)
+}
+
+/// Sectors that differ in a range, counted by the kernel.
 fn check(root: &Root, name: &NodeName, from: u64, to: u64, size: u64) -> Result<u64, StepFailure> {
-    let start = || {
-        unlimited(root, name)?;
+    let degraded = observe(root, name)?.degraded;
+    let begin = || {
+        end(root, name)?;
         sysfs::set_sync_min(root, name, from)?;
         if to < size {
             sysfs::set_sync_max(root, name, SyncLimit::At(to))?;
         }
         sysfs::set_sync_action(root, name, SyncVerb::Check)
     };
-    let degraded = observe(root, name)?.degraded;
-    start().map_err(|error| retry(&error))?;
-    let mismatched = wait(root, name, to.min(size), degraded)?;
-    sysfs::set_sync_action(root, name, SyncVerb::Idle).map_err(|error| retry(&error))?;
-    Ok(mismatched)
+    begin().map_err(|error| retry(&error))?;
+    let mismatched = wait(root, name, to, degraded);
+    end(root, name).map_err(|error| retry(&error))?;
+    mismatched
 }
 
-fn unlimited(root: &Root, name: &NodeName) -> Result<(), CallError> {
+/// Takes the range away again, so that the next recovery covers everything.
+fn end(root: &Root, name: &NodeName) -> Result<(), CallError> {
+    sysfs::set_sync_action(root, name, SyncVerb::Idle)?;
     sysfs::set_sync_max(root, name, SyncLimit::Max)?;
     sysfs::set_sync_min(root, name, 0)
 }
@@ -95,7 +133,7 @@ fn wait(root: &Root, name: &NodeName, to: u64, degraded: Option<u32>) -> Result<
     Err(failure(FailureKind::Retry, format_args!("the check of {name} ended before sector {to}")))
 }
 
-fn observe(root: &Root, name: &NodeName) -> Result<ArrayObservation, StepFailure> {
+fn observe(root: &Root, name: &NodeName) -> Result<sysfs::ArrayObservation, StepFailure> {
     let seen = sysfs::array(root, name).map_err(|error| retry(&error))?;
     seen.ok_or_else(|| failure(FailureKind::Retry, format_args!("{name} is gone")))
 }

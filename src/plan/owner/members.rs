@@ -92,9 +92,8 @@ pub(super) fn learn(serving: &mut Serving) {
 fn still_in_sync(serving: &mut Serving, member: &Member, kernel: InKernel) {
     let lost = serving.is_lost(member);
     match kernel {
-        InKernel::InSync if lost => {}
+        InKernel::InSync | InKernel::Absent | InKernel::Spare | InKernel::Recovering if lost => {}
         InKernel::InSync => serving.set_state(member.replica, MemberState::Synced),
-        InKernel::Absent | InKernel::Spare | InKernel::Recovering if lost => {}
         InKernel::Absent | InKernel::Faulty | InKernel::Spare | InKernel::Recovering => {
             if !serving.has_other_good(member.replica) {
                 return;
@@ -166,8 +165,10 @@ fn compare(serving: &mut Serving, member: &Member) {
         {
             continue;
         }
+        let good = good_member(serving, column).and_then(|good| serving.leg(good, column).dev());
+        let (Some(dev), Some(good)) = (serving.leg(member, column).dev(), good) else { continue };
         let (volume, array, size) = (serving.spec.name.clone(), array.name.clone(), array.size);
-        serving.step(Step::Compare { volume, array, partition, size, how: serving.spec.verify });
+        serving.step(Step::Compare { volume, array, partition, dev, good, size, how: serving.spec.verify });
     }
 }
 
@@ -183,14 +184,19 @@ fn refuse(serving: &mut Serving, member: &Member, mismatched_sectors: u64) {
     );
 }
 
-/// One change to the array's members, the first that is due. Nothing of this is called while a leg holds I/O: the
+/// Legs are brought and released side by side; of the changes to the array's members only the first that is due is
+/// made, so that a provider that does not answer holds up nobody else. Nothing of this is called while a leg holds I/O: the
 /// kernel would freeze the whole array (`mddev_suspend`).
 pub(super) fn change(serving: &mut Serving) {
     for member in serving.status.members.clone() {
         for column in serving.columns() {
             let Some(array) = serving.array(column) else { continue };
             if let Some(step) = member_step(serving, &member, column, array) {
-                return serving.step(step);
+                let changes_array = matches!(step.lane(), Lane::Volume(_));
+                serving.step(step);
+                if changes_array {
+                    return;
+                }
             }
         }
     }
@@ -243,11 +249,18 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
     }
 }
 
+/// A recorded copy that is in sync in the kernel too; a local one if there is one.
+fn good_member<'a>(serving: &Serving<'a>, column: u8) -> Option<&'a Member> {
+    let good = |member: &&Member| {
+        serving.status.in_sync.contains(&member.replica)
+            && serving.in_column(member, column) == InKernel::InSync
+    };
+    serving.status.members.iter().filter(good).max_by_key(|member| member.node == *serving.input.me)
+}
+
 fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: Dev) -> Option<Step> {
     let made = serving.input.world.replica_status(&member.replica).is_some_and(|status| status.zeroed);
-    let good = serving.status.members.iter().find(|good| {
-        serving.status.in_sync.contains(&good.replica) && serving.in_column(good, column) == InKernel::InSync
-    })?;
+    let good = good_member(serving, column)?;
     if !made || !array.is_writable() || serving.status.in_sync.contains(&member.replica) {
         return None;
     }

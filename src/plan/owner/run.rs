@@ -77,7 +77,7 @@ fn serve_file_system(serving: &mut Serving) {
 /// Once, before anybody could have mounted it: that it is made is recorded before the first mount.
 fn make_file_system(serving: &mut Serving, dev: Dev) {
     let spec = serving.spec;
-    if spec.fs == FsType::Raw || serving.input.memory.formatted.contains(&spec.name) {
+    if spec.fs == FsType::Raw || serving.input.memory.formatted.contains(&spec.uid.0) {
         serving.next.formatted = true;
     } else {
         let (volume, fs, sector_size) = (spec.name.clone(), spec.fs, spec.sector_size);

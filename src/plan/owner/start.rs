@@ -26,7 +26,7 @@ fn is_given_up(serving: &Serving, member: &Member) -> bool {
     if bad_header(serving, member).is_some() {
         return true;
     }
-    let waited = serving.input.now.since(serving.status.claimed_at);
+    let waited = serving.input.now.since(serving.status.claimed_at.max(serving.input.memory.started_at));
     let dead = !serving.input.memory.is_alive(&member.node, serving.input.now);
     serving.ready(member).is_none()
         && (dead && waited >= timing::CONNECT_MILLIS || waited >= timing::ACKNOWLEDGE_MILLIS)

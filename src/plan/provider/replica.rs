@@ -121,7 +121,8 @@ fn records(input: &Input, replica: &Replica) -> Vec<PartitionRecord> {
         .collect()
 }
 
-/// Created: serve it to the owner of the wanted epoch and to nobody else.
+/// Created: serve it to the owner of the wanted epoch and to nobody else. Acknowledged is what is fenced and served, so
+/// that the owner's first connect is not refused.
 fn serve(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
     let mut next = ReplicaStatus { reason: None, state: ReplicaState::Created, ..status.clone() };
     if let Some(reason) = lost(input, replica) {
@@ -141,9 +142,11 @@ fn serve(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pl
         next.reason = Some(reason);
         return next;
     }
-    next.acked_epoch = next.acked_epoch.max(export.epoch);
     if export.node != *input.me {
         plan.steps.extend(exports(input, replica, export));
+    }
+    if plan.steps.is_empty() {
+        next.acked_epoch = next.acked_epoch.max(export.epoch);
     }
     report_failures(input, plan, &mut next);
     next

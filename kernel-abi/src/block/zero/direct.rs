@@ -6,14 +6,14 @@ use std::io;
 const ALIGNMENT: usize = 4096;
 
 /// A buffer whose first byte is aligned to 4096.
-pub(super) struct AlignedBuffer {
+pub(in crate::block) struct AlignedBuffer {
     memory: Vec<u8>,
     start: usize,
 }
 
 impl AlignedBuffer {
     /// `bytes` zeroes.
-    pub(super) fn zeroed(bytes: u64) -> io::Result<Self> {
+    pub(in crate::block) fn zeroed(bytes: u64) -> io::Result<Self> {
         let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
         let memory = vec![0; bytes + ALIGNMENT];
         let start = memory.as_ptr().align_offset(ALIGNMENT);
@@ -21,7 +21,7 @@ impl AlignedBuffer {
     }
 
     /// The first `bytes` bytes.
-    pub(super) fn first_mut(&mut self, bytes: u64) -> io::Result<&mut [u8]> {
+    pub(in crate::block) fn first_mut(&mut self, bytes: u64) -> io::Result<&mut [u8]> {
         let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
         let aligned = self.memory.get_mut(self.start..).unwrap_or_default();
         aligned.get_mut(..bytes).ok_or_else(|| io::ErrorKind::InvalidInput.into())
