@@ -81,7 +81,7 @@ fn ownership(facts: &Facts, volume: &Volume, status: &VolumeStatus) -> String {
                 Some(node) => format!("; it is to be attached on {node}"),
                 None => "; nobody asked for it to be attached".to_owned(),
             };
-            format!("{owner} owns it since {since} ago (epoch {}){mounted}{other}.", status.epoch)
+            format!("{owner} has owned it for {since} (epoch {}){mounted}{other}.", status.epoch)
         }
         (None, Some(node)) => {
             format!("Nobody owns it; it is to be attached on {node} (last epoch {}).", status.epoch)
@@ -98,7 +98,7 @@ fn copy(world: &World, facts: &Facts, status: &VolumeStatus, member: &Member) ->
     );
     let in_sync = if status.in_sync.contains(&member.replica) { "in sync" } else { "not in sync" };
     format!(
-        "Copy on {} (drive {}) is {} since {} ago, {in_sync}; {provider}. It is replica/{}.",
+        "Copy on {} (drive {}) is {} for {}, {in_sync}; {provider}. It is replica/{}.",
         member.node,
         drives.join(", "),
         member.state.word(),
@@ -116,7 +116,7 @@ fn under_way(facts: &Facts, status: &VolumeStatus, relocation: &Relocation) -> S
     let progress = status.array.sync_permille.map(|permille| format!(", {} copied", percent(permille)));
     let verified = if relocation.verified { ", compared" } else { "" };
     format!(
-        "A copy moves from {from} to {to} since {} ago{}{verified}.",
+        "A copy has been moving from {from} to {to} for {}{}{verified}.",
         age(facts.now, relocation.started_at),
         progress.unwrap_or_default()
     )
@@ -175,7 +175,7 @@ fn here(facts: &Facts, about: &[String], said: &[Reason]) -> Vec<String> {
     let failing = facts.failing.iter().filter(|(step, _, _)| concerns(step));
     let unsaid = |reason: &&Reason| concerns(&reason.message) && !said.contains(reason);
     let mut lines: Vec<String> = running
-        .map(|(step, since)| format!("{} does now, since {}: {step}.", facts.me, age(facts.now, *since)))
+        .map(|(step, since)| format!("{} has been doing for {}: {step}.", facts.me, age(facts.now, *since)))
         .collect();
     lines.extend(failing.map(|(step, count, why)| {
         format!("{} failed {count} times in a row and tries again: {step}: {why}.", facts.me)
@@ -218,7 +218,7 @@ pub(super) fn replica(world: &World, facts: &Facts, id: &ReplicaId) -> Vec<Strin
         Some(status) => {
             let zeroed = if status.zeroed { "was zeroed and read back" } else { "was not zeroed yet" };
             lines.push(format!(
-                "{} made {} partitions of it; it {zeroed}; state {} since {} ago.",
+                "{} made {} partitions of it; it {zeroed}; state {} for {}.",
                 spec.node,
                 status.partitions.len(),
                 status.state,
@@ -319,7 +319,7 @@ fn this_node(facts: &Facts) -> Vec<String> {
         facts
             .running
             .iter()
-            .map(|(step, since)| format!("It does now, since {}: {step}.", age(facts.now, *since))),
+            .map(|(step, since)| format!("It has been doing for {}: {step}.", age(facts.now, *since))),
     );
     lines.extend(
         facts

@@ -98,10 +98,10 @@ fn a_volume_says_owner_copies_reasons_events_and_what_is_done_here() {
     for expected in [
         "Volume a: 1 GiB, 2 copies, xfs, asked for 60m ago.",
         "It is Syncing; no array is running.",
-        "n1 owns it since 60s ago (epoch 7); nobody asked for it to be attached.",
-        "Copy on n2 (drive S2) is Missing since 5s ago, not in sync; its provider has not answered yet.",
+        "n1 has owned it for 60s (epoch 7); nobody asked for it to be attached.",
+        "Copy on n2 (drive S2) is Missing for 5s, not in sync; its provider has not answered yet.",
         "Warning: Degraded: 1 of 2 copies. What to do: bring n2 back.",
-        "n1 does now, since 3s: mount a at /mnt.",
+        "n1 has been doing for 3s: mount a at /mnt.",
         "n1 failed 3 times in a row and tries again: map leg",
         "0s ago: E: 19",
     ] {
