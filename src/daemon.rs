@@ -5,6 +5,7 @@ mod cache;
 mod clock;
 mod lanes;
 mod node;
+mod records;
 mod status;
 
 pub use brain::{Brain, Ports};

@@ -1,6 +1,5 @@
 //! One task that owns all state of the node: it wakes on events, plans, records, and starts steps.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +8,11 @@ use tokio::sync::{mpsc, watch};
 use super::cache::{Cache, StoreHealth};
 use super::clock;
 use super::lanes::{Finished, Lanes};
+use super::records::Records;
 use super::status::{NodeView, View};
-use crate::domain::{Key, Kind, NodeName, NodeStatus, Record, Revision, Timestamp, Versioned, World};
+use crate::domain::{Key, Kind, NodeName, NodeStatus, Record, Revision, Timestamp, Versioned};
 use crate::plan::{self, Input, Memory, Observation, Plan, Step, Write, controller, owner, provider, timing};
-use crate::ports::{Kernel, Store, StoreError};
+use crate::ports::{Change, Kernel, Store, StoreError};
 
 /// What a brain is connected to.
 pub struct Ports {
@@ -26,13 +26,26 @@ pub struct Ports {
     pub events: mpsc::Receiver<()>,
 }
 
+/// What became of a plan's writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// There was nothing to write.
+    Nothing,
+    /// All of them.
+    Some,
+    /// Somebody else wrote one of the records first.
+    Overtaken,
+    /// The store does not answer.
+    Unavailable,
+}
+
 /// The state of a node's daemon.
 pub struct Brain {
     me: NodeName,
     ports: Ports,
-    world: World,
-    listed: bool,
+    records: Records,
     store: StoreHealth,
+    store_retry_at: Timestamp,
     seen: Observation,
     observed: bool,
     memory: Memory,
@@ -54,12 +67,12 @@ impl Brain {
         let brain = Self {
             me,
             ports,
-            world: World::default(),
-            listed: false,
+            records: Records::default(),
             store: StoreHealth::Starting,
+            store_retry_at: Timestamp(0),
             seen: Observation::default(),
             observed: false,
-            memory: Memory::default(),
+            memory: Memory { started_at: clock::now(), ..Memory::default() },
             lanes,
             finished,
             node,
@@ -108,47 +121,36 @@ impl Brain {
     }
 
     fn take_records(&mut self, cache: Cache) {
-        match &cache {
+        let changed = match cache {
             Cache::Listed(listing) => {
                 for (key, why) in &listing.corrupt {
                     tracing::error!(%key, why, "a record cannot be read and is left alone");
                 }
-                let there: BTreeSet<&Key> = listing.records.iter().map(|(key, _)| key).collect();
-                let gone: Vec<Key> = self
-                    .world
-                    .records()
-                    .map(|(key, _)| key)
-                    .filter(|key| !there.contains(key))
-                    .cloned()
-                    .collect();
-                for key in gone {
-                    self.world.set(key, None);
-                }
-                self.listed = true;
                 self.store = StoreHealth::Good;
+                self.records.take_listing(listing)
             }
-            Cache::Changed(_) => self.store = StoreHealth::Good,
+            Cache::Changed(changes) => {
+                self.store = StoreHealth::Good;
+                changes.into_iter().filter_map(|change| self.records.take_change(change)).collect()
+            }
             Cache::Lost(why) => {
                 tracing::warn!(why, "the store does not answer; what runs goes on");
-                self.store = StoreHealth::Lost(why.clone());
+                self.lose_store(why);
+                Vec::new()
             }
-        }
-        for (key, value) in cache.into_sets() {
-            self.take_record(key, value);
-        }
+        };
+        self.note_signs_of_life(changed);
     }
 
-    /// Takes one record in, unless it is older than what is known (our own write may have been faster than the watch).
-    fn take_record(&mut self, key: Key, value: Option<Versioned<Record>>) {
-        let known = self.world.revision(&key);
-        if value.as_ref().is_some_and(|value| value.revision < known) {
-            return;
-        }
-        let changed = value.as_ref().map(|value| value.revision) != Some(known);
-        if changed && matches!(key.kind, Kind::NodeStatus | Kind::Lease) {
-            self.memory.last_seen.insert(key.clone(), clock::now());
-        }
-        self.world.set(key, value);
+    fn lose_store(&mut self, why: String) {
+        self.store = StoreHealth::Lost(why);
+        self.store_retry_at = clock::now().plus(timing::STORE_RETRY_MILLIS);
+    }
+
+    fn note_signs_of_life(&mut self, changed: Vec<Key>) {
+        let now = clock::now();
+        let signs = changed.into_iter().filter(|key| matches!(key.kind, Kind::NodeStatus | Kind::Lease));
+        self.memory.last_seen.extend(signs.map(|key| (key, now)));
     }
 
     fn take_finished(&mut self, Finished { step, result }: Finished) {
@@ -175,15 +177,20 @@ impl Brain {
     async fn turn(&mut self) -> Timestamp {
         const TURNS: usize = 16;
         let mut plan = Plan::default();
-        if self.listed {
+        if self.records.is_listed() {
             self.heartbeat().await;
+            let mut written = Written::Some;
             for _ in 0..TURNS {
                 plan = self.plan();
-                if !self.write_all(&plan.writes).await {
+                written = self.write_all(&plan.writes).await;
+                if matches!(written, Written::Nothing | Written::Unavailable) {
                     break;
                 }
             }
-            self.start_all(&plan.steps);
+            // A plan somebody overtook was decided from records that are not so any more.
+            if written != Written::Overtaken {
+                self.start_all(&plan.steps);
+            }
         }
         self.publish(&plan);
         self.next_wake(&plan)
@@ -191,7 +198,8 @@ impl Brain {
 
     fn plan(&mut self) -> Plan {
         let now = clock::now();
-        let input = Input { me: &self.me, world: &self.world, seen: &self.seen, memory: &self.memory, now };
+        let input =
+            Input { me: &self.me, world: self.records.world(), seen: &self.seen, memory: &self.memory, now };
         let mut plan = provider::plan(&input);
         plan.merge(owner::plan(&input));
         let (leads, lease) = controller::lead(&input);
@@ -203,42 +211,57 @@ impl Brain {
         plan
     }
 
-    /// Writes what a plan wants recorded. `true` if something was written: then everything is planned anew.
-    async fn write_all(&mut self, writes: &[Write]) -> bool {
-        let mut wrote = false;
+    /// Writes what a plan wants recorded, up to the first write that is not taken.
+    async fn write_all(&mut self, writes: &[Write]) -> Written {
+        let mut written = Written::Nothing;
         for write in writes {
-            wrote |= self.write(write).await;
+            match self.write(write).await {
+                Written::Nothing => {}
+                Written::Some => written = Written::Some,
+                stopped @ (Written::Overtaken | Written::Unavailable) => return stopped,
+            }
         }
-        wrote
+        written
     }
 
-    async fn write(&mut self, write: &Write) -> bool {
-        let expected = self.world.revision(&write.key);
+    /// A store that did not answer is not asked again at once: its time-out would hold everything up.
+    async fn write(&mut self, write: &Write) -> Written {
+        let expected = self.records.world().revision(&write.key);
         if write.record.is_none() && expected == Revision(0) {
-            return false;
+            return Written::Nothing;
+        }
+        if clock::now() < self.store_retry_at {
+            return Written::Unavailable;
         }
         match self.ports.store.put(&write.key, write.record.as_ref(), expected).await {
             Ok(revision) => {
+                self.store = StoreHealth::Good;
                 let value = write.record.clone().map(|value| Versioned { revision, value });
-                self.take_record(write.key.clone(), value);
-                true
+                let changed = self.records.take_change(Change { key: write.key.clone(), value, revision });
+                self.note_signs_of_life(changed.into_iter().collect());
+                Written::Some
             }
             Err(StoreError::Conflict { key, .. }) => {
                 self.refresh(&key).await;
-                true
+                Written::Overtaken
             }
             Err(error) => {
                 tracing::warn!(key = %write.key, %error, "could not record");
-                self.store = StoreHealth::Lost(error.to_string());
-                false
+                self.lose_store(error.to_string());
+                Written::Unavailable
             }
         }
     }
 
-    /// Somebody else wrote the record: read it, and plan with what it says.
+    /// Somebody else wrote the record: read it, and plan with what it says. That it is gone the watch will tell.
     async fn refresh(&mut self, key: &Key) {
         match self.ports.store.get(key).await {
-            Ok(value) => self.world.set(key.clone(), value),
+            Ok(Some(value)) => {
+                let change = Change { key: key.clone(), revision: value.revision, value: Some(value) };
+                let changed = self.records.take_change(change);
+                self.note_signs_of_life(changed.into_iter().collect());
+            }
+            Ok(None) => {}
             Err(error) => tracing::warn!(%key, %error, "could not read"),
         }
     }
@@ -285,7 +308,8 @@ impl Brain {
             leads: self.leads,
             seen: self.seen.clone(),
         };
-        let view = View { me: self.me.clone(), world: Arc::new(self.world.clone()), node: Arc::new(node) };
+        let view =
+            View { me: self.me.clone(), world: Arc::new(self.records.world().clone()), node: Arc::new(node) };
         self.view.send_replace(view);
     }
 

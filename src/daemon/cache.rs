@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::domain::{Key, Record, Versioned};
 use crate::ports::{Change, Listing, Store, StoreError};
 
 /// Wait between two tries to reach a store that does not answer.
@@ -32,20 +31,6 @@ pub enum Cache {
     Changed(Vec<Change>),
     /// The store does not answer.
     Lost(String),
-}
-
-impl Cache {
-    /// The changes as a list of records to set.
-    #[must_use]
-    pub fn into_sets(self) -> Vec<(Key, Option<Versioned<Record>>)> {
-        match self {
-            Self::Listed(listing) => {
-                listing.records.into_iter().map(|(key, value)| (key, Some(value))).collect()
-            }
-            Self::Changed(changes) => changes.into_iter().map(|change| (change.key, change.value)).collect(),
-            Self::Lost(_) => Vec::new(),
-        }
-    }
 }
 
 /// Follows the store for as long as somebody listens: lists, watches, lists again when something was missed.

@@ -30,3 +30,5 @@ pub const PROGRESS_STEP_PERMILLE: u16 = 10;
 pub const SAMPLE_MILLIS: u64 = 500;
 /// Shortest wait between two turns of the daemon that nothing but its own timer asked for.
 pub const TURN_MIN_MILLIS: u64 = 20;
+/// How long a store that did not answer is left alone before the next write is tried.
+pub const STORE_RETRY_MILLIS: u64 = 2_000;

@@ -157,7 +157,7 @@ prop_compose! {
     ) -> VolumeStatus {
         VolumeStatus {
             phase, epoch, owner, claimed_at, in_sync, members, members_made, created, formatted,
-            placement_generation, follow_owner, relocation, mount_path, last_move, array, reasons, events,
+            placement_generation, follow_owner, mount_path, relocation, last_move, array, reasons, events,
         }
     }
 }
