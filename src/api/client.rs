@@ -5,10 +5,10 @@ use std::path::Path;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
-use super::convert::{FieldError, take_in};
 use super::proto::{self, md_fabric_client::MdFabricClient};
 use super::server::{HINT, NOTICE};
 use crate::domain::World;
+use crate::wire::convert::{FieldError, take_in};
 
 /// A daemon on the other side.
 pub type Client = MdFabricClient<Channel>;

@@ -11,9 +11,9 @@ use tonic::{Code, Streaming};
 
 use super::failure::Failure;
 use crate::api::client::{self, Client, ClientError};
-use crate::api::convert::take_in;
 use crate::api::proto;
 use crate::domain::World;
+use crate::wire::convert::take_in;
 
 /// How long a daemon that went away is waited for: an upgrade, or a restart after a crash.
 const AWAY: Duration = Duration::from_mins(1);

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use prost::Message;
 
-use crate::api::convert::FieldError;
-use crate::api::proto::StoredRecord;
 use crate::domain::{Key, Kind, Record};
+use crate::wire::convert::FieldError;
+use crate::wire::proto::StoredRecord;
 
 /// What every key begins with. `v1` is the layout of the keys; the format of a record stands in the record.
 pub const KEY_PREFIX: &str = "/mdfabric/v1/";

@@ -22,7 +22,7 @@ pub enum Sink {
 pub enum LogError {
     /// The filter is none.
     #[error(
-        "log filter {filter:?} is not understood: use a level (info), or levels by module (info,mdfabric::store=debug)"
+        "log filter {filter:?} is not understood: use a level (info), or levels by module (info,h2=debug)"
     )]
     Filter {
         /// What was given.

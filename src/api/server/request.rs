@@ -5,10 +5,10 @@ use std::str::FromStr;
 use tonic::Status;
 
 use super::status;
-use crate::api::convert::{self, FieldError};
 use crate::api::proto;
 use crate::domain::{Bytes, DriveId, MountRequest, NodeName, PlacementEntry};
 use crate::plan::verbs::{CreateVolume, Refusal};
+use crate::wire::convert::{self, FieldError};
 
 /// Seconds a lost replica is waited for unless the user says otherwise.
 const MEMBER_MISSING_TIMEOUT_SECONDS: u32 = 900;

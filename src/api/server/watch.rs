@@ -88,7 +88,7 @@ mod tests {
     fn a_difference_turns_the_earlier_world_into_the_later_one() {
         let (before, after) = (world(&[("a", 1), ("b", 2)]), world(&[("b", 5), ("c", 6)]));
         let mut known = before.clone();
-        crate::api::convert::take_in(&mut known, difference(&before, &after).unwrap()).unwrap();
+        crate::wire::convert::take_in(&mut known, difference(&before, &after).unwrap()).unwrap();
         assert_eq!(known, after);
         assert_eq!(difference(&after, &after.clone()), None);
     }

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use crate::api::client::{self, Client};
-use crate::api::convert::take_in;
 use crate::api::proto;
 use crate::api::server::{Api, REASON, bind, serve};
 use crate::daemon::{self, Identity, Running, StoreHealth};
@@ -18,6 +17,7 @@ use crate::domain::{
 use crate::plan::{FailureKind, Observation, Outcome, Step, StepFailure};
 use crate::ports::{Kernel, Listing, PortFuture, Store, StoreError, Watch};
 use crate::store::LocalStore;
+use crate::wire::convert::take_in;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::{Code, Response, Status};

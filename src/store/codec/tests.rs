@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::convert::strategies::{kind, record};
 use crate::domain::NodeSpec;
+use crate::wire::convert::strategies::{kind, record};
 
 proptest! {
     #[test]

@@ -3,11 +3,11 @@ use prost::Message as _;
 
 use super::strategies::{kind, record};
 use super::*;
-use crate::api::proto;
 use crate::domain::{
     FsType, Key, Kind, Lease, NodeSpec, Record, Revision, SectorSize, Versioned, VolumeSpec, World,
 };
 use crate::ports::{Change, Listing};
+use crate::wire::proto;
 
 proptest! {
     #[test]

@@ -1,8 +1,8 @@
 //! Nodes and the roles they hold.
 
 use super::{FieldError, Message};
-use crate::api::proto;
 use crate::domain::{Endpoint, Lease, NodeSpec, NodeStatus, Timestamp};
+use crate::wire::proto;
 
 impl From<NodeSpec> for proto::NodeSpec {
     fn from(value: NodeSpec) -> Self {

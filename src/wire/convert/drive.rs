@@ -1,8 +1,8 @@
 //! Drives.
 
 use super::{FieldError, Message, twins};
-use crate::api::proto;
 use crate::domain::{Bytes, DriveSpec, DriveStatus, Timestamp};
+use crate::wire::proto;
 
 twins! {
     DriveState { Available, Foreign, Preparing, Ready, Missing, Faulty }

@@ -1,9 +1,9 @@
 //! All records together, as `Snapshot` and `Watch` send them.
 
 use super::{FieldError, Message};
-use crate::api::proto;
 use crate::domain::{Key, Record, Revision, Versioned, World};
 use crate::ports::{Change, Listing};
+use crate::wire::proto;
 
 impl From<Change> for proto::Entry {
     fn from(value: Change) -> Self {

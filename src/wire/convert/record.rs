@@ -1,9 +1,9 @@
 //! Any record, and its name.
 
 use super::{FieldError, Message, Problem, twins};
-use crate::api::proto;
-use crate::api::proto::stored_record::Record as Wire;
 use crate::domain::{Key, Record};
+use crate::wire::proto;
+use crate::wire::proto::stored_record::Record as Wire;
 
 /// `StoredRecord.format` as this version writes it, and the highest it reads.
 pub const STORED_FORMAT: u32 = 1;

@@ -1,8 +1,8 @@
 //! Replicas.
 
 use super::{FieldError, Message, all, each, maybe, twins, words};
-use crate::api::proto;
 use crate::domain::{Bytes, Epoch, ExportTo, PartitionRecord, ReplicaSpec, ReplicaStatus, Timestamp};
+use crate::wire::proto;
 
 twins! {
     Wanted { Present, Removed }

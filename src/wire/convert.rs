@@ -148,7 +148,7 @@ fn words<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {
 /// Two enums with the same words; a word missing on either side does not compile.
 macro_rules! twins {
     ($($type:ident { $($word:ident),+ $(,)? })+) => {$(
-        impl From<$crate::domain::$type> for $crate::api::proto::$type {
+        impl From<$crate::domain::$type> for $crate::wire::proto::$type {
             fn from(value: $crate::domain::$type) -> Self {
                 match value {
                     $($crate::domain::$type::$word => Self::$word,)+
@@ -156,8 +156,8 @@ macro_rules! twins {
             }
         }
 
-        impl $crate::api::convert::Twin for $crate::domain::$type {
-            type Wire = $crate::api::proto::$type;
+        impl $crate::wire::convert::Twin for $crate::domain::$type {
+            type Wire = $crate::wire::proto::$type;
 
             fn from_wire(wire: Self::Wire) -> Option<Self> {
                 match wire {

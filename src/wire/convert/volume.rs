@@ -1,11 +1,11 @@
 //! Volumes.
 
 use super::{FieldError, Message, all, each, maybe, twins, words};
-use crate::api::proto;
 use crate::domain::{
     ArrayReport, Attachment, Bytes, Epoch, Event, Member, MountRequest, MoveReport, PlacementEntry,
     PlacementRequest, Reason, Relocation, Timestamp, VolumeSpec, VolumeStatus,
 };
+use crate::wire::proto;
 
 twins! {
     FsType { Raw, Ext4, Xfs }
