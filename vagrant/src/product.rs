@@ -207,7 +207,7 @@ pub fn remove(lab: &Lab, node: &Node, volume: &str) -> Result<()> {
     nothing_left(lab)
 }
 
-/// xfs_repair finds nothing to repair on the attached, unmounted volume.
+/// `xfs_repair` finds nothing to repair on the attached, unmounted volume.
 pub fn xfs_is_clean(node: &Node, device: &str) -> Result<()> {
     node.run(&["xfs_repair", "-n", device])?.ok().map(drop)
 }

@@ -149,10 +149,8 @@ impl Shared<'_> {
 
     /// A cluster whose last player left no volume is good for the next one.
     fn prepare_cluster(&mut self) -> Result<()> {
-        if let Some(lab) = self.lab.as_ref().filter(|_| self.cluster) {
-            if daemon::is_empty_cluster(lab) {
-                return Ok(());
-            }
+        if self.cluster && self.lab.as_ref().is_some_and(daemon::is_empty_cluster) {
+            return Ok(());
         }
         self.prepare(Needs::Blank)?;
         let lab = self.lab.as_ref().context("no lab")?;
