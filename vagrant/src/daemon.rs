@@ -70,6 +70,15 @@ pub fn add_drives(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// Whether all daemons answer and there is no volume.
+#[must_use]
+pub fn is_empty_cluster(lab: &Lab) -> bool {
+    lab.nodes().iter().all(|node| {
+        let listed = mdfabric(node, &["volume", "ls", "-o", "json"]);
+        listed.is_ok_and(|output| output.status == 0 && output.text() == "[]" && output.stderr.is_empty())
+    })
+}
+
 /// Runs a verb on `node`. A refusal is no error: see [`Output::ok`].
 pub fn mdfabric(node: &Node, arguments: &[&str]) -> Result<Output> {
     node.run_for(VERB_DEADLINE, &[&["mdfabric"], arguments].concat())

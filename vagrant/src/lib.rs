@@ -12,6 +12,7 @@ pub mod guest;
 pub mod lab;
 pub mod load;
 pub mod node;
+pub mod product;
 pub mod qemu;
 pub mod qmp;
 pub mod report;

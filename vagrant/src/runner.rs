@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
 
+use crate::daemon;
 use crate::lab::Lab;
 use crate::report;
 use crate::scenarios::{self, Needs, Scenario, Stage};
@@ -84,7 +85,7 @@ fn run_scenarios(chosen: &[Scenario], tally: &mut Tally) {
         Ok(parts) => parts,
         Err(err) => return tally.count("lab_setup", || Err(err)),
     };
-    let mut shared = Shared { parts: &parts, lab: None, fresh: false };
+    let mut shared = Shared { parts: &parts, lab: None, fresh: false, cluster: false };
     for scenario in chosen {
         println!("      {}: {}", scenario.name, scenario.shows);
         tally.count(scenario.name, || shared.play(scenario));
@@ -97,6 +98,8 @@ struct Shared<'a> {
     lab: Option<Lab>,
     /// Whether nobody has played in it since its nodes were booted with blank drives.
     fresh: bool,
+    /// Whether the last player was given a cluster and left it.
+    cluster: bool,
 }
 
 impl Shared<'_> {
@@ -120,6 +123,12 @@ impl Shared<'_> {
     }
 
     fn prepare(&mut self, needs: Needs) -> Result<()> {
+        if needs == Needs::Cluster {
+            return self.prepare_cluster();
+        }
+        if needs == Needs::Blank {
+            self.cluster = false;
+        }
         match (needs, &self.lab) {
             (Needs::Nothing, _) => self.lab = None,
             (_, None) => {
@@ -130,11 +139,24 @@ impl Shared<'_> {
                 lab.reset()?;
                 self.fresh = true;
             }
-            (Needs::Blank | Needs::AsIs, Some(_)) => {}
+            (Needs::Blank | Needs::AsIs | Needs::Cluster, Some(_)) => {}
         }
         if needs == Needs::Blank {
             self.fresh = false;
         }
+        Ok(())
+    }
+
+    /// A cluster whose last player left no volume is good for the next one.
+    fn prepare_cluster(&mut self) -> Result<()> {
+        if self.cluster && self.lab.as_ref().is_some_and(daemon::is_empty_cluster) {
+            return Ok(());
+        }
+        self.prepare(Needs::Blank)?;
+        let lab = self.lab.as_ref().context("no lab")?;
+        daemon::start_all(lab)?;
+        daemon::add_drives(lab)?;
+        self.cluster = true;
         Ok(())
     }
 }

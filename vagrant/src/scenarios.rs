@@ -1,10 +1,16 @@
 //! What the lab shows, one function per fact.
 
+mod adoption;
+mod bad_input;
 mod boot;
+mod interruption;
 mod leaks;
+mod life;
 mod load;
+mod moves;
 mod network;
 mod power;
+mod surroundings;
 
 use anyhow::Result;
 
@@ -31,6 +37,9 @@ pub enum Needs {
     AsIs,
     /// Three freshly booted nodes with blank drives and an empty etcd. It may leave anything behind.
     Blank,
+    /// Three nodes whose daemons run, each with its drive `a` added and its drive `b` blank, and no volume. The scenario
+    /// leaves no volume behind.
+    Cluster,
     /// None: the scenario starts what it needs.
     Nothing,
 }
@@ -55,11 +64,20 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// All scenarios, in the order in which they run: those without the shared lab come last, since it makes way for them.
+/// All scenarios, in the order in which they run: those that share a cluster stand together, and those without the
+/// shared lab come last, since it makes way for them.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
     let groups = [boot::SCENARIOS, network::SCENARIOS, load::SCENARIOS, power::SCENARIOS, leaks::SCENARIOS];
-    let mut all: Vec<Scenario> = groups.into_iter().flatten().copied().collect();
-    all.sort_by_key(|scenario| scenario.lab == Needs::Nothing);
+    let product = [
+        life::SCENARIOS,
+        moves::SCENARIOS,
+        adoption::SCENARIOS,
+        interruption::SCENARIOS,
+        bad_input::SCENARIOS,
+        surroundings::SCENARIOS,
+    ];
+    let mut all: Vec<Scenario> = groups.into_iter().chain(product).flatten().copied().collect();
+    all.sort_by_key(|scenario| (scenario.lab == Needs::Nothing, scenario.lab == Needs::Cluster));
     all
 }

@@ -1,0 +1,243 @@
+//! Volumes on a lab's guests, their load, and the judges that nobody here wrote.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::daemon::{self, mdfabric, word};
+use crate::guest::ack::{self, RECORD};
+use crate::guest::verify::Verdict;
+use crate::guest::writer::Summary;
+use crate::lab::Lab;
+use crate::load::{Work, Writer, next_version};
+use crate::node::Node;
+
+/// How long a writer may take to get its first writes through.
+const WRITES_DEADLINE: Duration = Duration::from_mins(1);
+
+/// Bytes that a scenario's writer uses.
+const WORK_BYTES: u64 = 32 << 20;
+
+/// The writers of one volume, one after the other, and what each of them had acknowledged.
+pub struct Load<'a> {
+    lab: &'a Lab,
+    seed: u64,
+    next: u64,
+    logs: Vec<Vec<u8>>,
+    now: Option<(Node, usize, Writer)>,
+}
+
+impl<'a> Load<'a> {
+    /// A load that has not begun.
+    #[must_use]
+    pub fn new(lab: &'a Lab, seed: u64) -> Self {
+        Self { lab, seed, next: 1, logs: Vec::new(), now: None }
+    }
+
+    fn work(&self, path: &str) -> Work {
+        Work { path: path.to_owned(), size: WORK_BYTES, seed: self.seed }
+    }
+
+    /// Starts a writer on `path` of `node`, which goes on where the one before it ended, and sees its first writes.
+    pub fn start(&mut self, node: &Node, path: &str) -> Result<()> {
+        let begin = node.ack_log()?.len();
+        let writer = self.work(path).start(node, self.next)?;
+        self.now = Some((node.clone(), begin, writer));
+        self.goes_on(20)
+    }
+
+    /// Waits until `more` further writes are acknowledged.
+    pub fn goes_on(&self, more: usize) -> Result<()> {
+        let (node, _, writer) = self.now.as_ref().context("no writer writes")?;
+        let before = node.ack_log()?.len();
+        self.lab.wait_for(&format!("{more} writes on {}", node.name()), WRITES_DEADLINE, || {
+            if let Some(summary) = writer.poll()? {
+                anyhow::bail!("the writer on {} ended: {summary:?}", node.name());
+            }
+            Ok((node.ack_log()?.len() >= before + more * RECORD).then_some(()))
+        })
+    }
+
+    /// Lets the writer finish and keeps its log.
+    pub fn stop(&mut self) -> Result<Summary> {
+        let summary = self.now.as_ref().context("no writer writes")?.2.stop()?;
+        self.keep_log()?;
+        ensure!(summary.error.is_none(), "a write failed: {summary:?}");
+        Ok(summary)
+    }
+
+    /// The writer ended with its node: keeps its log.
+    pub fn lost(&mut self) -> Result<()> {
+        self.keep_log()
+    }
+
+    fn keep_log(&mut self) -> Result<()> {
+        let (node, begin, _) = self.now.take().context("no writer writes")?;
+        let log = node.ack_log()?.get(begin..).unwrap_or_default().to_vec();
+        let acks = ack::parse(&log).with_context(|| format!("the log of {} is damaged", node.name()))?;
+        self.next = self.next.max(next_version(&[acks]));
+        self.logs.push(log);
+        Ok(())
+    }
+
+    /// Checks that `path` of `node` holds every acknowledged write of all writers so far.
+    pub fn verify(&self, node: &Node, path: &str) -> Result<Verdict> {
+        let verdict = self.work(path).verify(node, &self.logs)?;
+        ensure!(verdict.is_good() && verdict.acknowledged > 0, "{}: {path}: {verdict:?}", node.name());
+        Ok(verdict)
+    }
+}
+
+/// Runs a verb that must succeed, given as one line.
+pub fn verb(node: &Node, line: &str) -> Result<String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    Ok(mdfabric(node, &words)?.ok()?.stdout)
+}
+
+/// The records a listing gives.
+pub fn list(node: &Node, kind: &str) -> Result<Vec<Value>> {
+    let text = verb(node, &format!("{kind} ls -o json"))?;
+    serde_json::from_str(&text).with_context(|| format!("{kind} ls: {text}"))
+}
+
+/// The device of an attached volume.
+pub fn device(node: &Node, volume: &str) -> Result<String> {
+    let device = word(&daemon::volume(node, volume)?, "/status/array/device");
+    ensure!(!device.is_empty(), "volume {volume} has no device");
+    Ok(device)
+}
+
+/// Free bytes by drive.
+pub fn free_bytes(node: &Node) -> Result<Vec<(String, u64)>> {
+    let drives = list(node, "drive")?;
+    let row = |drive: &Value| {
+        (word(drive, "/name"), drive.pointer("/status/free").and_then(Value::as_u64).unwrap_or_default())
+    };
+    Ok(drives.iter().map(row).collect())
+}
+
+/// One copy: where it is.
+#[derive(Debug, Clone)]
+pub struct Copy {
+    /// Its node.
+    pub node: Node,
+    /// Its drive's serial number.
+    pub serial: String,
+    /// First byte on the drive.
+    pub start: u64,
+}
+
+impl Copy {
+    /// The drive's device.
+    pub fn drive(&self) -> Result<String> {
+        drive_device(&self.node, &self.serial)
+    }
+
+    /// The partition's device.
+    pub fn partition(&self) -> Result<String> {
+        let drive = self.drive()?;
+        let name = drive.trim_start_matches("/dev/");
+        let find =
+            format!("basename $(dirname $(grep -lx {} /sys/block/{name}/{name}p*/start))", self.start / 512);
+        Ok(format!("/dev/{}", self.node.sh(&find)?.ok()?.text()))
+    }
+
+    /// mdadm finds a good member with a consistent superblock here.
+    pub fn examine(&self) -> Result<String> {
+        let said = self.node.run(&["mdadm", "--examine", &self.partition()?])?.ok()?.stdout;
+        ensure!(
+            said.contains("Raid Level : raid1") && said.contains(" - correct"),
+            "mdadm --examine: {said}"
+        );
+        Ok(said)
+    }
+
+    /// Nothing of the data can be read where the copy was, and the table is whole.
+    pub fn is_wiped(&self) -> Result<()> {
+        let drive = self.drive()?;
+        let compare = format!("cmp -n 1048576 -i {}:0 {drive} /dev/zero && sfdisk -V {drive}", self.start);
+        let said = self.node.sh(&compare)?.ok().context("old data can be read")?;
+        ensure!(said.stdout.contains("No errors detected"), "sfdisk: {}", said.stdout);
+        let name = drive.trim_start_matches("/dev/").to_owned();
+        let left =
+            self.node.sh(&format!("grep -lx {} /sys/block/{name}/{name}p*/start", self.start / 512))?;
+        ensure!(left.status != 0, "the partition is still there: {}", left.text());
+        Ok(())
+    }
+}
+
+/// The device of the drive `serial`: names change from boot to boot.
+pub fn drive_device(node: &Node, serial: &str) -> Result<String> {
+    let find = format!("basename $(dirname $(dirname $(grep -l {serial} /sys/block/nvme*/device/serial)))");
+    Ok(format!("/dev/{}", node.sh(&find)?.ok()?.text()))
+}
+
+/// The copies of a volume that have a partition.
+pub fn copies(lab: &Lab, asked: &Node, volume: &str) -> Result<Vec<Copy>> {
+    let records = list(asked, "replica")?;
+    let of_volume = records.iter().filter(|record| word(record, "/spec/volume") == volume);
+    let copies = of_volume.filter_map(|record| {
+        let start = record.pointer("/status/partitions/0/start").and_then(Value::as_u64)?;
+        Some((word(record, "/spec/node"), word(record, "/spec/drives/0"), start))
+    });
+    copies.map(|(node, serial, start)| Ok(Copy { node: lab.node(&node)?, serial, start })).collect()
+}
+
+/// No node's kernel holds anything that a volume needed.
+pub fn nothing_left(lab: &Lab) -> Result<()> {
+    let look = "ls -d /sys/block/md* /sys/block/dm-* /sys/kernel/config/nvmet/subsystems/*mdfabric* \
+                /sys/kernel/config/nvmet/ports/*/subsystems/* /sys/class/nvme-fabrics/ctl/nvme* 2>/dev/null; true";
+    for node in lab.nodes() {
+        let left = node.sh(look)?.ok()?;
+        ensure!(left.text().is_empty(), "{} still has\n{}", node.name(), left.text());
+    }
+    let first = lab.node("node-1")?;
+    ensure!(list(&first, "replica")?.is_empty(), "replicas are left");
+    ensure!(list(&first, "volume")?.is_empty(), "volumes are left");
+    Ok(())
+}
+
+/// Detaches and deletes a volume, and sees that every copy is unreadable and nothing is left.
+pub fn remove(lab: &Lab, node: &Node, volume: &str) -> Result<()> {
+    let copies = copies(lab, node, volume)?;
+    verb(node, &format!("volume detach {volume}"))?;
+    verb(node, &format!("volume rm {volume}"))?;
+    copies.iter().try_for_each(Copy::is_wiped)?;
+    nothing_left(lab)
+}
+
+/// `xfs_repair` finds nothing to repair on the attached, unmounted volume.
+pub fn xfs_is_clean(node: &Node, device: &str) -> Result<()> {
+    node.run(&["xfs_repair", "-n", device])?.ok().map(drop)
+}
+
+/// e2fsck finds nothing to repair on the attached, unmounted volume.
+pub fn ext4_is_clean(node: &Node, device: &str) -> Result<()> {
+    node.run(&["e2fsck", "-fn", device])?.ok().map(drop)
+}
+
+/// Waits until `judge` is content with the volume's record.
+pub fn until(
+    lab: &Lab,
+    asked: &Node,
+    volume: &str,
+    what: &str,
+    judge: impl Fn(&Value) -> bool,
+) -> Result<Value> {
+    lab.wait_for(&format!("volume {volume}: {what}"), Duration::from_mins(3), || {
+        let output = mdfabric(asked, &["volume", "show", volume, "-o", "json"])?;
+        let record: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
+        Ok(judge(&record).then_some(record))
+    })
+}
+
+/// Whether the copies in sync are on exactly these nodes and nothing is under way.
+#[must_use]
+pub fn is_settled_on(volume: &Value, nodes: &[&str]) -> bool {
+    let members = volume.pointer("/status/members").and_then(Value::as_array).map_or(0, Vec::len);
+    daemon::synced_on(volume) == nodes
+        && members == nodes.len()
+        && word(volume, "/status/phase") == "Synced"
+        && volume.pointer("/status/relocation").is_none_or(Value::is_null)
+}

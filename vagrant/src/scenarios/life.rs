@@ -1,0 +1,96 @@
+//! The life of a volume: made, written, handed on, deleted without a trace.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::{Needs, Scenario, Stage};
+use crate::lab::Lab;
+use crate::node::Node;
+use crate::product::{
+    Copy, Load, copies, device, ext4_is_clean, free_bytes, nothing_left, remove, verb, xfs_is_clean,
+};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "volume_life_xfs",
+        shows: "two copies: written on one node, read on another; mdadm, xfs_repair and sfdisk content; deleted without a trace",
+        lab: Needs::Cluster,
+        run: life_xfs,
+    },
+    Scenario {
+        name: "volume_life_ext4_and_raw",
+        shows: "the same life with three copies of ext4, and with one copy of a raw block device",
+        lab: Needs::Cluster,
+        run: life_ext4_and_raw,
+    },
+];
+
+const MOUNT: &str = "/mnt/vol";
+const FILE: &str = "/mnt/vol/data";
+
+fn life_xfs(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let free = free_bytes(&lab.node("node-1")?)?;
+    mounted_life(lab, "--fs xfs --replicas 2 --on node-1 --on node-2", xfs_is_clean)?;
+    let one = lab.node("node-1")?;
+    lab.wait_for("the space to be free again", Duration::from_secs(30), || {
+        Ok((free_bytes(&one)? == free).then_some(()))
+    })
+}
+
+fn life_ext4_and_raw(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    mounted_life(lab, "--fs ext4 --sector-size 512 --replicas 3", ext4_is_clean)?;
+    raw_life(lab)
+}
+
+/// Written on node-1, read and judged on node-2, deleted from node-3.
+fn mounted_life(lab: &Lab, spec: &str, is_clean: fn(&Node, &str) -> Result<()>) -> Result<()> {
+    let [one, two, three] = [lab.node("node-1")?, lab.node("node-2")?, lab.node("node-3")?];
+    verb(&one, &format!("volume create vol --size 512MiB {spec}"))?;
+    verb(&one, "volume attach vol")?;
+    verb(&one, &format!("volume mount vol {MOUNT}"))?;
+    let mut load = Load::new(lab, 1);
+    load.start(&one, FILE)?;
+    load.goes_on(200)?;
+    load.stop()?;
+    verb(&one, "volume detach vol")?;
+
+    let copies = copies(lab, &one, "vol")?;
+    ensure!(copies.len() >= 2, "only {} copies", copies.len());
+    let said: Vec<String> = copies.iter().map(Copy::examine).collect::<Result<_>>()?;
+    let ages: BTreeSet<&str> = said.iter().filter_map(|said| field(said, "Events")).collect();
+    ensure!(ages.len() == 1, "the copies differ in age: {said:?}");
+
+    verb(&one, "volume attach vol --node node-2")?;
+    verb(&one, &format!("volume mount vol {MOUNT}"))?;
+    let verdict = load.verify(&two, FILE)?;
+    println!("    {} acknowledged writes are there", verdict.acknowledged);
+    verb(&two, "volume unmount vol")?;
+    is_clean(&two, &device(&two, "vol")?)?;
+    remove(lab, &three, "vol")
+}
+
+/// The value of a line of `mdadm --examine`.
+fn field<'a>(said: &'a str, name: &str) -> Option<&'a str> {
+    let line = said.lines().find(|line| line.trim_start().starts_with(name))?;
+    line.split_once(" : ").map(|(_, value)| value.trim())
+}
+
+/// One copy on node-1, written through its device there and read through the fabric on node-2.
+fn raw_life(lab: &Lab) -> Result<()> {
+    let [one, two] = [lab.node("node-1")?, lab.node("node-2")?];
+    verb(&one, "volume create raw --size 512MiB --fs raw --replicas 1 --on node-1 --locality fixed")?;
+    verb(&one, "volume attach raw")?;
+    let mut load = Load::new(lab, 2);
+    load.start(&one, &device(&one, "raw")?)?;
+    load.goes_on(200)?;
+    load.stop()?;
+    verb(&one, "volume detach raw")?;
+    verb(&one, "volume attach raw --node node-2")?;
+    load.verify(&two, &device(&two, "raw")?)?;
+    remove(lab, &two, "raw")?;
+    nothing_left(lab)
+}

@@ -1,0 +1,144 @@
+//! Copies move while an application writes.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::{Needs, Scenario, Stage};
+use crate::daemon::{volume, word};
+use crate::lab::Lab;
+use crate::node::{Node, Spawned};
+use crate::product::{Load, copies, device, is_settled_on, remove, until, verb, xfs_is_clean};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "move_of_one_of_two_copies_under_load",
+        shows: "one of two copies moves to a third node while a writer writes: never fewer than two in sync, nothing lost",
+        lab: Needs::Cluster,
+        run: one_of_two,
+    },
+    Scenario {
+        name: "one_copy_follows_its_owner",
+        shows: "a one-copy volume attached elsewhere is served at once, gets a local copy and drops the remote one",
+        lab: Needs::Cluster,
+        run: follows_owner,
+    },
+];
+
+/// How many members the kernel has in sync, looked at all the time.
+struct Sampler {
+    node: Node,
+    loop_in_guest: Spawned,
+}
+
+impl Sampler {
+    fn start(node: &Node) -> Result<Self> {
+        let script = "while :; do grep -o '\\[[0-9]*/[0-9]*\\]' /proc/mdstat; sleep 0.05; done >/tmp/in-sync";
+        Ok(Self { node: node.clone(), loop_in_guest: node.spawn(&["sh", "-c", script])? })
+    }
+
+    /// The fewest it has seen, and how often it has looked.
+    fn stop(&self) -> Result<(u32, usize)> {
+        self.loop_in_guest.signal("KILL")?;
+        let seen = self.node.run(&["cat", "/tmp/in-sync"])?.ok()?;
+        let count = |line: &str| line.split_once('/')?.1.trim_end_matches(']').parse::<u32>().ok();
+        let fewest = seen.stdout.lines().filter_map(count).min().context("the sampler saw no array")?;
+        Ok((fewest, seen.stdout.lines().count()))
+    }
+}
+
+fn one_of_two(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let one = lab.node("node-1")?;
+    verb(&one, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2")?;
+    verb(&one, "volume attach vol")?;
+    verb(&one, "volume mount vol /mnt/vol")?;
+    let before = copies(lab, &one, "vol")?;
+    let mut load = Load::new(lab, 3);
+    load.start(&one, "/mnt/vol/data")?;
+    let sampler = Sampler::start(&one)?;
+    println!("    {}", verb(&one, "volume move vol --from node-2 --to node-3")?.trim());
+    let (fewest, looks) = sampler.stop()?;
+    ensure!(fewest >= 2, "only {fewest} members were in sync at one of {looks} looks");
+    load.goes_on(20)?;
+    let summary = load.stop()?;
+    let stall = Duration::from_nanos(summary.longest_stall_ns);
+    println!("    {} writes, longest {stall:.0?}, {looks} looks at the array", summary.writes);
+
+    until(lab, &one, "vol", "two copies on node-1 and node-3", |record| {
+        is_settled_on(record, &["node-1", "node-3"])
+    })?;
+    let old = before.iter().find(|copy| copy.node.name() == "node-2").context("no copy on node-2")?;
+    old.is_wiped()?;
+    verb(&one, "volume detach vol")?;
+    verb(&one, "volume attach vol --node node-3")?;
+    verb(&one, "volume mount vol /mnt/vol")?;
+    let three = lab.node("node-3")?;
+    load.verify(&three, "/mnt/vol/data")?;
+    verb(&one, "volume unmount vol")?;
+    xfs_is_clean(&three, &device(&three, "vol")?)?;
+    remove(lab, &one, "vol")
+}
+
+fn follows_owner(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let [one, two] = [lab.node("node-1")?, lab.node("node-2")?];
+    verb(&one, "volume create solo --size 512MiB --replicas 1 --on node-1")?;
+    verb(&one, "volume attach solo")?;
+    verb(&one, "volume mount solo /mnt/solo")?;
+    let mut load = Load::new(lab, 4);
+    load.start(&one, "/mnt/solo/data")?;
+    load.stop()?;
+    verb(&one, "volume detach solo")?;
+    let old = copies(lab, &one, "solo")?;
+
+    let watch = "exec mdfabric volume ls -w -o json >/tmp/phases 2>&1";
+    let watcher = two.spawn(&["sh", "-c", watch])?;
+    verb(&one, "volume attach solo --node node-2")?;
+    verb(&one, "volume mount solo /mnt/solo")?;
+    load.start(&two, "/mnt/solo/data")?;
+    until(lab, &two, "solo", "its only copy on node-2", |record| is_settled_on(record, &["node-2"]))?;
+    watcher.signal("TERM")?;
+    load.stop()?;
+    phases_in_order(&two)?;
+    is_local_and_missing(lab, &two)?;
+    old.iter().try_for_each(crate::product::Copy::is_wiped)?;
+    load.verify(&two, "/mnt/solo/data")?;
+    remove(lab, &two, "solo")
+}
+
+/// The watch has seen Synced, Syncing, Replacing and Synced, in this order.
+fn phases_in_order(node: &Node) -> Result<()> {
+    let text = node.run(&["cat", "/tmp/phases"])?.ok()?.stdout;
+    let mut phases: Vec<String> = Vec::new();
+    for value in serde_json::Deserializer::from_str(&text).into_iter::<Value>() {
+        let phase = value?.pointer("/0").map(|volume| word(volume, "/status/phase")).unwrap_or_default();
+        if phases.last() != Some(&phase) {
+            phases.push(phase);
+        }
+    }
+    println!("    PHASE went {}", phases.join(", "));
+    let mut seen = phases.iter();
+    for wanted in ["Synced", "Syncing", "Replacing", "Synced"] {
+        ensure!(
+            seen.any(|phase| phase == wanted),
+            "PHASE went {}: no {wanted} in its place",
+            phases.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// A two-slot array with one local member and one missing one, as mdadm sees it.
+fn is_local_and_missing(lab: &Lab, node: &Node) -> Result<()> {
+    let device = word(&volume(node, "solo")?, "/status/array/device");
+    let detail = lab.wait_for("mdadm to see one member", Duration::from_secs(30), || {
+        let detail = node.run(&["mdadm", "--detail", &device])?.ok()?.stdout;
+        Ok((detail.contains("Raid Devices : 2") && detail.contains("Total Devices : 1")).then_some(detail))
+    })?;
+    ensure!(detail.contains("removed") && detail.contains("active sync"), "{detail}");
+    let local = detail.lines().find(|line| line.contains("active sync")).unwrap_or_default();
+    ensure!(local.contains("/dev/nvme"), "the member is not local: {local}");
+    Ok(())
+}
