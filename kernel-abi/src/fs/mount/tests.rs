@@ -17,17 +17,35 @@ use crate::fs::xfs::{self, XfsOptions};
 use crate::fs::{MountPoint, freeze, grow, parse_mountinfo, thaw, usage};
 
 const MIB: u64 = 1 << 20;
-const UUID: Uuid = Uuid::from_u128(0x51);
+/// A fresh one each time: XFS refuses to mount two file systems of one UUID, and tests run side by side.
+fn fresh() -> Uuid {
+    Uuid::new_v4()
+}
 
 /// A loop device over an image, and a directory to mount it on.
 struct Volume {
     device: PathBuf,
     directory: PathBuf,
     image: Image,
+    _turn: Turn,
+}
+
+/// Loop devices belong to the whole machine: a `losetup` that loses the race for a number claims the device for a moment
+/// (`loop_configure`), and whoever mounts it then is told EBUSY. So one test at a time has one, whatever its process.
+struct Turn(#[allow(dead_code, reason = "held for its lock")] nix::fcntl::Flock<fs::File>);
+
+impl Turn {
+    fn wait() -> Self {
+        let path = std::env::temp_dir().join("kernel-abi-loop.lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).unwrap();
+        let locked = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive);
+        Self(locked.map_err(|(_, errno)| errno).unwrap())
+    }
 }
 
 impl Volume {
     fn new(bytes: u64, sector: u32) -> Option<Self> {
+        let turn = Turn::wait();
         let image = Image::sparse(bytes);
         let path = image.path().to_str()?;
         let output = judge("losetup", &["-f", "--show", "-b", &sector.to_string(), path])?;
@@ -38,7 +56,7 @@ impl Volume {
         }
         let directory = image.path().with_extension("mnt");
         fs::create_dir(&directory).unwrap();
-        Some(Self { device, directory, image })
+        Some(Self { device, directory, image, _turn: turn })
     }
 
     fn mount(&self, fstype: &str, options: &MountOptions) -> Result<(), MountError> {
@@ -97,9 +115,11 @@ fn mounted(directory: &Path) -> Option<crate::fs::Mount> {
 
 fn format(volume: &Volume, fstype: &str, sector: u32) {
     if fstype == "ext4" {
-        ext4::format(&volume.device, &Ext4Options { lazy: true, ..Ext4Options::new(UUID, UUID, 1) }).unwrap();
+        ext4::format(&volume.device, &Ext4Options { lazy: true, ..Ext4Options::new(fresh(), fresh(), 1) })
+            .unwrap();
     } else {
-        xfs::format(&volume.device, &XfsOptions { sector_size: sector, ..XfsOptions::new(UUID, 1) }).unwrap();
+        xfs::format(&volume.device, &XfsOptions { sector_size: sector, ..XfsOptions::new(fresh(), 1) })
+            .unwrap();
     }
 }
 
@@ -176,7 +196,7 @@ fn a_mounted_device_is_neither_formatted_nor_confused() {
         let Some(volume) = Volume::new(320 * MIB, 512) else { return };
         format(&volume, "ext4", 512);
         volume.mount("ext4", &MountOptions::default()).unwrap();
-        let busy = ext4::format(&volume.device, &Ext4Options::new(UUID, UUID, 1)).unwrap_err();
+        let busy = ext4::format(&volume.device, &Ext4Options::new(fresh(), fresh(), 1)).unwrap_err();
         assert!(matches!(&busy, Ext4Error::Call(call) if call.is(Errno::EBUSY)), "{busy}");
         let stranger = DevNum { major: 1, minor: 2 };
         assert!(MountPoint::open(&volume.directory, stranger).unwrap_err().is(Errno::ENODEV));
