@@ -53,9 +53,10 @@ impl Tally {
     }
 }
 
-/// Runs what `filter` selects: a part of a scenario's name, or of `fmt`, `clippy`, `unit_tests`.
+/// Runs what `filter` selects: parts, with commas between them, of the names of scenarios or of `fmt`, `clippy`,
+/// `unit_tests`.
 pub fn run(filter: Option<&str>) -> Result<Tally> {
-    let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
+    let wanted = |name: &str| filter.is_none_or(|filter| filter.split(',').any(|part| name.contains(part)));
     let mut tally = Tally::default();
     for (name, arguments) in CARGO.iter().filter(|(name, _)| wanted(name)) {
         tally.count(name, || cargo(arguments));

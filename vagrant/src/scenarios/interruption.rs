@@ -1,5 +1,90 @@
-//! Bad input is refused with the object, what was tried, why not and what to do; nothing changes.
+//! A move goes on by itself after whatever interrupts it.
 
-use super::Scenario;
+use std::time::Duration;
 
-pub(super) const SCENARIOS: &[Scenario] = &[];
+use anyhow::{Result, ensure};
+
+use super::{Needs, Scenario, Stage};
+use crate::daemon::{kill, start_and_wait, volume, word};
+use crate::lab::Lab;
+use crate::node::Node;
+use crate::product::{Load, device, is_settled_on, remove, until, verb, xfs_is_clean};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "move_survives_kill_of_the_owners_daemon",
+        shows: "the owner's daemon is killed in mid-copy under load: a new one finishes the move, nothing is lost",
+        lab: Needs::Cluster,
+        run: |stage| survives(stage, &|lab| restart(lab, "node-1")),
+    },
+    Scenario {
+        name: "move_survives_kill_of_the_targets_daemon",
+        shows: "the target's daemon is killed in mid-copy under load: the move finishes by itself, nothing is lost",
+        lab: Needs::Cluster,
+        run: |stage| survives(stage, &|lab| restart(lab, "node-3")),
+    },
+];
+
+fn restart(lab: &Lab, name: &str) -> Result<()> {
+    let node = lab.node(name)?;
+    kill(&node)?;
+    start_and_wait(lab, &node)
+}
+
+fn survives(stage: &mut Stage<'_>, interrupt: &dyn Fn(&Lab) -> Result<()>) -> Result<()> {
+    let lab = stage.lab()?;
+    let one = lab.node("node-1")?;
+    verb(&one, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2")?;
+    verb(&one, "volume attach vol")?;
+    verb(&one, "volume mount vol /mnt/vol")?;
+    let mut load = Load::new(lab, 9);
+    load.start(&one, "/mnt/vol/data")?;
+    limit_copying(&one, "4096")?;
+    verb(&one, "volume move vol --from node-2 --to node-3 --no-wait")?;
+    let (interrupted, looks) = interrupt_mid_copy(lab, &one, interrupt)?;
+    println!("    interrupted at {interrupted} after {looks} looks");
+    limit_copying(&one, "200000")?;
+    until(lab, &one, "vol", "two copies on node-1 and node-3", |record| {
+        is_settled_on(record, &["node-1", "node-3"])
+    })?;
+    load.goes_on(20)?;
+    load.stop()?;
+    load.verify(&one, "/mnt/vol/data")?;
+    verb(&one, "volume detach vol")?;
+    verb(&one, "volume attach vol --node node-3")?;
+    verb(&one, "volume mount vol /mnt/vol")?;
+    let three = lab.node("node-3")?;
+    load.verify(&three, "/mnt/vol/data")?;
+    verb(&one, "volume unmount vol")?;
+    xfs_is_clean(&three, &device(&three, "vol")?)?;
+    remove(lab, &one, "vol")
+}
+
+/// The kernel's own brake, in KiB a second, so that there is a middle to interrupt.
+fn limit_copying(node: &Node, speed: &str) -> Result<()> {
+    let set = format!(
+        "echo {speed} >/proc/sys/dev/raid/speed_limit_max; echo 1000 >/proc/sys/dev/raid/speed_limit_min"
+    );
+    node.sh(&set)?.ok().map(drop)
+}
+
+/// Waits until the kernel copies, and interrupts.
+fn interrupt_mid_copy(
+    lab: &Lab,
+    owner: &Node,
+    interrupt: &dyn Fn(&Lab) -> Result<()>,
+) -> Result<(String, u32)> {
+    let mut looks = 0;
+    let line = lab.wait_for("the kernel to copy", Duration::from_mins(1), || {
+        looks += 1;
+        let line = owner.sh("grep -o 'recovery = *[0-9.]*%' /proc/mdstat")?;
+        Ok((line.status == 0).then(|| line.text().to_owned()))
+    })?;
+    interrupt(lab)?;
+    let record = volume(owner, "vol")?;
+    ensure!(
+        word(&record, "/status/phase") != "Synced" || !is_settled_on(&record, &["node-1", "node-2"]),
+        "the move was forgotten"
+    );
+    Ok((line, looks))
+}
