@@ -47,7 +47,10 @@ pub fn plan(input: &Input) -> Plan {
     for volume in input.world.volumes() {
         match &volume.status {
             None if volume.spec.deleting => plan.remove(Key::new(Kind::VolumeSpec, &volume.spec.name)),
-            None => plan.merge(place(input, &volume.spec, &mut promised)),
+            None => plan.merge(place(input, &volume.spec, None, &mut promised)),
+            Some(status) if is_unplaced(&volume.spec, status) => {
+                plan.merge(place(input, &volume.spec, Some(status), &mut promised));
+            }
             Some(status) if status.owner.is_none() => plan.merge(unowned(input, &volume, status)),
             Some(_) => {}
         }
@@ -55,10 +58,16 @@ pub fn plan(input: &Input) -> Plan {
     plan
 }
 
-/// A new volume: choose where its replicas go and write that down before anything is made.
+/// Whether there was no room for a volume yet; its status says only why.
+fn is_unplaced(spec: &VolumeSpec, status: &VolumeStatus) -> bool {
+    !spec.deleting && status.phase == VolumePhase::New && status.members.is_empty()
+}
+
+/// A new volume: choose where its replicas go and write that down before anything is made; or why they go nowhere.
 fn place(
     input: &Input,
     spec: &VolumeSpec,
+    stored: Option<&VolumeStatus>,
     promised: &mut Vec<(crate::domain::DriveId, crate::domain::Bytes)>,
 ) -> Plan {
     let mut plan = Plan::default();
@@ -78,10 +87,11 @@ fn place(
             status.reasons = vec![reason.clone()];
             plan.reasons.push(reason);
             plan.wake(input.now.plus(timing::RETRY_MAX_MILLIS));
-            return plan;
         }
     }
-    plan.put(&spec.name, Record::VolumeStatus(status));
+    if stored != Some(&status) {
+        plan.put(&spec.name, Record::VolumeStatus(status));
+    }
     plan
 }
 

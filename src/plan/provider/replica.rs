@@ -276,9 +276,7 @@ fn erase(input: &Input, replica: &Replica, next: &mut ReplicaStatus, plan: &mut 
             next.reason = Some(Reason::blocked(
                 "DriveMissing",
                 format_args!("drive {drive} with data of this replica is not in {}", input.me),
-                format_args!(
-                    "put drive {drive} back, or forget it with `mdfabric drive remove {drive} --force`"
-                ),
+                format_args!("put drive {drive} back: its data is erased then, and the replica goes"),
             ));
             continue;
         };
