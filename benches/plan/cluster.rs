@@ -66,6 +66,9 @@ pub(crate) fn served() -> (World, Timestamp) {
         cluster
             .request(|world, now| verbs::create(world, &wish(index), uid, now))
             .expect("a volume is created");
+    }
+    until(&mut cluster, "all volumes placed", |world| world.volumes().all(|volume| volume.status.is_some()));
+    for index in 0..VOLUMES {
         cluster
             .request(|world, _| verbs::attach(world, &volume(index), &node(1)))
             .expect("a volume is attached");
