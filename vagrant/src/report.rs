@@ -13,7 +13,10 @@ pub const TITLE: &str = "---- what the world looked like: lab";
 
 /// What is asked on every node: a title, a script.
 const QUESTIONS: &[(&str, &str)] = &[
-    ("explain", "timeout 10 mdfabric explain 2>&1 | tail -n 40"),
+    (
+        "explain",
+        "for v in $(timeout 10 mdfabric volume ls 2>/dev/null | awk 'NR > 1 { print $1 }'); do timeout 10 mdfabric explain volume/$v 2>&1; done | tail -n 40",
+    ),
     ("mdstat", "cat /proc/mdstat 2>/dev/null"),
     ("dmesg", "dmesg | tail -n 25"),
     ("recorder", "timeout 10 mdfabric recorder --tail 25 2>&1 | tail -n 25"),
