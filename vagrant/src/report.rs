@@ -11,16 +11,15 @@ use crate::node::Node;
 /// How every report begins.
 pub const TITLE: &str = "---- what the world looked like: lab";
 
-/// The tables, and the story of every volume.
-const EXPLAIN: &str = "timeout 10 sh -c 'mdfabric volume ls; mdfabric replica ls; mdfabric drive ls; \
-                       for name in $(mdfabric volume ls | awk \"NR > 1 { print \\$1 }\"); do \
-                       mdfabric explain volume/$name; done' 2>&1 | tail -n 60";
-
 /// What is asked on every node: a title, a script.
 const QUESTIONS: &[(&str, &str)] = &[
-    ("explain", EXPLAIN),
+    (
+        "explain",
+        "for v in $(timeout 10 mdfabric volume ls 2>/dev/null | awk 'NR > 1 { print $1 }'); do timeout 10 mdfabric explain volume/$v 2>&1; done | tail -n 40",
+    ),
     ("mdstat", "cat /proc/mdstat 2>/dev/null"),
     ("dmesg", "dmesg | tail -n 25"),
+    ("recorder", "timeout 10 mdfabric recorder --tail 25 2>&1 | tail -n 25"),
     ("daemon log", "tail -n 25 /var/log/mdfabric.log 2>/dev/null"),
 ];
 

@@ -42,6 +42,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         lab: Needs::Cluster,
         run: damage::superblock,
     },
+    Scenario {
+        name: "bad_input_drive_vanishes_during_create",
+        shows: "a drive is pulled while a copy is made on it: the volume says so and waits; the drive is back, it is finished",
+        lab: Needs::Cluster,
+        run: drives::vanishes,
+    },
 ];
 
 /// A verb that must be refused with this exit status and all of these words.

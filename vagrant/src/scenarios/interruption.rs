@@ -23,12 +23,26 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         lab: Needs::Cluster,
         run: |stage| survives(stage, &|lab| restart(lab, "node-3")),
     },
+    Scenario {
+        name: "move_survives_reboot_of_the_target",
+        shows: "the target loses power in mid-copy and comes back: the move finishes by itself, nothing is lost",
+        lab: Needs::Cluster,
+        run: |stage| survives(stage, &power_cycle_target),
+    },
 ];
 
 fn restart(lab: &Lab, name: &str) -> Result<()> {
     let node = lab.node(name)?;
     kill(&node)?;
     start_and_wait(lab, &node)
+}
+
+fn power_cycle_target(lab: &Lab) -> Result<()> {
+    let three = lab.node("node-3")?;
+    three.power_cut()?;
+    three.power_on()?;
+    three.wait_up()?;
+    start_and_wait(lab, &three)
 }
 
 fn survives(stage: &mut Stage<'_>, interrupt: &dyn Fn(&Lab) -> Result<()>) -> Result<()> {

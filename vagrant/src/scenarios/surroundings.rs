@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::{Needs, Scenario, Stage};
-use crate::daemon::{CONFIG, config, mdfabric};
+use crate::daemon::{CONFIG, config, kill, mdfabric, start, wait_answering};
 use crate::lab::Lab;
 use crate::product::{Load, is_settled_on, remove, until, verb};
 use crate::supervisor::control::Power;
@@ -16,6 +16,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         shows: "without etcd writes go on and `volume ls` answers with a warning; when etcd is back verbs work again",
         lab: Needs::Cluster,
         run: store_lost,
+    },
+    Scenario {
+        name: "store_unreachable_at_start",
+        shows: "a daemon that starts without etcd leaves what runs alone and says what it waits for; with etcd it takes over",
+        lab: Needs::Cluster,
+        run: store_unreachable_at_start,
     },
     Scenario {
         name: "socket_in_use",
@@ -60,6 +66,31 @@ fn store_lost(stage: &mut Stage<'_>) -> Result<()> {
         let listed = mdfabric(&one, &["volume", "ls"])?.ok()?;
         Ok(listed.stderr.is_empty().then_some(()))
     })?;
+    until(lab, &one, "vol", "both copies in sync", |record| is_settled_on(record, &["node-1", "node-2"]))?;
+    load.goes_on(20)?;
+    load.stop()?;
+    load.verify(&one, "/mnt/vol/data")?;
+    remove(lab, &one, "vol")
+}
+
+fn store_unreachable_at_start(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let one = lab.node("node-1")?;
+    verb(&one, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2")?;
+    verb(&one, "volume attach vol")?;
+    verb(&one, "volume mount vol /mnt/vol")?;
+    let mut load = Load::new(lab, 11);
+    load.start(&one, "/mnt/vol/data")?;
+    lab.etcd_power(Power::Cut)?;
+    kill(&one)?;
+    start(&one, &config(lab, &one))?;
+    lab.wait_for("the daemon to say that the store does not answer", Duration::from_mins(1), || {
+        let listed = mdfabric(&one, &["volume", "ls"])?;
+        Ok(listed.stderr.contains("store").then_some(()))
+    })?;
+    load.goes_on(50)?;
+    lab.etcd_power(Power::On)?;
+    wait_answering(lab, &one)?;
     until(lab, &one, "vol", "both copies in sync", |record| is_settled_on(record, &["node-1", "node-2"]))?;
     load.goes_on(20)?;
     load.stop()?;

@@ -8,7 +8,7 @@ use super::refused;
 use crate::daemon::word;
 use crate::lab::Lab;
 use crate::node::Node;
-use crate::product::{drive_device, list, verb};
+use crate::product::{drive_device, list, remove, verb};
 use crate::scenarios::Stage;
 
 const SERIAL: &str = "node-3-b";
@@ -77,4 +77,22 @@ fn is_seen(lab: &Lab, node: &Node, state: &str) -> Result<()> {
         let drive = drives.iter().find(|drive| word(drive, "/name") == SERIAL);
         Ok(drive.is_some_and(|drive| word(drive, "/status/state") == state).then_some(()))
     })
+}
+
+/// The drive is pulled while its copy is zeroed.
+pub(super) fn vanishes(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let three = lab.node("node-3")?;
+    verb(&three, "volume create vol --size 512MiB --replicas 1 --on node-3 --no-wait")?;
+    three.sh("echo 1 >$(dirname $(grep -l node-3-a /sys/class/nvme/*/serial))/device/remove")?.ok()?;
+    lab.wait_for("the missing drive to be reported", Duration::from_mins(1), || {
+        let drives = list(&three, "drive")?;
+        let drive = drives.iter().find(|drive| word(drive, "/name") == "node-3-a");
+        let missing = drive.is_some_and(|drive| word(drive, "/status/state") == "Missing");
+        let said = verb(&three, "explain volume/vol")?;
+        Ok((missing && said.contains("node-3-a")).then_some(()))
+    })?;
+    three.sh("echo 1 >/sys/bus/pci/rescan")?.ok()?;
+    verb(&three, "volume attach vol")?;
+    remove(lab, &three, "vol")
 }
