@@ -19,7 +19,6 @@ const QUESTIONS: &[(&str, &str)] = &[
     ),
     ("mdstat", "cat /proc/mdstat 2>/dev/null"),
     ("dmesg", "dmesg | tail -n 25"),
-    ("recorder", "timeout 10 mdfabric recorder --tail 25 2>&1 | tail -n 25"),
     ("daemon log", "tail -n 25 /var/log/mdfabric.log 2>/dev/null"),
 ];
 
