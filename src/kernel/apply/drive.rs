@@ -30,7 +30,7 @@ struct Disk<'a> {
 /// What was read is read again, whatever became of the step.
 impl Drop for Disk<'_> {
     fn drop(&mut self) {
-        self.tables.forget(self.device.number);
+        self.tables.end_change(self.device.number);
     }
 }
 
@@ -39,6 +39,7 @@ impl<'a> Disk<'a> {
         let device = block::by_devnum(root, device::number(dev)).map_err(|error| retry(&error))?;
         let device = device.ok_or_else(|| failure(FailureKind::Retry, format_args!("disk {dev} is gone")))?;
         let file = block::open(root, &device, access).map_err(|error| retry(&error))?;
+        tables.begin_change(device.number);
         Ok(Self { tables, path: device.node(root), device, file })
     }
 
