@@ -143,8 +143,7 @@ fn waiting_for_provider(member: &Member, epoch: Epoch) -> Reason {
 }
 
 /// Where a member's provider listens.
-#[must_use]
-pub fn endpoint(input: &Input, member: &Member) -> Option<Endpoint> {
+fn endpoint(input: &Input, member: &Member) -> Option<Endpoint> {
     input.world.node_status(&member.node).map(|status| status.endpoint.clone())
 }
 
@@ -170,16 +169,16 @@ pub fn revive(input: &Input, member: &Member, column: u8, epoch: Epoch) -> Optio
 
 /// The next step in taking a leg down that no array uses any more: map first, then connection.
 #[must_use]
-pub fn release(input: &Input, partition: Uuid, epoch: Epoch, endpoint: Option<Endpoint>) -> Option<Step> {
+pub fn release(input: &Input, partition: Uuid, epoch: Epoch) -> Option<Step> {
     let key = (partition, epoch);
     if let Some(map) = input.seen.maps.get(&key) {
         if map.queueing && !(map.path_active && is_live(input, key)) {
-            return Some(Step::FailLeg { partition, epoch, path: map.path, endpoint });
+            return Some(Step::FailLeg { partition, epoch, path: map.path });
         }
         return Some(Step::UnmapLeg { partition, epoch });
     }
     let connection = input.seen.connections.get(&key)?;
-    Some(Step::Disconnect { partition, epoch, controller: connection.controller.clone(), endpoint })
+    Some(Step::Disconnect { partition, epoch, controller: connection.controller.clone() })
 }
 
 fn is_live(input: &Input, key: (Uuid, Epoch)) -> bool {

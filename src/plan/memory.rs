@@ -54,8 +54,6 @@ pub struct Memory {
     pub lost_since: BTreeMap<(Uuid, Epoch), Timestamp>,
     /// When heartbeats and leases were last seen to change.
     pub last_seen: LastSeen,
-    /// Bytes written to a joining member by recovery so far, by partition.
-    pub recovered: BTreeMap<Uuid, Bytes>,
 }
 
 impl Memory {

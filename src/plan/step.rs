@@ -72,8 +72,8 @@ pub enum Step {
     Fence { partition: Uuid, epoch: Epoch },
     /// Connect to a provider's subsystem.
     Connect { partition: Uuid, epoch: Epoch, endpoint: Endpoint, host_nqn: String, host_id: Uuid },
-    /// Remove a controller of ours. Cuts its sockets first, so that a dead peer does not hold the call.
-    Disconnect { partition: Uuid, epoch: Epoch, controller: String, endpoint: Option<Endpoint> },
+    /// Remove a controller of ours.
+    Disconnect { partition: Uuid, epoch: Epoch, controller: String },
     /// Make the queueing map over a namespace.
     MapLeg { partition: Uuid, epoch: Epoch, path: Dev, size: Bytes },
     /// Give a map another path.
@@ -81,7 +81,7 @@ pub enum Step {
     /// Tell a map that its path works again.
     ReinstateLeg { partition: Uuid, epoch: Epoch, path: Dev },
     /// Let go of what a map holds: its I/O fails and MD drops the member. Only after the record says so.
-    FailLeg { partition: Uuid, epoch: Epoch, path: Option<Dev>, endpoint: Option<Endpoint> },
+    FailLeg { partition: Uuid, epoch: Epoch, path: Option<Dev> },
     /// Remove a map.
     UnmapLeg { partition: Uuid, epoch: Epoch },
     /// Write the first superblocks of an array.

@@ -73,6 +73,6 @@ fn is_released(serving: &Serving, member: &crate::domain::Member) -> bool {
                 .leg(member, column)
                 .dev()
                 .is_some_and(|dev| serving.input.seen.array_holding(dev).is_some());
-            !bound && leg::release(serving.input, partition, serving.status.epoch, None).is_none()
+            !bound && leg::release(serving.input, partition, serving.status.epoch).is_none()
         })
 }

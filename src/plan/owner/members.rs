@@ -59,13 +59,12 @@ fn record_loss(serving: &mut Serving, member: &Member) {
 
 /// The record does not count on this leg any more: its held I/O may fail, and MD drops the member.
 fn let_go(serving: &mut Serving, member: &Member) {
-    let endpoint = leg::endpoint(serving.input, member);
     for column in serving.columns() {
         let key = (partition_guid(member.replica, column), serving.status.epoch);
         if let Some(map) = serving.input.seen.maps.get(&key).filter(|map| map.queueing) {
             let (partition, epoch) = key;
             let path = map.path;
-            serving.step(Step::FailLeg { partition, epoch, path, endpoint: endpoint.clone() });
+            serving.step(Step::FailLeg { partition, epoch, path });
         }
     }
 }
@@ -231,13 +230,7 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
             })
         }
         (None, _) if out => {
-            let endpoint = leg::endpoint(serving.input, member);
-            leg::release(
-                serving.input,
-                partition_guid(member.replica, column),
-                serving.status.epoch,
-                endpoint,
-            )
+            leg::release(serving.input, partition_guid(member.replica, column), serving.status.epoch)
         }
         (None, Leg::Ready(dev)) => join(serving, member, column, array, dev),
         (None, Leg::Absent(Ok(step))) => Some(step),

@@ -50,7 +50,7 @@ fn mounted_here(serving: &Serving) -> Option<String> {
 }
 
 fn release_legs(serving: &mut Serving) -> bool {
-    let steps = legs_of(serving.input, serving.spec.uid, serving.status, serving.spec.stripe_width);
+    let steps = legs_of(serving.input, serving.status, serving.spec.stripe_width);
     let none = steps.is_empty();
     for step in steps {
         serving.step(step);
@@ -59,17 +59,11 @@ fn release_legs(serving: &mut Serving) -> bool {
 }
 
 /// Every leg of a volume that this node still has, of whatever epoch.
-fn legs_of(
-    input: &Input,
-    _volume: crate::domain::VolumeUid,
-    status: &VolumeStatus,
-    columns: u8,
-) -> Vec<Step> {
+fn legs_of(input: &Input, status: &VolumeStatus, columns: u8) -> Vec<Step> {
     let mut steps = Vec::new();
     for member in &status.members {
-        let endpoint = leg::endpoint(input, member);
         for partition in (0..columns).map(|column| partition_guid(member.replica, column)) {
-            let release = |epoch| leg::release(input, partition, epoch, endpoint.clone());
+            let release = |epoch| leg::release(input, partition, epoch);
             steps.extend(epochs_of(input, partition).into_iter().filter_map(release));
         }
     }
@@ -134,7 +128,7 @@ pub(super) fn unknown(input: &Input) -> Plan {
         let bound =
             input.seen.maps.get(&(*partition, *epoch)).and_then(|map| input.seen.array_holding(map.dev));
         if bound.is_none() {
-            plan.steps.extend(leg::release(input, *partition, *epoch, None));
+            plan.steps.extend(leg::release(input, *partition, *epoch));
         }
     }
     plan
