@@ -17,7 +17,7 @@ pub use identity::report;
 pub use prepare::{Check, forbid_exec, load_modules, preflight};
 use tables::Tables;
 
-use crate::plan::{Observation, Outcome, Step, StepFailure};
+use crate::plan::{Observation, Outcome, Sample, Step, StepFailure};
 use crate::ports::Kernel;
 
 /// The kernel this daemon runs on.
@@ -49,6 +49,10 @@ impl Default for NodeKernel {
 impl Kernel for NodeKernel {
     fn observe(&self) -> Result<Observation, String> {
         observe::everything(&self.root, &self.tables).map_err(|error| chain(&error))
+    }
+
+    fn sample(&self, seen: &Observation) -> Result<Sample, String> {
+        observe::sample(&self.root, seen).map_err(|error| chain(&error))
     }
 
     fn apply(&self, step: &Step) -> Result<Outcome, StepFailure> {

@@ -17,10 +17,11 @@ mod step;
 pub mod timing;
 pub mod verbs;
 
-pub use memory::{Attempt, Compared, Memory};
+pub use memory::{Attempt, Compared, Memory, Pace};
 pub use observation::{
-    ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
-    MemberSeen, MountSeen, Observation, PartitionSeen, SyncAction, SyncSeen, TableSeen, needs_sampling,
+    Activity, ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen,
+    MemberFlag, MemberSeen, MountSeen, Observation, PartitionSeen, Sample, SyncAction, SyncSeen, TableSeen,
+    WritesSeen,
 };
 pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure};
 

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::domain::{Key, Record, Revision, Versioned};
-use crate::plan::{Observation, Outcome, Step, StepFailure};
+use crate::plan::{Observation, Outcome, Sample, Step, StepFailure};
 
 /// A future a port returns.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -98,10 +98,13 @@ pub trait Store: Send + Sync {
     fn name(&self) -> String;
 }
 
-/// One node's kernel. Both calls block as long as the kernel does; the caller gives each lane its own thread.
+/// One node's kernel. All calls block as long as the kernel does; the caller gives each lane its own thread.
 pub trait Kernel: Send + Sync {
     /// What is there now. An error hides nothing that was seen before: the caller keeps its last observation.
     fn observe(&self) -> Result<Observation, String>;
+
+    /// What changes without an event of what was seen: a few small files instead of everything.
+    fn sample(&self, seen: &Observation) -> Result<Sample, String>;
 
     /// Does one step. Idempotent: a step that was done before, wholly or half, can be done again.
     fn apply(&self, step: &Step) -> Result<Outcome, StepFailure>;

@@ -8,8 +8,8 @@ use mdfabric::domain::{
 };
 use mdfabric::plan::verbs::{self, CreateVolume};
 use mdfabric::plan::{
-    ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
-    MemberSeen, Observation, PartitionSeen, SyncAction, SyncSeen, TableSeen,
+    Activity, ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen,
+    MemberFlag, MemberSeen, Observation, PartitionSeen, SyncAction, SyncSeen, TableSeen, WritesSeen,
 };
 use mdfabric::sim::{Cluster, Config};
 use uuid::Uuid;
@@ -208,7 +208,11 @@ fn array_of(name: String, array: Uuid, members: &[Member], me: &NodeName) -> Arr
         state: ArrayState::Clean,
         slots: 2,
         members: (0u32..).zip(members).map(member).collect(),
-        sync: SyncSeen { action: SyncAction::Idle, done: 0, total: 0 },
+        activity: Activity {
+            sync: SyncSeen { action: SyncAction::Idle, done: 0, total: 0 },
+            sync_limit_kib: None,
+            writes: WritesSeen::default(),
+        },
         size: SIZE,
     }
 }

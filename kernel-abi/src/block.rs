@@ -9,6 +9,7 @@ pub mod device;
 pub mod gpt;
 mod ioctl;
 pub mod signature;
+pub mod stat;
 pub mod zero;
 
 use std::fs::File;

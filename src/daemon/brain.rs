@@ -11,7 +11,9 @@ use super::lanes::{Finished, Lanes};
 use super::records::Records;
 use super::status::{NodeView, View};
 use crate::domain::{Key, Kind, NodeName, NodeStatus, Record, Revision, Timestamp, Versioned};
-use crate::plan::{self, Input, Memory, Observation, Plan, Step, Write, controller, owner, provider, timing};
+use crate::plan::{
+    self, ArraySeen, Input, Memory, Observation, Plan, Step, Write, controller, owner, provider, timing,
+};
 use crate::ports::{Change, Kernel, Store, StoreError};
 
 /// What a brain is connected to.
@@ -24,6 +26,17 @@ pub struct Ports {
     pub records: mpsc::Receiver<Cache>,
     /// A message whenever the kernel has something new to see.
     pub events: mpsc::Receiver<()>,
+}
+
+/// What is not known any more of the kernel, the most at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stale {
+    /// Nothing.
+    Nothing,
+    /// What changes without an event.
+    Samples,
+    /// Anything.
+    Everything,
 }
 
 /// What became of a plan's writes.
@@ -47,7 +60,9 @@ pub struct Brain {
     store: StoreHealth,
     store_retry_at: Timestamp,
     seen: Observation,
-    observed: bool,
+    stale: Stale,
+    sample_due: Timestamp,
+    look_due: Timestamp,
     memory: Memory,
     lanes: Lanes,
     finished: mpsc::UnboundedReceiver<Finished>,
@@ -71,7 +86,9 @@ impl Brain {
             store: StoreHealth::Starting,
             store_retry_at: Timestamp(0),
             seen: Observation::default(),
-            observed: false,
+            stale: Stale::Everything,
+            sample_due: Timestamp(0),
+            look_due: Timestamp(0),
             memory: Memory { started_at: clock::now(), ..Memory::default() },
             lanes,
             finished,
@@ -85,25 +102,38 @@ impl Brain {
 
     /// Works until `stop` is closed. What runs in the kernel goes on without it.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        self.observe().await;
-        let mut wake_at = clock::now();
         loop {
-            let wait = Duration::from_millis(wake_at.0.saturating_sub(clock::now().0));
+            if self.look().await {
+                self.turn().await;
+            }
+            let wait = Duration::from_millis(self.due().0.saturating_sub(clock::now().0));
             tokio::select! {
                 cache = self.ports.records.recv() => match cache {
                     Some(cache) => self.take_records(cache),
                     None => return,
                 },
-                Some(done) = self.finished.recv() => { self.take_finished(done); self.observed = false; }
-                Some(()) = self.ports.events.recv() => self.observed = false,
-                () = tokio::time::sleep(wait) => self.observed = false,
+                Some(done) = self.finished.recv() => self.take_finished(done),
+                Some(()) = self.ports.events.recv() => self.stale = Stale::Everything,
+                () = tokio::time::sleep(wait) => self.wake(),
                 _ = stop.changed() => return,
             }
             self.drain();
-            if !self.observed {
-                self.observe().await;
-            }
-            wake_at = self.turn().await;
+        }
+    }
+
+    /// When to wake at the latest. Nothing is written before the records are known.
+    fn due(&self) -> Timestamp {
+        let heartbeat = if self.records.is_listed() { self.heartbeat_due } else { Timestamp(u64::MAX) };
+        self.look_due.min(self.sample_due).min(heartbeat)
+    }
+
+    /// The timer rang. That a heartbeat is due makes nothing stale.
+    fn wake(&mut self) {
+        let now = clock::now();
+        if now >= self.look_due {
+            self.stale = Stale::Everything;
+        } else if now >= self.sample_due {
+            self.stale = self.stale.max(Stale::Samples);
         }
     }
 
@@ -113,10 +143,9 @@ impl Brain {
         }
         while let Ok(done) = self.finished.try_recv() {
             self.take_finished(done);
-            self.observed = false;
         }
         while self.ports.events.try_recv().is_ok() {
-            self.observed = false;
+            self.stale = Stale::Everything;
         }
     }
 
@@ -158,23 +187,50 @@ impl Brain {
             Ok(outcome) => tracing::info!(%step, ?outcome, "done"),
             Err(failure) => tracing::warn!(%step, kind = ?failure.kind, why = failure.message, "failed"),
         }
+        self.stale = Stale::Everything;
         self.lanes.finish(&step);
         self.memory.record(&step, result, clock::now());
     }
 
-    async fn observe(&mut self) {
+    /// Learns what is stale. `false` when nothing came of it that a plan could need.
+    async fn look(&mut self) -> bool {
+        let was = std::mem::replace(&mut self.stale, Stale::Nothing);
+        let news = match was {
+            Stale::Nothing => true,
+            Stale::Samples => self.sample().await,
+            Stale::Everything => self.observe().await,
+        };
+        self.sample_due = match self.seen.needs_sampling() {
+            true => clock::now().plus(timing::SAMPLE_MILLIS),
+            false => Timestamp(u64::MAX),
+        };
+        self.memory.track_legs(&self.seen, clock::now());
+        self.memory.track_writes(&self.seen, clock::now());
+        news || clock::now() >= self.heartbeat_due
+    }
+
+    /// A few small files; everything only if one of them says that something happened.
+    async fn sample(&mut self) -> bool {
+        let (kernel, seen) = (Arc::clone(&self.ports.kernel), self.seen.clone());
+        match tokio::task::spawn_blocking(move || kernel.sample(&seen)).await {
+            Ok(Ok(sample)) if self.seen.take(&sample) => self.observe().await,
+            Ok(Ok(_)) => self.seen.arrays.values().any(ArraySeen::is_syncing),
+            Ok(Err(_)) | Err(_) => self.observe().await,
+        }
+    }
+
+    async fn observe(&mut self) -> bool {
         let kernel = Arc::clone(&self.ports.kernel);
         match tokio::task::spawn_blocking(move || kernel.observe()).await {
             Ok(Ok(seen)) => self.seen = seen,
             Ok(Err(why)) => tracing::warn!(why, "the kernel could not be observed"),
             Err(error) => tracing::error!(%error, "the observer died"),
         }
-        self.observed = true;
-        self.memory.track_legs(&self.seen, clock::now());
+        true
     }
 
-    /// Plans until nothing more can be recorded, starts what may be started, and says when to look again.
-    async fn turn(&mut self) -> Timestamp {
+    /// Plans until nothing more can be recorded, starts what may be started, and notes when to look again.
+    async fn turn(&mut self) {
         const TURNS: usize = 16;
         let mut plan = Plan::default();
         if self.records.is_listed() {
@@ -193,7 +249,7 @@ impl Brain {
             }
         }
         self.publish(&plan);
-        self.next_wake(&plan)
+        self.look_due = self.next_look(&plan);
     }
 
     fn plan(&mut self) -> Plan {
@@ -287,16 +343,14 @@ impl Brain {
         }
     }
 
-    fn next_wake(&self, plan: &Plan) -> Timestamp {
+    /// When to look at everything although nothing happened: a step is tried again, a plan waits for a moment, or an event
+    /// went missing.
+    fn next_look(&self, plan: &Plan) -> Timestamp {
         let retries = plan.steps.iter().filter_map(|step| self.memory.failed.get(&step.to_string()));
         let now = clock::now();
-        let mut at = self.heartbeat_due;
-        at = retries.map(|attempt| attempt.retry_at).fold(at, Timestamp::min);
-        at = plan.wake_at.map_or(at, |wake| at.min(wake));
-        if plan::needs_sampling(&self.seen) {
-            at = at.min(now.plus(timing::SAMPLE_MILLIS));
-        }
-        at.max(now.plus(timing::TURN_MIN_MILLIS))
+        let at = now.plus(timing::LOOK_MILLIS);
+        let at = retries.map(|attempt| attempt.retry_at).fold(at, Timestamp::min);
+        plan.wake_at.map_or(at, |wake| at.min(wake)).max(now.plus(timing::TURN_MIN_MILLIS))
     }
 
     fn publish(&self, plan: &Plan) {

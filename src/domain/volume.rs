@@ -295,6 +295,8 @@ pub struct Relocation {
     pub joining: Option<ReplicaId>,
     /// The replica that goes once the new one has taken over.
     pub leaving: Option<ReplicaId>,
+    /// Its provider: told when it is gone.
+    pub from: Option<NodeName>,
     /// Why.
     pub cause: MoveCause,
     /// When it began.
@@ -313,7 +315,7 @@ pub struct MoveReport {
     pub to: Option<NodeName>,
     /// Milliseconds from the decision to the record that the old copy is gone.
     pub millis: u64,
-    /// Bytes the new member received by recovery.
+    /// Bytes the new member received by recovery: all of the volume, whatever was written before.
     pub copied: Bytes,
     /// When it ended.
     pub finished_at: Timestamp,

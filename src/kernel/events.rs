@@ -58,7 +58,7 @@ impl Watcher {
             Some(watch) => drop(watch.rearm()?),
             None => self.mdstat = Watch::open(&root, Watched::Mdstat)?.map(|(watch, _)| watch),
         }
-        let names: Vec<_> = sysfs::arrays(&root)?.into_iter().map(|array| array.name).collect();
+        let names = sysfs::names(&root)?;
         self.arrays.retain(|watch| names.contains(watch.name()));
         for name in names {
             if !self.arrays.iter().any(|watch| *watch.name() == name) {

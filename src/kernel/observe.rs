@@ -8,7 +8,7 @@ use kernel_abi::{CallError, Root, fs};
 
 use super::device;
 use super::tables::Tables;
-use crate::plan::{MountSeen, Observation};
+use crate::plan::{MountSeen, Observation, Sample};
 
 /// Why the kernel could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,18 @@ pub(super) fn everything(root: &Root, tables: &Tables) -> Result<Observation, Ob
         arrays: arrays::all(root)?,
         mounts: mounts.iter().map(mount).collect(),
     })
+}
+
+/// The state of what was seen and changes without an event.
+pub(super) fn sample(root: &Root, seen: &Observation) -> Result<Sample, ObserveError> {
+    let mut sample = Sample::default();
+    for (key, connection) in &seen.connections {
+        sample.connections.extend(fabric::sample(root, connection)?.map(|state| (*key, state)));
+    }
+    for (uuid, array) in &seen.arrays {
+        sample.arrays.extend(arrays::sample(root, array)?.map(|activity| (*uuid, activity)));
+    }
+    Ok(sample)
 }
 
 fn mount(mount: &fs::Mount) -> MountSeen {

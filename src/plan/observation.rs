@@ -214,6 +214,28 @@ pub struct SyncSeen {
     pub total: u64,
 }
 
+/// Writes to an array since it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WritesSeen {
+    /// Over.
+    pub done: u64,
+    /// What they took together, milliseconds.
+    pub millis: u64,
+    /// Requests under way.
+    pub in_flight: u64,
+}
+
+/// What changes about an array all the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Activity {
+    /// What it does beside serving.
+    pub sync: SyncSeen,
+    /// `md/sync_speed_max` where the array has one of its own, KiB/s.
+    pub sync_limit_kib: Option<u32>,
+    /// How it serves.
+    pub writes: WritesSeen,
+}
+
 /// An MD array.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArraySeen {
@@ -227,8 +249,8 @@ pub struct ArraySeen {
     pub slots: u32,
     /// Members.
     pub members: Vec<MemberSeen>,
-    /// What it does beside serving.
-    pub sync: SyncSeen,
+    /// What it does beside serving, and how it serves.
+    pub activity: Activity,
     /// Usable bytes.
     pub size: Bytes,
 }
@@ -238,6 +260,12 @@ impl ArraySeen {
     #[must_use]
     pub fn member(&self, dev: Dev) -> Option<&MemberSeen> {
         self.members.iter().find(|member| member.dev == dev)
+    }
+
+    /// Whether a copy is made or compared.
+    #[must_use]
+    pub fn is_syncing(&self) -> bool {
+        !matches!(self.activity.sync.action, SyncAction::Idle | SyncAction::Frozen)
     }
 
     /// Whether it takes writes.
@@ -296,9 +324,100 @@ pub struct MountSeen {
     pub read_only: bool,
 }
 
-/// Whether something is there whose changes the kernel does not announce: controllers, and a recovery's progress.
-#[must_use]
-pub fn needs_sampling(seen: &Observation) -> bool {
-    let syncing = |array: &ArraySeen| !matches!(array.sync.action, SyncAction::Idle | SyncAction::Frozen);
-    !seen.connections.is_empty() || seen.arrays.values().any(syncing)
+/// The state of what changes without an event: controllers, and what arrays do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sample {
+    /// Controllers by partition and epoch; one that is gone is missing.
+    pub connections: BTreeMap<(Uuid, Epoch), ConnectionState>,
+    /// Arrays by uuid; one that is gone is missing.
+    pub arrays: BTreeMap<Uuid, Activity>,
+}
+
+impl Observation {
+    /// Whether something is there whose changes the kernel does not announce.
+    #[must_use]
+    pub fn needs_sampling(&self) -> bool {
+        !self.connections.is_empty() || self.arrays.values().any(ArraySeen::is_syncing)
+    }
+
+    /// Takes in what a sample says of the same objects. `true` when something came, went or changed its state: then
+    /// everything has to be looked at again.
+    pub fn take(&mut self, sample: &Sample) -> bool {
+        let states = |seen: &Self| -> Vec<_> {
+            seen.arrays.values().map(|array| array.activity.sync.action).collect()
+        };
+        let before = states(self);
+        for (array, activity) in
+            self.arrays.iter_mut().filter_map(|(uuid, array)| Some((array, sample.arrays.get(uuid)?)))
+        {
+            array.activity = *activity;
+        }
+        let connections = self.connections.iter().map(|(key, seen)| (key, &seen.state));
+        !connections.eq(&sample.connections)
+            || self.arrays.len() != sample.arrays.len()
+            || before != states(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARRAY: Uuid = Uuid::from_u128(1);
+    const IDLE: Activity = Activity {
+        sync: SyncSeen { action: SyncAction::Idle, done: 0, total: 0 },
+        sync_limit_kib: None,
+        writes: WritesSeen { done: 0, millis: 0, in_flight: 0 },
+    };
+
+    fn seen() -> (Observation, Sample) {
+        let array = ArraySeen {
+            name: "md_1".to_owned(),
+            dev: Dev { major: 9, minor: 1 },
+            state: ArrayState::Clean,
+            slots: 2,
+            members: Vec::new(),
+            activity: IDLE,
+            size: Bytes(0),
+        };
+        let connection = ConnectionSeen {
+            controller: "nvme1".to_owned(),
+            state: ConnectionState::Live,
+            dev: None,
+            size: Bytes(0),
+        };
+        let key = (Uuid::from_u128(2), Epoch(1));
+        let seen = Observation {
+            arrays: [(ARRAY, array)].into(),
+            connections: [(key, connection)].into(),
+            ..Observation::default()
+        };
+        let sample =
+            Sample { connections: [(key, ConnectionState::Live)].into(), arrays: [(ARRAY, IDLE)].into() };
+        (seen, sample)
+    }
+
+    #[test]
+    fn counters_are_taken_in_and_ask_for_no_look() {
+        let (mut seen, mut sample) = seen();
+        let writes = WritesSeen { done: 5, millis: 7, in_flight: 1 };
+        sample.arrays.insert(ARRAY, Activity { writes, ..IDLE });
+        assert!(!seen.take(&sample));
+        assert_eq!(seen.arrays[&ARRAY].activity.writes, writes);
+    }
+
+    #[test]
+    fn whatever_changes_its_state_comes_or_goes_asks_for_a_look() {
+        let (seen, calm) = seen();
+        let mut recovers = calm.clone();
+        let sync = SyncSeen { action: SyncAction::Recover, done: 0, total: 9 };
+        recovers.arrays.insert(ARRAY, Activity { sync, ..IDLE });
+        let gone = Sample { arrays: BTreeMap::new(), ..calm.clone() };
+        let lost = calm.connections.keys().map(|key| (*key, ConnectionState::Connecting)).collect();
+        let lost = Sample { connections: lost, ..calm.clone() };
+        let cut = Sample { connections: BTreeMap::new(), ..calm };
+        for sample in [recovers, gone, lost, cut] {
+            assert!(seen.clone().take(&sample), "{sample:?}");
+        }
+    }
 }

@@ -11,6 +11,7 @@
 mod claim;
 mod lifecycle;
 mod members;
+mod pace;
 mod relocate;
 mod report;
 mod run;

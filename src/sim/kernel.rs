@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::disk::{BLOCKS, Disk};
 use crate::domain::{Bytes, DriveId, Epoch, NodeName};
 use crate::plan::{
-    ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, MemberFlag, MemberSeen,
-    MountSeen, Observation, SyncAction, SyncSeen,
+    Activity, ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, MemberFlag,
+    MemberSeen, MountSeen, Observation, SyncAction, SyncSeen, WritesSeen,
 };
 
 /// A partition in one epoch.
@@ -98,6 +98,8 @@ pub(super) struct Array {
     pub(super) open: bool,
     /// A call waits inside `mddev_suspend`: nothing else moves.
     pub(super) frozen: bool,
+    /// `sync_speed_max`; nothing is slower for it here.
+    pub(super) sync_limit_kib: Option<u32>,
 }
 
 impl Array {
@@ -142,7 +144,11 @@ impl Array {
             state: self.state.clone(),
             slots: self.slots,
             members: self.members.iter().map(seen_member).collect(),
-            sync: self.sync(),
+            activity: Activity {
+                sync: self.sync(),
+                sync_limit_kib: self.sync_limit_kib,
+                writes: WritesSeen::default(),
+            },
             size: self.size,
         }
     }

@@ -169,6 +169,7 @@ impl Cluster {
             size: Bytes::mib(512),
             open: false,
             frozen: false,
+            sync_limit_kib: None,
         })
     }
 

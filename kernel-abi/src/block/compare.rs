@@ -9,8 +9,8 @@ use super::zero::direct::AlignedBuffer;
 use super::zero::open_direct;
 use crate::CallError;
 
-/// Bytes per direct read.
-const STEP_BYTES: u64 = 1 << 20;
+/// Bytes per direct read: small enough that an application's request does not wait long behind it.
+const STEP_BYTES: u64 = 256 << 10;
 
 /// The offset of the first sector of 512 bytes in which the devices at `one` and `other` differ; `None` when the range
 /// is equal on both. Offsets are bytes and multiples of the larger logical sector.

@@ -10,7 +10,9 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use observe::{ArrayObservation, MemberObservation, SyncCompleted, array, arrays};
+pub use observe::{
+    Activity, ArrayObservation, MemberObservation, SyncCompleted, activity, array, arrays, names,
+};
 pub use set::{
     BitmapLocation, Made, SpeedLimit, SyncLimit, bitmap_set_bits, create_node, new_dev, set_array_state,
     set_bitmap_location, set_component_size_kib, set_member_size_max, set_member_state,

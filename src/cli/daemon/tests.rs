@@ -14,7 +14,7 @@ use crate::domain::{
     Bytes, DriveState, DriveStatus, Endpoint, Key, NodeName, NodeStatus, Record, ReplicaState, ReplicaStatus,
     Revision, Timestamp, Versioned, World, host_id, host_nqn,
 };
-use crate::plan::{FailureKind, Observation, Outcome, Step, StepFailure};
+use crate::plan::{FailureKind, Observation, Outcome, Sample, Step, StepFailure};
 use crate::ports::{Kernel, Listing, PortFuture, Store, StoreError, Watch};
 use crate::store::LocalStore;
 use crate::wire::convert::take_in;
@@ -29,6 +29,10 @@ struct Nothing;
 impl Kernel for Nothing {
     fn observe(&self) -> Result<Observation, String> {
         Ok(Observation::default())
+    }
+
+    fn sample(&self, _: &Observation) -> Result<Sample, String> {
+        Ok(Sample::default())
     }
 
     fn apply(&self, step: &Step) -> Result<Outcome, StepFailure> {

@@ -143,6 +143,7 @@ fn moved_when_the_placement_is_carried_out() {
     let relocation = Relocation {
         joining: None,
         leaving: None,
+        from: None,
         cause: crate::domain::MoveCause::Placement,
         started_at: Timestamp(1),
         verified: false,

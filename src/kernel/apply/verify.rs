@@ -4,6 +4,7 @@
 //! write may just be under way: such a window is looked at again, and in the end the kernel's own `check` decides about
 //! it, which waits for writes. Nothing has to be undone when this is abandoned.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -23,10 +24,12 @@ use crate::plan::{Dev, FailureKind, Outcome, StepFailure};
 const WINDOW_SECTORS: u64 = 2048;
 /// Windows between the first and the last one.
 const WINDOWS: u64 = 64;
-/// How often a window that differs is read again before the kernel is asked.
+/// What is read again where members differ: the largest logical sector.
+const PLACE_BYTES: u64 = 4096;
+/// How often such a place is read again before the kernel is asked, each time after twice the wait: 1.3 s in all.
 const LOOKS: u32 = 8;
-/// Between two looks at a window that differs, and at a running check (its end is not always announced: `md_do_sync`
-/// waits at `sync_max`).
+/// Before the first look at a place that differs, and between two looks at a running check (its end is not always
+/// announced: `md_do_sync` waits at `sync_max`).
 const LOOK: Duration = Duration::from_millis(5);
 /// A check that runs to the end of the array goes idle by itself; between being asked for and running it may look so too.
 const IDLE_LOOKS: u32 = 20;
@@ -76,16 +79,35 @@ fn sampled(size: u64) -> Vec<(u64, u64)> {
     starts.into_iter().map(|start| (start, start + WINDOW_SECTORS)).collect()
 }
 
-/// Whether a window differs and goes on differing.
+/// Whether a window differs and goes on differing. Members differ for a moment around every write: such a place is read
+/// again until it settles, then the rest of the window.
 fn differs(good: &Path, new: &Path, from: u64, to: u64) -> Result<bool, StepFailure> {
     let at = |sector: u64| (sector + geometry::DATA_OFFSET) * geometry::SECTOR_BYTES;
-    for _ in 0..LOOKS {
-        if first_difference(good, new, at(from)..at(to)).map_err(|error| retry(&error))?.is_none() {
-            return Ok(false);
+    let mut rest = at(from)..at(to);
+    while let Some(place) = difference(good, new, rest.clone())? {
+        let start = place / PLACE_BYTES * PLACE_BYTES;
+        let place = start..rest.end.min(start + PLACE_BYTES);
+        if !settles(good, new, &place)? {
+            return Ok(true);
         }
-        thread::sleep(LOOK);
+        rest.start = place.end;
     }
-    Ok(true)
+    Ok(false)
+}
+
+/// Whether a place becomes equal within a second or so.
+fn settles(good: &Path, new: &Path, place: &Range<u64>) -> Result<bool, StepFailure> {
+    for look in 0..LOOKS {
+        thread::sleep(LOOK * (1 << look));
+        if difference(good, new, place.clone())?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn difference(good: &Path, new: &Path, bytes: Range<u64>) -> Result<Option<u64>, StepFailure> {
+    first_difference(good, new, bytes).map_err(|error| retry(&error))
 }
 
 /// Sectors that differ in a range, counted by the kernel.
@@ -117,12 +139,12 @@ fn wait(root: &Root, name: &NodeName, to: u64, degraded: Option<u32>) -> Result<
     let mut idle_looks = 0;
     while idle_looks < IDLE_LOOKS {
         let seen = observe(root, name)?;
-        if let Some(SyncCompleted::Sectors { done, .. }) = seen.sync_completed
+        if let Some(SyncCompleted::Sectors { done, .. }) = seen.activity.sync_completed
             && done >= to
         {
             return Ok(seen.mismatch_sectors.unwrap_or(u64::MAX));
         }
-        idle_looks = if seen.sync_action == Some(SyncAction::Check) { 0 } else { idle_looks + 1 };
+        idle_looks = if seen.activity.sync_action == Some(SyncAction::Check) { 0 } else { idle_looks + 1 };
         thread::sleep(LOOK);
     }
     let seen = observe(root, name)?;

@@ -8,11 +8,19 @@ use uuid::Uuid;
 
 use crate::domain::Bytes;
 use crate::kernel::device;
-use crate::plan::{ArraySeen, ArrayState, MemberFlag, MemberSeen, SyncAction, SyncSeen};
+use crate::plan::{
+    Activity, ArraySeen, ArrayState, MemberFlag, MemberSeen, SyncAction, SyncSeen, WritesSeen,
+};
 
 pub(super) fn all(root: &Root) -> Result<BTreeMap<Uuid, ArraySeen>, CallError> {
     let arrays = sysfs::arrays(root)?;
     Ok(arrays.iter().filter_map(|array| Some((array.uuid?, seen(array)?))).collect())
+}
+
+/// What an array does now; `None` when it is gone.
+pub(super) fn sample(root: &Root, array: &ArraySeen) -> Result<Option<Activity>, CallError> {
+    let Ok(name) = array.name.parse() else { return Ok(None) };
+    Ok(sysfs::activity(root, &name)?.as_ref().map(activity))
 }
 
 fn seen(array: &ArrayObservation) -> Option<ArraySeen> {
@@ -22,7 +30,7 @@ fn seen(array: &ArrayObservation) -> Option<ArraySeen> {
         state: state(&array.state),
         slots: array.raid_disks.unwrap_or(0),
         members: array.members.iter().filter_map(member).collect(),
-        sync: sync(array),
+        activity: activity(&array.activity),
         size: Bytes(array.size_sectors.saturating_mul(512)),
     })
 }
@@ -41,9 +49,22 @@ fn state(state: &sysfs::ArrayState) -> ArrayState {
     }
 }
 
-fn sync(array: &ArrayObservation) -> SyncSeen {
+fn activity(activity: &sysfs::Activity) -> Activity {
+    let (done, total) = match activity.sync_completed {
+        Some(SyncCompleted::Sectors { done, total }) => (done, total),
+        Some(SyncCompleted::None | SyncCompleted::Delayed) | None => (0, 0),
+    };
+    let writes = activity.writes;
+    Activity {
+        sync: SyncSeen { action: action(activity.sync_action.as_ref()), done, total },
+        sync_limit_kib: activity.sync_speed_max_kib,
+        writes: WritesSeen { done: writes.done, millis: writes.millis, in_flight: writes.in_flight },
+    }
+}
+
+fn action(word: Option<&sysfs::SyncAction>) -> SyncAction {
     use sysfs::SyncAction as Kernel;
-    let action = match &array.sync_action {
+    match word {
         Some(Kernel::Frozen) => SyncAction::Frozen,
         Some(Kernel::Resync) => SyncAction::Resync,
         Some(Kernel::Recover) => SyncAction::Recover,
@@ -51,10 +72,6 @@ fn sync(array: &ArrayObservation) -> SyncSeen {
         Some(Kernel::Repair) => SyncAction::Repair,
         Some(Kernel::Reshape) => SyncAction::Reshape,
         Some(Kernel::Idle | Kernel::Unknown(_)) | None => SyncAction::Idle,
-    };
-    match array.sync_completed {
-        Some(SyncCompleted::Sectors { done, total }) => SyncSeen { action, done, total },
-        Some(SyncCompleted::None | SyncCompleted::Delayed) | None => SyncSeen { action, done: 0, total: 0 },
     }
 }
 

@@ -56,16 +56,26 @@ fn connection(controller: &Controller, namespaces: &[NamespaceHead]) -> Connecti
     let head = namespaces.iter().find(|head| head.paths.contains(&controller.name));
     ConnectionSeen {
         controller: controller.name.to_string(),
-        state: match &controller.state {
-            ControllerState::Live => ConnectionState::Live,
-            ControllerState::New | ControllerState::Connecting => ConnectionState::Connecting,
-            ControllerState::Resetting => ConnectionState::Resetting,
-            ControllerState::Deleting | ControllerState::DeletingNoIo => ConnectionState::Deleting,
-            ControllerState::Dead => ConnectionState::Other("dead".to_owned()),
-            ControllerState::Unknown(word) => ConnectionState::Other(word.clone()),
-        },
+        state: state(&controller.state),
         dev: head.map(|head| device::dev(head.dev)),
         size: Bytes(head.map_or(0, |head| head.size_bytes)),
+    }
+}
+
+/// The state of a controller now; `None` when it is gone.
+pub(super) fn sample(root: &Root, connection: &ConnectionSeen) -> Result<Option<ConnectionState>, CallError> {
+    let Ok(name) = connection.controller.parse() else { return Ok(None) };
+    Ok(nvme::controller::state(root, name)?.as_ref().map(state))
+}
+
+fn state(state: &ControllerState) -> ConnectionState {
+    match state {
+        ControllerState::Live => ConnectionState::Live,
+        ControllerState::New | ControllerState::Connecting => ConnectionState::Connecting,
+        ControllerState::Resetting => ConnectionState::Resetting,
+        ControllerState::Deleting | ControllerState::DeletingNoIo => ConnectionState::Deleting,
+        ControllerState::Dead => ConnectionState::Other("dead".to_owned()),
+        ControllerState::Unknown(word) => ConnectionState::Other(word.clone()),
     }
 }
 

@@ -3,8 +3,8 @@
 use super::run;
 use super::serving::{InKernel, Serving, push_event};
 use crate::domain::{
-    Bytes, Member, MemberState, MoveCause, MoveReport, PlacementEntry, Reason, Relocation, ReplicaId,
-    Timestamp, VolumeSpec, VolumeStatus,
+    Bytes, Member, MemberState, MoveCause, MoveReport, NodeName, PlacementEntry, Reason, Relocation,
+    ReplicaId, Timestamp, VolumeSpec, VolumeStatus,
 };
 use crate::plan::placement::{self, Request};
 use crate::plan::{controller, timing};
@@ -66,10 +66,8 @@ fn place(serving: &mut Serving) {
     match (missing, leaving) {
         (Some(entry), leaving) => drop(join(serving, &entry, leaving, MoveCause::Placement)),
         (None, Some(leaving)) => {
-            let started_at = serving.input.now;
-            let cause = MoveCause::Placement;
-            serving.next.relocation =
-                Some(Relocation { joining: None, leaving: Some(leaving), cause, started_at, verified: true });
+            let begun = begin(serving, None, Some(leaving), MoveCause::Placement);
+            serving.next.relocation = Some(Relocation { verified: true, ..begun });
         }
         (None, None) => serving.next.placement_generation = serving.spec.placement.generation,
     }
@@ -77,6 +75,16 @@ fn place(serving: &mut Serving) {
 
 fn is_at(member: &Member, entry: &PlacementEntry) -> bool {
     member.node == entry.node && entry.drive.as_ref().is_none_or(|drive| member.drives.first() == Some(drive))
+}
+
+fn begin(
+    serving: &Serving,
+    joining: Option<ReplicaId>,
+    leaving: Option<ReplicaId>,
+    cause: MoveCause,
+) -> Relocation {
+    let from = leaving.and_then(|leaving| serving.status.member(leaving)).map(|member| member.node.clone());
+    Relocation { joining, leaving, from, cause, started_at: serving.input.now, verified: false }
 }
 
 /// Writes down who joins, and who leaves afterwards. `false` with a reason when there is no room.
@@ -93,8 +101,7 @@ fn join(serving: &mut Serving, entry: &PlacementEntry, leaving: Option<ReplicaId
         Ok(place) => {
             let now = serving.input.now;
             let joining = controller::push_member(&mut serving.next, serving.spec, place, now);
-            serving.next.relocation =
-                Some(Relocation { joining: Some(joining), leaving, cause, started_at: now, verified: false });
+            serving.next.relocation = Some(begin(serving, Some(joining), leaving, cause));
             serving.event("ReplicaJoining", format_args!("a new copy is built on {}", entry.node));
             true
         }
@@ -149,16 +156,19 @@ pub(in crate::plan) fn finish(next: &mut VolumeStatus, spec: &VolumeSpec, now: T
     if !gone || !has_joined(next, &relocation) {
         return;
     }
-    let to = relocation.joining.and_then(|joining| next.member(joining)).map(|member| member.node.clone());
+    let to_node =
+        relocation.joining.and_then(|joining| next.member(joining)).map(|member| member.node.clone());
     let millis = now.since(relocation.started_at);
-    let copied = if to.is_some() { spec.size } else { Bytes(0) };
+    let copied = if to_node.is_some() { spec.size } else { Bytes(0) };
     next.relocation = None;
-    next.last_move = Some(MoveReport { from: None, to: to.clone(), millis, copied, finished_at: now });
-    let to = to.map_or_else(|| "nowhere".to_owned(), |node| node.to_string());
+    let name = |node: &Option<NodeName>| node.as_ref().map_or("nowhere".to_owned(), ToString::to_string);
+    let (from, to) = (name(&relocation.from), name(&to_node));
     push_event(
         next,
         now,
         "ReplicaMoved",
-        format_args!("a copy moved to {to} in {}.{} s", millis / 1000, millis % 1000 / 100),
+        format_args!("a copy moved from {from} to {to} in {}.{} s", millis / 1000, millis % 1000 / 100),
     );
+    next.last_move =
+        Some(MoveReport { from: relocation.from, to: to_node, millis, copied, finished_at: now });
 }

@@ -282,6 +282,7 @@ fn one_move_at_a_time() {
         status.relocation = Some(Relocation {
             joining: Some(member(3, MemberState::Joining).replica),
             leaving: Some(member(1, MemberState::Synced).replica),
+            from: Some(member(1, MemberState::Synced).node),
             cause: MoveCause::Placement,
             started_at: NOW,
             verified: false,

@@ -104,11 +104,12 @@ prop_compose! {
     fn relocation()(
         joining in of(replica()),
         leaving in of(replica()),
+        from in of(label()),
         cause in select(vec![MoveCause::Placement, MoveCause::FollowOwner]),
         started_at in time(),
         verified in any::<bool>(),
     ) -> Relocation {
-        Relocation { joining, leaving, cause, started_at, verified }
+        Relocation { joining, leaving, from, cause, started_at, verified }
     }
 }
 

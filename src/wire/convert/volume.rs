@@ -168,6 +168,7 @@ impl From<Relocation> for proto::Relocation {
         Self {
             joining: value.joining.map(|replica| replica.to_string()),
             leaving: value.leaving.map(|replica| replica.to_string()),
+            from: value.from.map(Into::into),
             cause: proto::MoveCause::from(value.cause).into(),
             started_at_millis: value.started_at.0,
             verified: value.verified,
@@ -183,6 +184,7 @@ impl TryFrom<proto::Relocation> for Relocation {
         Ok(Self {
             joining: of.optional_text("joining", wire.joining.as_ref())?,
             leaving: of.optional_text("leaving", wire.leaving.as_ref())?,
+            from: of.optional_text("from", wire.from.as_ref())?,
             cause: of.chosen("cause", wire.cause)?,
             started_at: Timestamp(wire.started_at_millis),
             verified: wire.verified,

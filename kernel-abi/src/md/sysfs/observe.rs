@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use uuid::Uuid;
 
 use super::{ArrayState, MemberFlags, SyncAction};
+use crate::block::stat::WriteStat;
 use crate::md::{MemberDir, NodeName};
 use crate::{CallError, DevNum, Root};
 
@@ -28,10 +29,8 @@ pub struct ArrayObservation {
     pub raid_disks: Option<u32>,
     /// `degraded`: slots without an in-sync member.
     pub degraded: Option<u32>,
-    /// `sync_action`.
-    pub sync_action: Option<SyncAction>,
-    /// `sync_completed`.
-    pub sync_completed: Option<SyncCompleted>,
+    /// What it does just now.
+    pub activity: Activity,
     /// `sync_speed`, KiB/s; `None` while nothing runs.
     pub sync_speed_kib: Option<u64>,
     /// `mismatch_cnt`, sectors found different by the last check or repair.
@@ -102,11 +101,36 @@ impl SyncCompleted {
     }
 }
 
+/// What an array does beside serving, and how it serves: what changes all the time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activity {
+    /// `sync_action`.
+    pub sync_action: Option<SyncAction>,
+    /// `sync_completed`.
+    pub sync_completed: Option<SyncCompleted>,
+    /// `sync_speed_max`, KiB/s, if it is the array's own (`local`); `None` where the machine's holds (`system`).
+    pub sync_speed_max_kib: Option<u32>,
+    /// Its writes.
+    pub writes: WriteStat,
+}
+
+/// The activity of the array `name`, for sampling; `None` when there is none.
+pub fn activity(root: &Root, name: &NodeName) -> Result<Option<Activity>, CallError> {
+    let read = Attributes { root, directory: name.attribute("") };
+    let activity = read.activity()?;
+    Ok(read.text("array_state")?.map(|_| activity))
+}
+
+/// The names of all arrays.
+pub fn names(root: &Root) -> Result<Vec<NodeName>, CallError> {
+    let blocks = root.list("sys/block")?;
+    let nodes = blocks.iter().filter_map(|name| name.parse::<NodeName>().ok());
+    Ok(nodes.filter(|name| root.exists(name.attribute("array_state"))).collect())
+}
+
 /// All arrays, by name. One that vanishes while it is read is left out, as is such a member.
 pub fn arrays(root: &Root) -> Result<Vec<ArrayObservation>, CallError> {
-    let names = root.list("sys/block")?;
-    let nodes = names.iter().filter_map(|name| name.parse::<NodeName>().ok());
-    nodes.filter_map(|name| array(root, &name).transpose()).collect()
+    names(root)?.iter().filter_map(|name| array(root, name).transpose()).collect()
 }
 
 /// The array `name`; `None` when there is none.
@@ -123,8 +147,7 @@ pub fn array(root: &Root, name: &NodeName) -> Result<Option<ArrayObservation>, C
         level: read.text("level")?.filter(|level| !level.is_empty()),
         raid_disks: read.first_number("raid_disks")?,
         degraded: read.number("degraded")?,
-        sync_action: read.text("sync_action")?.map(|word| SyncAction::from(word.as_str())),
-        sync_completed: read.text("sync_completed")?.and_then(|text| SyncCompleted::parse(&text)),
+        activity: read.activity()?,
         sync_speed_kib: read.number("sync_speed")?,
         mismatch_sectors: read.number("mismatch_cnt")?,
         component_size_kib: read.number("component_size")?,
@@ -135,6 +158,11 @@ pub fn array(root: &Root, name: &NodeName) -> Result<Option<ArrayObservation>, C
         members: members(&read)?,
     };
     Ok(read.text("array_state")?.map(|_| observation))
+}
+
+/// Reads `5000 (local)`; `200000 (system)` is nobody's wish.
+fn local_speed(text: &str) -> Option<u32> {
+    text.trim().strip_suffix("(local)")?.trim().parse().ok()
 }
 
 fn members(array: &Attributes<'_>) -> Result<Vec<MemberObservation>, CallError> {
@@ -170,6 +198,15 @@ struct Attributes<'a> {
 }
 
 impl Attributes<'_> {
+    fn activity(&self) -> Result<Activity, CallError> {
+        Ok(Activity {
+            sync_action: self.text("sync_action")?.map(|word| SyncAction::from(word.as_str())),
+            sync_completed: self.text("sync_completed")?.and_then(|text| SyncCompleted::parse(&text)),
+            sync_speed_max_kib: self.text("sync_speed_max")?.and_then(|text| local_speed(&text)),
+            writes: self.text("../stat")?.and_then(|text| WriteStat::parse(&text)).unwrap_or_default(),
+        })
+    }
+
     /// `None` when the attribute, or what it belongs to, is gone.
     fn text(&self, name: impl Display) -> Result<Option<String>, CallError> {
         match self.root.read_if_there(format!("{}{name}", self.directory)) {

@@ -57,6 +57,7 @@ fn leg() -> MemberDir {
 fn recovering(tree: &Tree) {
     tree.put("sys/block/md_vol1/dev", "9:512\n");
     tree.put("sys/block/md_vol1/size", "2093056\n");
+    tree.put("sys/block/md_vol1/stat", "60 0 521 56 1230 0 179736 799460 2 34588 799516\n");
     tree.array(&[
         ("array_state", "active\n"),
         ("level", "raid1\n"),
@@ -65,6 +66,7 @@ fn recovering(tree: &Tree) {
         ("sync_action", "recover\n"),
         ("sync_completed", "263168 / 2093056\n"),
         ("sync_speed", "54321\n"),
+        ("sync_speed_max", "60000 (local)\n"),
         ("mismatch_cnt", "0\n"),
         ("component_size", "1046528\n"),
         ("uuid", "00112233-4455-6677-8899-aabbccddeeff\n"),
@@ -95,9 +97,15 @@ fn a_recovering_array_is_seen_whole() {
     let arrays = arrays(&tree.root()).unwrap();
     let [array] = arrays.as_slice() else { panic!("{arrays:?}") };
     assert_eq!((array.name.as_str(), array.dev), ("md_vol1", Some(DevNum { major: 9, minor: 512 })));
-    assert_eq!((&array.state, array.sync_action.as_ref()), (&ArrayState::Active, Some(&SyncAction::Recover)));
+    let activity = Activity {
+        sync_action: Some(SyncAction::Recover),
+        sync_completed: Some(SyncCompleted::Sectors { done: 263_168, total: 2_093_056 }),
+        sync_speed_max_kib: Some(60_000),
+        writes: WriteStat { done: 1230, millis: 799_460, in_flight: 2 },
+    };
+    assert_eq!((&array.state, &array.activity), (&ArrayState::Active, &activity));
+    assert_eq!(super::activity(&tree.root(), &array.name).unwrap(), Some(activity));
     assert_eq!((array.raid_disks, array.degraded, array.size_sectors), (Some(2), Some(1), 2_093_056));
-    assert_eq!(array.sync_completed, Some(SyncCompleted::Sectors { done: 263_168, total: 2_093_056 }));
     assert_eq!((array.sync_speed_kib, array.mismatch_sectors), (Some(54_321), Some(0)));
     assert_eq!((array.component_size_kib, array.resync_start), (Some(1_046_528), None));
     assert_eq!(array.uuid.unwrap().as_u128(), 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
