@@ -8,8 +8,11 @@ fn machine() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     file(&directory, "proc/sys/kernel/osrelease", RELEASE);
     file(&directory, "proc/self/mountinfo", "");
-    let list: String = MODULE_FILES.iter().map(|path| format!("{path}:\n")).collect();
-    file(&directory, &format!("lib/modules/{RELEASE}/modules.dep"), &list);
+    file(
+        &directory,
+        &format!("lib/modules/{RELEASE}/modules.dep"),
+        &format!("{}:\n", MODULE_FILES.join(":\n")),
+    );
     for path in MODULE_FILES {
         file(&directory, &format!("lib/modules/{RELEASE}/{path}"), "");
     }

@@ -31,11 +31,11 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
 /// Builds all targets and runs one after the other; all are run, whatever one finds.
 pub(super) fn check(cache: &Cache) -> Result<()> {
     let house = cache.workspace().join("kernel-abi/fuzz");
-    let target = cache.target().join("fuzz");
-    build(&house, &target)?;
+    let builds = cache.target().join("fuzz");
+    build(&house, &builds)?;
     let mut wrong = Vec::new();
     for name in names(&house.join("fuzz_targets"))? {
-        match (Target { name: &name, house: &house, target: &target }).run() {
+        match (Target { name: &name, house: &house, builds: &builds }).run() {
             Ok(ran) => println!("      {name:20} {ran}"),
             Err(error) => wrong.push(format!("{name}: {error:#}")),
         }
@@ -66,16 +66,16 @@ fn names(directory: &Path) -> Result<Vec<String>> {
 struct Target<'a> {
     name: &'a str,
     house: &'a Path,
-    target: &'a Path,
+    builds: &'a Path,
 }
 
 impl Target<'_> {
     /// Runs it with nothing left over from before.
     fn run(&self) -> Result<Ran> {
-        let found = self.target.join("found").join(self.name);
+        let found = self.builds.join("found").join(self.name);
         remove_tree(&found)?;
         fs::create_dir_all(&found)?;
-        let mut program = Command::new(self.target.join(TRIPLE).join("release").join(self.name));
+        let mut program = Command::new(self.builds.join(TRIPLE).join("release").join(self.name));
         program.arg(format!("-runs={RUNS}")).arg(format!("-max_len={MAX_LEN}")).args(ALWAYS_SO);
         program.arg(format!("-artifact_prefix={}/", found.display()));
         program.arg(&found).args(self.seeds()).current_dir(self.house).stdin(Stdio::null());
