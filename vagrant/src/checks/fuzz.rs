@@ -1,10 +1,11 @@
-//! Every fuzz target of kernel-abi for a short while: a fixed number of inputs from a fixed seed, so that red means that
-//! something changed. Coverage leads the way; there is no address sanitizer, which needs a nightly compiler.
-//! `cargo fuzz run TARGET` in `kernel-abi/` has it, and runs for as long as it is let.
+//! Every fuzz target of kernel-abi for a short while: a fixed number of inputs from a fixed seed. A new build takes other
+//! ways all the same, so a find may be older than the change that shows it; the input is kept below `target/fuzz/found`.
+//! Coverage leads the way; there is no address sanitizer, which needs a nightly compiler: `cargo fuzz run TARGET` in
+//! `kernel-abi/` has it, and runs for as long as it is let.
 
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,6 +18,8 @@ use crate::setup::product::TRIPLE;
 const RUNS: u32 = 100_000;
 /// Long inputs from the start, and an input that takes 10 s is a find.
 const ALWAYS_SO: [&str; 3] = ["-seed=1", "-len_control=0", "-timeout=10"];
+/// Inputs to begin with: what was recorded from real kernels and tools.
+const RECORDED: &str = "../tests/fixtures/md";
 /// Lines of a failure that are shown: libFuzzer prints the input and the stack below the panic.
 const SAID_LINES: usize = 60;
 /// Longest input, bytes: the start of a device up to its superblocks.
@@ -78,17 +81,11 @@ impl Target<'_> {
         let mut program = Command::new(self.builds.join(TRIPLE).join("release").join(self.name));
         program.arg(format!("-runs={RUNS}")).arg(format!("-max_len={MAX_LEN}")).args(ALWAYS_SO);
         program.arg(format!("-artifact_prefix={}/", found.display()));
-        program.arg(&found).args(self.seeds()).current_dir(self.house).stdin(Stdio::null());
+        program.arg(&found).arg(self.house.join(RECORDED)).current_dir(self.house).stdin(Stdio::null());
         let out = program.output().with_context(|| format!("cannot start {}", self.name))?;
         let said = String::from_utf8_lossy(&out.stderr);
         ensure!(out.status.success(), "{}\n{}", out.status, tail(&said, SAID_LINES));
         Ran::read(&said).with_context(|| format!("no end of the run in\n{}", tail(&said, SAID_LINES)))
-    }
-
-    /// Inputs to begin with: what was recorded from real kernels and tools, and what was written down for this target.
-    fn seeds(&self) -> Vec<PathBuf> {
-        let places = [self.house.join("../tests/fixtures/md"), self.house.join("seeds").join(self.name)];
-        places.into_iter().filter(|place| place.is_dir()).collect()
     }
 }
 
