@@ -1,5 +1,5 @@
-//! What the stores cost: a write by compare-and-swap, and a listing of all records. Both are durable when they return, so
-//! this measures the drive below the temporary directory as much as the store.
+//! What the stores cost: a write by compare-and-swap, alone and until a watch shows it; a record read; a listing of all.
+//! A write is durable when it returns, so this measures the drive below the temporary directory as much as the store.
 #![allow(clippy::expect_used, reason = "a benchmark that cannot go on shall stop")]
 
 use std::net::TcpListener;
@@ -87,6 +87,19 @@ fn bench(criterion: &mut Criterion, name: &str, runtime: &Runtime, store: &dyn S
             renewals += 1;
             let put = store.put(&key, Some(&record(renewals)), revision);
             revision = runtime.block_on(put).expect("a record is written");
+        });
+    });
+    criterion.bench_function(&format!("store/{name}/get"), |bencher| {
+        bencher.iter(|| runtime.block_on(store.get(&key)).expect("a record is read"));
+    });
+    let mut changes = runtime.block_on(store.watch(revision)).expect("a watch");
+    criterion.bench_function(&format!("store/{name}/put_until_watched"), |bencher| {
+        bencher.iter(|| {
+            renewals += 1;
+            let put = store.put(&key, Some(&record(renewals)), revision);
+            revision = runtime.block_on(put).expect("a record is written");
+            let batch = runtime.block_on(changes.next()).expect("the change is seen");
+            assert!(batch.iter().any(|change| change.revision == revision), "another change: {batch:?}");
         });
     });
     criterion.bench_function(&format!("store/{name}/list_{RECORDS}"), |bencher| {

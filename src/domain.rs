@@ -5,6 +5,8 @@ mod id;
 mod node;
 mod reason;
 mod replica;
+#[cfg(test)]
+pub(crate) mod testing;
 mod units;
 mod volume;
 mod world;

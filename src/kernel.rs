@@ -14,7 +14,7 @@ use kernel_abi::Root;
 
 pub use events::watch as events;
 pub use identity::report;
-pub use prepare::{Check, forbid_exec, load_modules, preflight};
+pub use prepare::{Check, forbid_exec, preflight, prepare};
 use tables::Tables;
 
 use crate::plan::{Observation, Outcome, Sample, Step, StepFailure};

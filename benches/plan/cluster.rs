@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mdfabric::domain::{
-    Bytes, DriveState, Epoch, FsType, Kind, Locality, Member, NodeName, OnStoreLoss, PlacementEntry, Replica,
-    SectorSize, Timestamp, Verify, VolumeName, VolumePhase, VolumeUid, World, array_device, array_uuid,
+    Bytes, DriveState, Epoch, Kind, Member, NodeName, PlacementEntry, Replica, Timestamp, VolumeName,
+    VolumePhase, VolumeUid, World, array_device, array_uuid,
 };
 use mdfabric::plan::verbs::{self, CreateVolume};
 use mdfabric::plan::{
@@ -30,19 +30,7 @@ fn volume(index: u8) -> VolumeName {
 
 fn wish(index: u8) -> CreateVolume {
     let on = |index| PlacementEntry { node: node(index), drive: None };
-    CreateVolume {
-        name: volume(index),
-        size: SIZE,
-        replicas: 2,
-        stripe_width: 1,
-        fs: FsType::Xfs,
-        sector_size: SectorSize::B4096,
-        member_missing_timeout_seconds: 900,
-        locality: Locality::Follow,
-        verify: Verify::Sampled,
-        on_store_loss: OnStoreLoss::Suspend,
-        placement: vec![on(1), on(2)],
-    }
+    CreateVolume { placement: vec![on(1), on(2)], ..CreateVolume::new(volume(index), SIZE) }
 }
 
 fn until(cluster: &mut Cluster, what: &str, done: impl Fn(&World) -> bool) {

@@ -32,6 +32,15 @@ pub enum Loaded {
     AlreadySo,
 }
 
+/// Whether [`load`] would have anything to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It is loaded, or part of the kernel.
+    There,
+    /// Its file, and those of all it needs, are there; the kernel has not been asked.
+    Loadable,
+}
+
 /// Why a module is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
@@ -113,35 +122,57 @@ pub fn load(root: &Root, name: &str) -> Result<Loaded, ModuleError> {
 /// Loads the module with `parameters` (`multipath=Y`), after everything it needs, which gets none.
 #[doc(alias = "finit_module")]
 pub fn load_with(root: &Root, name: &str, parameters: &CStr) -> Result<Loaded, ModuleError> {
+    let files = files_to_load(root, name)?;
+    let mut loaded = Loaded::AlreadySo;
+    for (position, path) in files.iter().enumerate() {
+        let parameters = if position + 1 == files.len() { parameters } else { c"" };
+        loaded = load_file(root, path, parameters)?;
+    }
+    Ok(loaded)
+}
+
+/// Whether the module is there or could be loaded, found out without loading anything. What the kernel would say to
+/// its files is not known: [`ModuleError::CannotDecompress`] and [`ModuleError::Refused`] come from [`load`] only.
+pub fn look(root: &Root, name: &str) -> Result<Presence, ModuleError> {
+    let files = files_to_load(root, name)?;
+    for path in &files {
+        open(root, path)?;
+    }
+    Ok(if files.is_empty() { Presence::There } else { Presence::Loadable })
+}
+
+/// The module's file after those of everything it needs, relative to `root`; none if it is there.
+fn files_to_load(root: &Root, name: &str) -> Result<Vec<String>, ModuleError> {
     let release = kernel_release(root)?;
     if is_loaded(root, name)? || is_builtin(root, &release, name)? {
-        return Ok(Loaded::AlreadySo);
+        return Ok(Vec::new());
     }
     let directory = format!("{MODULES}/{release}");
     let list = root.read_if_there(format!("{directory}/modules.dep"))?.unwrap_or_default();
     let list = ModulesDep::parse(list.as_bytes());
     let missing = || ModuleError::Missing { module: name.to_owned(), release: release.clone() };
     let order = list.load_order(name).ok_or_else(missing)?;
-    let mut loaded = Loaded::AlreadySo;
-    for (position, path) in order.iter().enumerate() {
-        let parameters = if position + 1 == order.len() { parameters } else { c"" };
-        loaded = load_file(root, &format!("{directory}/{path}"), parameters)?;
-    }
-    Ok(loaded)
+    Ok(order.into_iter().map(|path| format!("{directory}/{path}")).collect())
+}
+
+fn open(root: &Root, path: &str) -> Result<File, ModuleError> {
+    let real = root.path(path);
+    File::open(&real).map_err(|source| {
+        let source = CallError::new("open", real.display(), source);
+        ModuleError::FileMissing { module: index::name_of(path), source }
+    })
 }
 
 fn load_file(root: &Root, path: &str, parameters: &CStr) -> Result<Loaded, ModuleError> {
-    let module = index::name_of(path);
-    let path = root.path(path);
-    let failed = |call, source: std::io::Error| CallError::new(call, path.display(), source);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(source) => return Err(ModuleError::FileMissing { module, source: failed("open", source) }),
-    };
-    match rustix::system::finit_module(&file, parameters, flags(&path)) {
+    let file = open(root, path)?;
+    let real = root.path(path);
+    match rustix::system::finit_module(&file, parameters, flags(&real)) {
         Ok(()) => Ok(Loaded::Done),
         Err(rustix::io::Errno::EXIST) => Ok(Loaded::AlreadySo),
-        Err(errno) => Err(refusal(module, failed("finit_module", errno.into()))),
+        Err(errno) => {
+            let source = CallError::new("finit_module", real.display(), std::io::Error::from(errno));
+            Err(refusal(index::name_of(path), source))
+        }
     }
 }
 

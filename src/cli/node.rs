@@ -36,7 +36,7 @@ enum NodeCommand {
         #[command(flatten)]
         listing: Listing,
     },
-    /// Print what this machine's kernel has and lacks; needs no daemon
+    /// Print what this machine's kernel has and lacks; changes nothing, needs no daemon
     Preflight,
     /// Keep new copies and attachments off a node
     Cordon {

@@ -1,8 +1,7 @@
 //! What the scenarios share: a cluster with drives, verbs, and the questions that are asked of it.
 
 use mdfabric::domain::{
-    Bytes, DriveState, FsType, Locality, MountRequest, NodeName, OnStoreLoss, ReplicaId, SectorSize, Verify,
-    VolumeName, VolumePhase, VolumeStatus, VolumeUid,
+    Bytes, DriveState, MountRequest, NodeName, ReplicaId, VolumeName, VolumePhase, VolumeStatus, VolumeUid,
 };
 use mdfabric::plan::verbs::{self, CreateVolume};
 use mdfabric::sim::{App, Cluster, Config};
@@ -17,19 +16,7 @@ pub(crate) fn name() -> VolumeName {
 }
 
 pub(crate) fn wish(replicas: u32) -> CreateVolume {
-    CreateVolume {
-        name: name(),
-        size: Bytes::gib(1),
-        replicas,
-        stripe_width: 1,
-        fs: FsType::Xfs,
-        sector_size: SectorSize::B4096,
-        member_missing_timeout_seconds: 900,
-        locality: Locality::Follow,
-        verify: Verify::Sampled,
-        on_store_loss: OnStoreLoss::Suspend,
-        placement: Vec::new(),
-    }
+    CreateVolume { replicas, ..CreateVolume::new(name(), Bytes::gib(1)) }
 }
 
 /// One volume's life on a simulated cluster.

@@ -4,6 +4,7 @@
 //! `vagrant/lab` is the door. Scenarios, demo, chaos and benchmarks share [`lab::Lab`] and [`node::Node`].
 
 pub mod agent;
+pub mod checks;
 pub mod command;
 pub mod console;
 pub mod daemon;

@@ -1,10 +1,10 @@
 //! `lab test`: everything that shows that the project does what it says.
 
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
 
+use crate::checks;
 use crate::daemon;
 use crate::lab::Lab;
 use crate::report;
@@ -14,13 +14,6 @@ use crate::setup::cache::Cache;
 
 /// Nodes of the shared lab.
 const NODES: u8 = 3;
-
-/// What cargo is asked, in this order.
-const CARGO: &[(&str, &[&str])] = &[
-    ("fmt", &["fmt", "--check"]),
-    ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-    ("unit_tests", &["test", "--workspace"]),
-];
 
 /// What came out.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +46,13 @@ impl Tally {
     }
 }
 
-/// Runs what `filter` selects: parts, with commas between them, of the names of scenarios or of `fmt`, `clippy`,
-/// `unit_tests`.
+/// Runs what `filter` selects: parts, with commas between them, of the names of scenarios or of
+/// [`checks::ALL`].
 pub fn run(filter: Option<&str>) -> Result<Tally> {
     let wanted = |name: &str| filter.is_none_or(|filter| filter.split(',').any(|part| name.contains(part)));
     let mut tally = Tally::default();
-    for (name, arguments) in CARGO.iter().filter(|(name, _)| wanted(name)) {
-        tally.count(name, || cargo(arguments));
+    for check in checks::ALL.iter().filter(|check| wanted(check.name)) {
+        tally.count(check.name, || (check.run)(&Cache::open()?));
     }
     let chosen: Vec<Scenario> =
         scenarios::all().into_iter().filter(|scenario| wanted(scenario.name)).collect();
@@ -68,17 +61,6 @@ pub fn run(filter: Option<&str>) -> Result<Tally> {
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(tally)
-}
-
-fn cargo(arguments: &[&str]) -> Result<()> {
-    println!("      cargo {}", arguments.join(" "));
-    let workspace = Cache::open()?.workspace();
-    let status = Command::new("cargo")
-        .args(arguments)
-        .current_dir(workspace)
-        .status()
-        .context("cannot start cargo")?;
-    if status.success() { Ok(()) } else { Err(anyhow!("cargo {}: {status}", arguments.join(" "))) }
 }
 
 fn run_scenarios(chosen: &[Scenario], tally: &mut Tally) {

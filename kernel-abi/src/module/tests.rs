@@ -74,6 +74,22 @@ fn the_missing_module_is_named() {
 }
 
 #[test]
+fn looking_tells_loaded_loadable_and_missing_apart() {
+    let tree = tree();
+    let look = |name| look(&tree.root(), name);
+    assert_eq!(look("nvme-core").unwrap(), Presence::There);
+    assert_eq!(look("md-mod").unwrap(), Presence::There);
+    assert!(matches!(look("dm-mod"), Err(ModuleError::Missing { .. })));
+    for path in ["nvme/common/nvme-auth", "nvme/host/nvme-core", "nvme/host/nvme-fabrics"] {
+        tree.file(&format!("lib/modules/{RELEASE}/kernel/drivers/{path}.ko.xz"), "");
+    }
+    let error = look("nvme_tcp").unwrap_err();
+    assert!(matches!(&error, ModuleError::FileMissing { module, .. } if module == "nvme_tcp"), "{error:?}");
+    tree.file(&format!("lib/modules/{RELEASE}/kernel/drivers/nvme/host/nvme-tcp.ko.xz"), "");
+    assert_eq!(look("nvme_tcp").unwrap(), Presence::Loadable);
+}
+
+#[test]
 fn the_kernels_answers_are_told_apart() {
     let refused = |errno| refusal("m".to_owned(), CallError::new("finit_module", "m.ko.xz", errno));
     assert!(matches!(refused(Errno::EOPNOTSUPP), ModuleError::CannotDecompress { .. }));

@@ -10,11 +10,6 @@ use crate::domain::{Bytes, DriveId, MountRequest, NodeName, PlacementEntry};
 use crate::plan::verbs::{CreateVolume, Refusal};
 use crate::wire::convert::{self, FieldError};
 
-/// Seconds a lost replica is waited for unless the user says otherwise.
-const MEMBER_MISSING_TIMEOUT_SECONDS: u32 = 900;
-/// Copies unless the user says otherwise.
-const REPLICAS: u32 = 2;
-
 /// A name.
 pub(super) fn parsed<T>(text: &str) -> Result<T, Status>
 where
@@ -26,20 +21,20 @@ where
 
 /// `volume create`; what is not set takes its default.
 pub(super) fn create(request: &proto::CreateVolumeRequest) -> Result<CreateVolume, Status> {
+    let default = CreateVolume::new(parsed(&request.name)?, Bytes(request.size_bytes));
     Ok(CreateVolume {
-        name: parsed(&request.name)?,
-        size: Bytes(request.size_bytes),
-        replicas: or_default(request.replicas, REPLICAS),
-        stripe_width: or_default(request.stripe_width, 1),
+        replicas: or_default(request.replicas, default.replicas),
+        stripe_width: or_default(request.stripe_width, default.stripe_width),
         fs: chosen("fs", request.fs)?,
         sector_size: chosen("sector_size", request.sector_size)?,
         member_missing_timeout_seconds: request
             .member_missing_timeout_seconds
-            .unwrap_or(MEMBER_MISSING_TIMEOUT_SECONDS),
+            .unwrap_or(default.member_missing_timeout_seconds),
         locality: chosen("locality", request.locality)?,
         verify: chosen("verify", request.verify)?,
         on_store_loss: chosen("on_store_loss", request.on_store_loss)?,
         placement: request.placement.iter().map(place).collect::<Result<_, _>>()?,
+        ..default
     })
 }
 

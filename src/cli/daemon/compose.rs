@@ -62,7 +62,7 @@ async fn identity(config: &Config) -> Result<Identity, Failure> {
     let name = config.node.clone();
     let endpoint = Endpoint { address: config.data_address.to_string(), port: config.data_port };
     let report = move || {
-        let checks = kernel::preflight();
+        let checks = kernel::prepare();
         for check in checks.iter().filter(|check| !check.ok) {
             tracing::warn!(
                 name = check.name,

@@ -1,14 +1,11 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::testing::{self, put};
 use crate::domain::{
-    Attachment, Bytes, DriveSpec, Key, Member, MountRequest, PlacementRequest, Record, Relocation, ReplicaId,
-    ReplicaState, ReplicaStatus, Revision, Timestamp, Versioned, VolumePhase, VolumeSpec,
+    Attachment, Bytes, DriveSpec, MountRequest, PlacementRequest, Record, Relocation, ReplicaState,
+    ReplicaStatus, Timestamp, VolumePhase, VolumeSpec,
 };
-
-fn set(world: &mut World, name: impl std::fmt::Display, value: Record) {
-    world.set(Key::new(value.kind(), name), Some(Versioned { revision: Revision(1), value }));
-}
 
 fn name() -> VolumeName {
     "a".parse().unwrap()
@@ -19,42 +16,19 @@ fn node(text: &str) -> NodeName {
 }
 
 fn spec() -> VolumeSpec {
-    VolumeSpec {
-        name: name(),
-        uid: VolumeUid(Uuid::from_u128(9)),
-        created_at: Timestamp(1),
-        size: Bytes::gib(1),
-        replicas: 1,
-        stripe_width: 1,
-        fs: crate::domain::FsType::default(),
-        sector_size: crate::domain::SectorSize::default(),
-        member_missing_timeout_seconds: 900,
-        locality: crate::domain::Locality::default(),
-        verify: crate::domain::Verify::default(),
-        on_store_loss: crate::domain::OnStoreLoss::default(),
-        attachment: None,
-        placement: PlacementRequest::default(),
-        deleting: false,
-    }
+    VolumeSpec { replicas: 1, ..testing::volume_spec("a") }
 }
 
 fn status() -> VolumeStatus {
-    let member = Member {
-        replica: ReplicaId(Uuid::from_u128(1)),
-        node: node("n1"),
-        drives: vec!["S1".parse().unwrap()],
-        dev_number: 0,
-        state: MemberState::Synced,
-        since: Timestamp(1),
-    };
-    VolumeStatus { phase: VolumePhase::Requested, members: vec![member], ..VolumeStatus::default() }
+    let members = vec![testing::member(1, "n1", MemberState::Synced, Timestamp(1))];
+    VolumeStatus { phase: VolumePhase::Requested, members, ..VolumeStatus::default() }
 }
 
 fn world(spec: VolumeSpec, status: Option<VolumeStatus>) -> World {
     let mut world = World::default();
-    set(&mut world, name(), Record::VolumeSpec(spec));
+    put(&mut world, name(), Record::VolumeSpec(spec));
     if let Some(status) = status {
-        set(&mut world, name(), Record::VolumeStatus(status));
+        put(&mut world, name(), Record::VolumeStatus(status));
     }
     world
 }
@@ -92,7 +66,7 @@ fn created_when_every_copy_is_made() {
     let mut made = world(spec(), Some(status()));
     waits(&goal, &made);
     let zeroed = ReplicaStatus { state: ReplicaState::Created, zeroed: true, ..ReplicaStatus::default() };
-    set(&mut made, Uuid::from_u128(1), Record::ReplicaStatus(zeroed));
+    put(&mut made, Uuid::from_u128(1), Record::ReplicaStatus(zeroed));
     assert_eq!(is_done(&goal, &made), "volume a is created on n1");
     let going = VolumeSpec { deleting: true, ..spec() };
     assert!(is_failed(&goal, &world(going, None)).contains("being deleted"));
@@ -180,7 +154,7 @@ fn drives_become_ready_or_say_why_not() {
             message: message.map(ToOwned::to_owned),
         };
         let mut world = World::default();
-        set(&mut world, "S1", Record::DriveStatus(status));
+        put(&mut world, "S1", Record::DriveStatus(status));
         world
     };
     let goal = Goal::DriveReady(id.clone());
@@ -202,6 +176,6 @@ fn drives_become_ready_or_say_why_not() {
         added_at: Timestamp(1),
     };
     let mut going = World::default();
-    set(&mut going, "S1", Record::DriveSpec(spec));
+    put(&mut going, "S1", Record::DriveSpec(spec));
     waits(&goal, &going);
 }

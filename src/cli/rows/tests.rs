@@ -1,51 +1,24 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::testing::{self, put};
 use crate::domain::{
-    ArrayReport, DriveSpec, DriveStatus, Epoch, Key, MdState, NodeSpec, Record, ReplicaId, ReplicaSpec,
-    ReplicaStatus, Revision, Versioned, VolumeSpec, VolumeUid,
+    ArrayReport, DriveSpec, Epoch, MdState, NodeSpec, Record, ReplicaId, ReplicaSpec, ReplicaStatus,
+    VolumeSpec,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000);
-
-fn set(world: &mut World, name: impl std::fmt::Display, value: Record) {
-    world.set(Key::new(value.kind(), name), Some(Versioned { revision: Revision(1), value }));
-}
 
 fn id(number: u128) -> ReplicaId {
     ReplicaId(Uuid::from_u128(number))
 }
 
 fn volume_spec() -> VolumeSpec {
-    VolumeSpec {
-        name: "a".parse().unwrap(),
-        uid: VolumeUid(Uuid::from_u128(9)),
-        created_at: Timestamp(NOW.0 - 90_000),
-        size: Bytes::gib(1),
-        replicas: 2,
-        stripe_width: 1,
-        fs: crate::domain::FsType::default(),
-        sector_size: crate::domain::SectorSize::default(),
-        member_missing_timeout_seconds: 900,
-        locality: crate::domain::Locality::default(),
-        verify: crate::domain::Verify::default(),
-        on_store_loss: crate::domain::OnStoreLoss::default(),
-        attachment: None,
-        placement: crate::domain::PlacementRequest::default(),
-        deleting: false,
-    }
+    VolumeSpec { created_at: Timestamp(NOW.0 - 90_000), ..testing::volume_spec("a") }
 }
 
 fn member(number: u32, node: &str, state: MemberState) -> Member {
-    let drives = vec![format!("S{number}").parse().unwrap()];
-    Member {
-        replica: id(number.into()),
-        node: node.parse().unwrap(),
-        drives,
-        dev_number: number,
-        state,
-        since: Timestamp(NOW.0 - 1000),
-    }
+    testing::member(number, node, state, Timestamp(NOW.0 - 1000))
 }
 
 fn provide(world: &mut World, member: &Member, state: ReplicaState, wanted: Wanted) {
@@ -53,7 +26,7 @@ fn provide(world: &mut World, member: &Member, state: ReplicaState, wanted: Want
     let spec = ReplicaSpec {
         id: member.replica,
         volume: "a".parse().unwrap(),
-        volume_uid: VolumeUid(Uuid::from_u128(9)),
+        volume_uid: testing::UID,
         node: member.node.clone(),
         drives: member.drives.clone(),
         partition_size: size,
@@ -69,8 +42,8 @@ fn provide(world: &mut World, member: &Member, state: ReplicaState, wanted: Want
         acked_epoch: Epoch(3),
         ..ReplicaStatus::default()
     };
-    set(world, member.replica, Record::ReplicaSpec(spec));
-    set(world, member.replica, Record::ReplicaStatus(status));
+    put(world, member.replica, Record::ReplicaSpec(spec));
+    put(world, member.replica, Record::ReplicaStatus(status));
 }
 
 /// A volume whose second copy is being filled.
@@ -94,8 +67,8 @@ fn syncing() -> World {
         },
         ..VolumeStatus::default()
     };
-    set(&mut world, "a", Record::VolumeSpec(volume_spec()));
-    set(&mut world, "a", Record::VolumeStatus(status));
+    put(&mut world, "a", Record::VolumeSpec(volume_spec()));
+    put(&mut world, "a", Record::VolumeStatus(status));
     world
 }
 
@@ -121,9 +94,9 @@ fn volumes_as_kubectl_shows_them() {
 #[test]
 fn a_volume_without_places_is_new() {
     let mut world = World::default();
-    set(&mut world, "a", Record::VolumeSpec(volume_spec()));
+    put(&mut world, "a", Record::VolumeSpec(volume_spec()));
     assert_eq!(cells(&volumes(&world, NOW, false)), [["a", "New", "-", "0/2", "false", "", "-", "90s"]]);
-    set(&mut world, "a", Record::VolumeSpec(VolumeSpec { deleting: true, ..volume_spec() }));
+    put(&mut world, "a", Record::VolumeSpec(VolumeSpec { deleting: true, ..volume_spec() }));
     assert_eq!(cells(&volumes(&world, NOW, false))[0][1], "Deleting");
 }
 
@@ -161,12 +134,12 @@ fn replica_states_merge() {
         provide(&mut world, &member, provider, wanted);
         let before = world.volume_status(&"a".parse().unwrap()).unwrap().clone();
         let status = VolumeStatus { members: vec![member], ..before.clone() };
-        set(&mut world, "a", Record::VolumeStatus(status.clone()));
+        put(&mut world, "a", Record::VolumeStatus(status.clone()));
         let replica = world.replica(&id(1)).unwrap();
         assert_eq!(replica_state(&world, &replica), expected, "{provider} {wanted:?} {state:?}");
 
         // Before the array ran for the first time a copy is made, and no spare.
-        set(&mut world, "a", Record::VolumeStatus(VolumeStatus { created: false, ..status }));
+        put(&mut world, "a", Record::VolumeStatus(VolumeStatus { created: false, ..status }));
         if (provider, state) == (Created, MemberState::Joining) {
             assert_eq!(replica_state(&world, &replica), Created);
         }
@@ -186,23 +159,10 @@ fn drives_and_nodes() {
         removing: false,
         added_at: Timestamp(NOW.0 - 300_000),
     };
-    let status = DriveStatus {
-        node: node.clone(),
-        state: DriveState::Ready,
-        model: "QEMU".to_owned(),
-        capacity: Bytes::gib(4),
-        allocated: Bytes::gib(1),
-        free: Bytes::gib(3),
-        largest_free: Bytes::gib(3),
-        sector_size: 512,
-        read_only: false,
-        health: "Good".to_owned(),
-        found: Vec::new(),
-        message: None,
-    };
-    set(&mut world, "S1", Record::DriveSpec(spec));
-    set(&mut world, "S1", Record::DriveStatus(status));
-    set(&mut world, "n1", Record::NodeSpec(NodeSpec { cordoned: true }));
+    let status = testing::drive_status(&node, DriveState::Ready);
+    put(&mut world, "S1", Record::DriveSpec(spec));
+    put(&mut world, "S1", Record::DriveStatus(status));
+    put(&mut world, "n1", Record::NodeSpec(NodeSpec { cordoned: true }));
     let table = drives(&world, NOW, false);
     assert_eq!(
         table.headers,

@@ -1,11 +1,14 @@
 //! A replica's partition on its provider: zeroed, served, fenced.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::ControlFlow;
 
 use kernel_abi::Root;
 use kernel_abi::block::zero::{self, Thoroughness, Verified};
 use kernel_abi::nvme::{Fabric, Nguid, Nqn, Nsid};
-use kernel_abi::nvmet::{self, Model, NamespaceIdentity, PortAddress, Serial};
+use kernel_abi::nvmet::{self, Model, NamespaceIdentity, PortAddress, Serial, Target};
 use nix::errno::Errno;
 use uuid::Uuid;
 
@@ -13,9 +16,6 @@ use super::{Done, failure, retry};
 use crate::domain::{Endpoint, Epoch, subsystem_nqn};
 use crate::kernel::device;
 use crate::plan::{Dev, FailureKind, StepFailure};
-
-/// Our port in nvmet's configfs; also the number of the TCP port by default, which makes it easy to find.
-const PORT: u16 = 4420;
 
 /// Zeroes all of a partition on its own drive and reads all of it back: what a new replica starts from, and what is left
 /// of a dropped one.
@@ -37,6 +37,28 @@ fn nqn(text: &str) -> Result<Nqn, StepFailure> {
     Nqn::new(text).map_err(|error| retry(&error))
 }
 
+/// The id in configfs of the port that listens on `address`: the one that is there, whoever made it, for no second one
+/// could listen there; otherwise the number of the TCP port, which makes ours easy to find.
+fn port_id(target: &Target, address: &PortAddress) -> Result<u16, StepFailure> {
+    if let Some(port) = target.ports.iter().find(|port| port.address() == Some(*address)) {
+        return Ok(port.id);
+    }
+    let id = address.svc;
+    match target.port(id).filter(|port| !port.subsystems.is_empty()) {
+        None => Ok(id),
+        Some(taken) => Err(failure(
+            FailureKind::Retry,
+            format_args!(
+                "nvmet's port {id} is to listen on {address}, but serves {} on {}:{}: set another data-port, or \
+                 detach what is served there",
+                taken.subsystems.join(", "),
+                taken.traddr,
+                taken.trsvcid
+            ),
+        )),
+    }
+}
+
 /// Host, namespace and address first, the port last: who connects too early is told to come again, not to go away.
 pub(super) fn export(
     root: &Root,
@@ -56,14 +78,15 @@ pub(super) fn export(
     let addr =
         endpoint.address.parse().map_err(|error| failure(FailureKind::Retry, format_args!("{error}")))?;
     let address = PortAddress { transport: Fabric::Tcp, addr, svc };
+    let port = port_id(&nvmet::observe(root).map_err(|error| retry(&error))?, &address)?;
     let all = || {
         nvmet::create_subsystem(root, &subsystem, &serial, &model)?;
         nvmet::create_namespace(root, &subsystem, Nsid::FIRST, &identity)?;
         nvmet::enable_namespace(root, &subsystem, Nsid::FIRST)?;
         nvmet::create_host(root, &host)?;
         nvmet::allow_host(root, &subsystem, &host)?;
-        nvmet::create_port(root, PORT, &address)?;
-        nvmet::link(root, PORT, &subsystem)
+        nvmet::create_port(root, port, &address)?;
+        nvmet::link(root, port, &subsystem)
     };
     all().map(drop).map_err(|error| retry(&error))
 }

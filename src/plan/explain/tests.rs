@@ -1,53 +1,23 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{
-    Bytes, Epoch, Event, Key, Member, MemberState, NodeSpec, Record, ReplicaId, Revision, Versioned,
-    VolumePhase, VolumeSpec, VolumeStatus, VolumeUid,
-};
+use crate::domain::testing::{member, put, volume_spec};
+use crate::domain::{Epoch, Event, MemberState, NodeSpec, Record, VolumePhase, VolumeSpec, VolumeStatus};
 
 const NOW: Timestamp = Timestamp(10_000_000);
 
-fn set(world: &mut World, name: impl std::fmt::Display, value: Record) {
-    world.set(Key::new(value.kind(), name), Some(Versioned { revision: Revision(1), value }));
-}
-
 fn volume(world: &mut World, name: &str) {
-    let spec = VolumeSpec {
-        name: name.parse().unwrap(),
-        uid: VolumeUid(Uuid::from_u128(9)),
-        created_at: Timestamp(NOW.0 - 3_600_000),
-        size: Bytes::gib(1),
-        replicas: 2,
-        stripe_width: 1,
-        fs: crate::domain::FsType::default(),
-        sector_size: crate::domain::SectorSize::default(),
-        member_missing_timeout_seconds: 900,
-        locality: crate::domain::Locality::default(),
-        verify: crate::domain::Verify::default(),
-        on_store_loss: crate::domain::OnStoreLoss::default(),
-        attachment: None,
-        placement: crate::domain::PlacementRequest::default(),
-        deleting: false,
-    };
-    set(world, name, Record::VolumeSpec(spec));
+    let spec = VolumeSpec { created_at: Timestamp(NOW.0 - 3_600_000), ..volume_spec(name) };
+    put(world, name, Record::VolumeSpec(spec));
 }
 
 fn status() -> VolumeStatus {
-    let member = Member {
-        replica: ReplicaId(Uuid::from_u128(1)),
-        node: "n2".parse().unwrap(),
-        drives: vec!["S2".parse().unwrap()],
-        dev_number: 0,
-        state: MemberState::Missing,
-        since: Timestamp(NOW.0 - 5000),
-    };
     VolumeStatus {
         phase: VolumePhase::Syncing,
         epoch: Epoch(7),
         owner: Some("n1".parse().unwrap()),
         claimed_at: Timestamp(NOW.0 - 60_000),
-        members: vec![member],
+        members: vec![member(2, "n2", MemberState::Missing, Timestamp(NOW.0 - 5000))],
         reasons: vec![Reason::warning("Degraded", "1 of 2 copies", "bring n2 back")],
         events: (0..20)
             .map(|number| Event { at: NOW, reason: "E".to_owned(), message: number.to_string() })
@@ -85,13 +55,13 @@ impl Here {
 fn a_volume_says_owner_copies_reasons_events_and_what_is_done_here() {
     let mut world = World::default();
     volume(&mut world, "a");
-    set(&mut world, "a", Record::VolumeStatus(status()));
+    put(&mut world, "a", Record::VolumeStatus(status()));
     let here = Here {
         running: vec![
             ("mount a at /mnt".to_owned(), Timestamp(NOW.0 - 3000)),
             ("mount ab at /x".to_owned(), NOW),
         ],
-        failing: vec![(format!("map leg {} over 259:1", Uuid::from_u128(1)), 3, "EBUSY".to_owned())],
+        failing: vec![(format!("map leg {} over 259:1", Uuid::from_u128(2)), 3, "EBUSY".to_owned())],
         ..Here::quiet()
     };
     let text = explain(&world, &here.facts(), "volume/a").unwrap().join("\n");
@@ -127,7 +97,7 @@ fn names_resolve_when_they_are_unique_and_near_ones_are_listed() {
     let mut world = World::default();
     volume(&mut world, "alpha");
     volume(&mut world, "node-1");
-    set(&mut world, "node-1", Record::NodeSpec(NodeSpec::default()));
+    put(&mut world, "node-1", Record::NodeSpec(NodeSpec::default()));
     let here = Here::quiet();
     let ask = |object: &str| explain(&world, &here.facts(), object);
     assert_eq!(ask("alpha").unwrap(), ask("volume/alpha").unwrap());

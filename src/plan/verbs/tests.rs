@@ -6,20 +6,15 @@ use super::{
     CreateVolume, Refusal, RefusalKind, Verdict, add_drive, attach, cordon_drive, cordon_node, create,
     delete, detach, mount, move_replica, remove_drive, unmount,
 };
+use crate::domain::testing::{self, drive_status, put};
 use crate::domain::{
-    Bytes, DriveId, DriveSpec, DriveState, DriveStatus, Endpoint, Epoch, FsType, Key, Locality, Member,
-    MemberState, MountRequest, MoveCause, NodeName, NodeStatus, OnStoreLoss, Record, Relocation, ReplicaId,
-    Revision, SectorSize, Timestamp, Verify, Versioned, VolumeName, VolumeStatus, VolumeUid, World,
+    Bytes, DriveId, DriveSpec, DriveState, DriveStatus, Endpoint, Epoch, FsType, Member, MemberState,
+    MountRequest, MoveCause, NodeName, NodeStatus, Record, Relocation, Timestamp, VolumeName, VolumeStatus,
+    VolumeUid, World,
 };
 
 const NOW: Timestamp = Timestamp(5_000);
 const UID: VolumeUid = VolumeUid(Uuid::from_u128(1));
-
-fn put(world: &mut World, name: impl std::fmt::Display, record: Record) {
-    let key = Key::new(record.kind(), name);
-    let revision = Revision(world.revision(&key).0 + 1);
-    world.set(key, Some(Versioned { revision, value: record }));
-}
 
 fn take(world: &mut World, verdict: Verdict) {
     for write in verdict.writes {
@@ -40,23 +35,6 @@ fn drive(index: u8) -> DriveId {
 
 fn volume() -> VolumeName {
     "vol".parse().unwrap()
-}
-
-fn drive_status(on: u8, state: DriveState) -> DriveStatus {
-    DriveStatus {
-        node: node(on),
-        state,
-        model: "M".to_owned(),
-        capacity: Bytes::gib(4),
-        allocated: Bytes(0),
-        free: Bytes::gib(3),
-        largest_free: Bytes::gib(3),
-        sector_size: 512,
-        read_only: false,
-        health: "Good".to_owned(),
-        found: Vec::new(),
-        message: None,
-    }
 }
 
 fn add_node(world: &mut World, index: u8) {
@@ -81,7 +59,7 @@ fn add_node(world: &mut World, index: u8) {
         added_at: NOW,
     };
     put(world, drive(index), Record::DriveSpec(spec));
-    put(world, drive(index), Record::DriveStatus(drive_status(index, DriveState::Ready)));
+    put(world, drive(index), Record::DriveStatus(drive_status(&node(index), DriveState::Ready)));
 }
 
 /// Three nodes with a 4 GiB drive each.
@@ -92,30 +70,11 @@ fn cluster() -> World {
 }
 
 fn wish() -> CreateVolume {
-    CreateVolume {
-        name: volume(),
-        size: Bytes::gib(1),
-        replicas: 2,
-        stripe_width: 1,
-        fs: FsType::Xfs,
-        sector_size: SectorSize::B4096,
-        member_missing_timeout_seconds: 900,
-        locality: Locality::Follow,
-        verify: Verify::Sampled,
-        on_store_loss: OnStoreLoss::Suspend,
-        placement: Vec::new(),
-    }
+    CreateVolume::new(volume(), Bytes::gib(1))
 }
 
 fn member(index: u8, state: MemberState) -> Member {
-    Member {
-        replica: ReplicaId(Uuid::from_u128(u128::from(index))),
-        node: node(index),
-        drives: vec![drive(index)],
-        dev_number: u32::from(index),
-        state,
-        since: NOW,
-    }
+    testing::member(u32::from(index), node(index).as_str(), state, NOW)
 }
 
 /// A two-copy volume on node-1 and node-2.
@@ -260,7 +219,7 @@ fn a_copy_does_not_move_where_it_makes_no_sense() {
 #[test]
 fn a_copy_does_not_move_where_there_is_no_room() {
     let mut world = with_volume();
-    let full = DriveStatus { largest_free: Bytes::mib(100), ..drive_status(3, DriveState::Ready) };
+    let full = DriveStatus { largest_free: Bytes::mib(100), ..drive_status(&node(3), DriveState::Ready) };
     put(&mut world, drive(3), Record::DriveStatus(full));
     refused(moves(&world, 1, 3), ResourceExhausted, &["vol", "node-3", "100 MiB free"]);
     let verdict = cordon_node(&world, &node(3), true).unwrap();
@@ -368,7 +327,7 @@ fn a_foreign_drive_needs_its_own_serial_behind_wipe() {
     let add = |world: &World, wipe: Option<&DriveId>| add_drive(world, &drive(4), wipe, Uuid::nil(), NOW);
     refused(add(&world, None), NotFound, &["S4"]);
     let found = vec!["LVM physical volume".to_owned()];
-    let foreign = DriveStatus { found, ..drive_status(1, DriveState::Foreign) };
+    let foreign = DriveStatus { found, ..drive_status(&node(1), DriveState::Foreign) };
     put(&mut world, drive(4), Record::DriveStatus(foreign.clone()));
     refused(add(&world, None), FailedPrecondition, &["S4", "node-1", "LVM physical volume"]);
     refused(add(&world, Some(&drive(3))), InvalidArgument, &["S4", "S3"]);
@@ -389,7 +348,7 @@ fn a_drive_that_is_ours_is_not_wiped_by_adding_it_again() {
 #[test]
 fn a_read_only_drive_is_not_added() {
     let mut world = cluster();
-    let read_only = DriveStatus { read_only: true, ..drive_status(1, DriveState::Available) };
+    let read_only = DriveStatus { read_only: true, ..drive_status(&node(1), DriveState::Available) };
     put(&mut world, drive(4), Record::DriveStatus(read_only));
     refused(add_drive(&world, &drive(4), None, Uuid::nil(), NOW), FailedPrecondition, &["S4", "read-only"]);
 }
@@ -423,6 +382,6 @@ fn cordons_are_idempotent() {
     let verdict = cordon_drive(&world, &drive(1), true).unwrap();
     take(&mut world, verdict);
     assert!(cordon_drive(&world, &drive(1), true).unwrap().writes.is_empty());
-    put(&mut world, drive(4), Record::DriveStatus(drive_status(1, DriveState::Available)));
+    put(&mut world, drive(4), Record::DriveStatus(drive_status(&node(1), DriveState::Available)));
     refused(cordon_drive(&world, &drive(4), true), FailedPrecondition, &["S4", "never added"]);
 }

@@ -11,6 +11,11 @@ use crate::domain::{
 };
 use crate::plan::placement::{self, Request, Unfit};
 
+/// Seconds a lost replica is waited for unless the user says otherwise.
+const MEMBER_MISSING_TIMEOUT_SECONDS: u32 = 900;
+/// Copies unless the user says otherwise.
+const REPLICAS: u32 = 2;
+
 /// A wish for a volume, parsed but not checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateVolume {
@@ -36,6 +41,26 @@ pub struct CreateVolume {
     pub on_store_loss: OnStoreLoss,
     /// Places, first copies first; the rest is chosen.
     pub placement: Vec<PlacementEntry>,
+}
+
+impl CreateVolume {
+    /// A wish for `size` bytes where nothing else is said.
+    #[must_use]
+    pub fn new(name: VolumeName, size: Bytes) -> Self {
+        Self {
+            name,
+            size,
+            replicas: REPLICAS,
+            stripe_width: 1,
+            fs: FsType::default(),
+            sector_size: SectorSize::default(),
+            member_missing_timeout_seconds: MEMBER_MISSING_TIMEOUT_SECONDS,
+            locality: Locality::default(),
+            verify: Verify::default(),
+            on_store_loss: OnStoreLoss::default(),
+            placement: Vec::new(),
+        }
+    }
 }
 
 fn invalid(message: impl std::fmt::Display, next_step: impl std::fmt::Display) -> Refusal {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::cache::Cache;
 
 /// The target of static builds. Naming it keeps build scripts and macros out of the static flags.
-const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+pub(crate) const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds `mdfabric` and gives its path. Cargo decides whether there is anything to do.
 pub fn build(cache: &Cache) -> Result<PathBuf> {

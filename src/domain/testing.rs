@@ -1,0 +1,72 @@
+//! Records that tests of several modules begin with; each test changes what it is about.
+
+use std::fmt::Display;
+
+use uuid::Uuid;
+
+use super::{
+    Bytes, DriveState, DriveStatus, FsType, Key, Locality, Member, MemberState, NodeName, OnStoreLoss,
+    PlacementRequest, Record, ReplicaId, Revision, SectorSize, Timestamp, Verify, Versioned, VolumeSpec,
+    VolumeUid, World,
+};
+
+/// The identity of every [`volume_spec`].
+pub(crate) const UID: VolumeUid = VolumeUid(Uuid::from_u128(9));
+
+/// Puts a record into the world, one revision above what is there.
+pub(crate) fn put(world: &mut World, name: impl Display, value: Record) {
+    let key = Key::new(value.kind(), name);
+    let revision = Revision(world.revision(&key).0 + 1);
+    world.set(key, Some(Versioned { revision, value }));
+}
+
+/// Two copies of 1 GiB, asked for at the beginning of time, everything else at its default.
+pub(crate) fn volume_spec(name: &str) -> VolumeSpec {
+    VolumeSpec {
+        name: name.parse().unwrap(),
+        uid: UID,
+        created_at: Timestamp(0),
+        size: Bytes::gib(1),
+        replicas: 2,
+        stripe_width: 1,
+        fs: FsType::default(),
+        sector_size: SectorSize::default(),
+        member_missing_timeout_seconds: 900,
+        locality: Locality::default(),
+        verify: Verify::default(),
+        on_store_loss: OnStoreLoss::default(),
+        attachment: None,
+        placement: PlacementRequest::default(),
+        deleting: false,
+    }
+}
+
+/// The copy of this number, on drive `S` and the number.
+pub(crate) fn member(number: u32, node: &str, state: MemberState, since: Timestamp) -> Member {
+    Member {
+        replica: ReplicaId(Uuid::from_u128(number.into())),
+        node: node.parse().unwrap(),
+        drives: vec![format!("S{number}").parse().unwrap()],
+        dev_number: number,
+        state,
+        since,
+    }
+}
+
+/// A healthy drive of 4 GiB, 1 GiB of it in use.
+pub(crate) fn drive_status(node: &NodeName, state: DriveState) -> DriveStatus {
+    DriveStatus {
+        node: node.clone(),
+        state,
+        model: "QEMU".to_owned(),
+        capacity: Bytes::gib(4),
+        allocated: Bytes::gib(1),
+        free: Bytes::gib(3),
+        largest_free: Bytes::gib(3),
+        sector_size: 512,
+        read_only: false,
+        health: "Good".to_owned(),
+        found: Vec::new(),
+        message: None,
+    }
+}

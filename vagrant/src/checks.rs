@@ -1,0 +1,43 @@
+//! What is checked without a guest: format, lints, unit tests, licences and sources of dependencies, fuzz targets.
+
+mod deny;
+mod fuzz;
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::setup::cache::Cache;
+
+/// One check.
+pub struct Check {
+    /// What the command line selects it by.
+    pub name: &'static str,
+    /// Does it; its output is seen.
+    pub run: fn(&Cache) -> Result<()>,
+}
+
+/// All of them, the quickest to say no first.
+pub const ALL: [Check; 5] = [
+    Check { name: "fmt", run: |cache| cargo(cache, &["fmt", "--check"]) },
+    Check {
+        name: "clippy",
+        run: |cache| cargo(cache, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    },
+    Check { name: "unit_tests", run: |cache| cargo(cache, &["test", "--workspace"]) },
+    Check { name: "deny", run: deny::check },
+    Check { name: "fuzz", run: fuzz::check },
+];
+
+fn cargo(cache: &Cache, arguments: &[&str]) -> Result<()> {
+    shown(Command::new("cargo").args(arguments).current_dir(cache.workspace()))
+}
+
+/// Runs `command`, its output passed through.
+fn shown(command: &mut Command) -> Result<()> {
+    let line = crate::command::shown(command);
+    println!("      {line}");
+    let status = command.status().with_context(|| format!("cannot start {line}"))?;
+    ensure!(status.success(), "{line}: {status}");
+    Ok(())
+}
