@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::domain::NodeName;
+use crate::domain::{Bytes, NodeName};
 
 /// Where the file is unless a flag or `MDFABRIC_CONFIG` says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/mdfabric/mdfabric.toml";
@@ -22,6 +22,10 @@ pub const DEFAULT_SOCKET: &str = "/run/mdfabric/mdfabric.sock";
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/mdfabric";
 /// The TCP port of the NVMe-oF target.
 pub const DEFAULT_DATA_PORT: u16 = 4420;
+/// How much of the disk the flight recorder may take.
+pub const DEFAULT_RECORDER_SIZE: Bytes = Bytes::mib(8);
+/// The smallest and the largest flight recorder.
+const RECORDER_SIZES: [Bytes; 2] = [Bytes::mib(1), Bytes::gib(1)];
 /// What is logged.
 pub const DEFAULT_LOG_FILTER: &str = "info";
 
@@ -40,6 +44,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where records live.
     pub store: StoreConfig,
+    /// Where the flight recorder's files are.
+    pub recorder_dir: PathBuf,
+    /// How large they may get together.
+    pub recorder_size: Bytes,
     /// What is logged, in the language of `tracing_subscriber::EnvFilter`.
     pub log_filter: String,
     /// How it is logged.
@@ -151,6 +159,10 @@ pub struct Layer {
     pub store_etcd: Option<Vec<String>>,
     /// `store.prefix`
     pub store_prefix: Option<String>,
+    /// `recorder.dir`
+    pub recorder_dir: Option<PathBuf>,
+    /// `recorder.size`
+    pub recorder_size: Option<Bytes>,
     /// `log.filter`
     pub log_filter: Option<String>,
     /// `log.format`
@@ -174,6 +186,8 @@ impl Layer {
             store_local: self.store_local.or(local),
             store_etcd: self.store_etcd.or(etcd),
             store_prefix: self.store_prefix.or(below.store_prefix),
+            recorder_dir: self.recorder_dir.or(below.recorder_dir),
+            recorder_size: self.recorder_size.or(below.recorder_size),
             log_filter: self.log_filter.or(below.log_filter),
             log_format: self.log_format.or(below.log_format),
             forbid_exec: self.forbid_exec.or(below.forbid_exec),
@@ -189,6 +203,8 @@ impl Layer {
             data_address: data_address(self.data_address, &store)?,
             data_port: data_port(self.data_port)?,
             socket: absolute("socket", self.socket, DEFAULT_SOCKET)?,
+            recorder_dir: recorder_dir(self.recorder_dir, &state_dir)?,
+            recorder_size: recorder_size(self.recorder_size)?,
             state_dir,
             store,
             log_filter: self.log_filter.unwrap_or_else(|| DEFAULT_LOG_FILTER.to_owned()),
@@ -238,6 +254,20 @@ fn absolute(key: &'static str, given: Option<PathBuf>, default: &str) -> Result<
         Ok(path)
     } else {
         Err(wrong(key, format_args!("{:?} is not an absolute path", path.display().to_string())))
+    }
+}
+
+fn recorder_dir(given: Option<PathBuf>, state_dir: &Path) -> Result<PathBuf, ConfigError> {
+    absolute("recorder.dir", Some(given.unwrap_or_else(|| state_dir.join("recorder"))), "")
+}
+
+fn recorder_size(given: Option<Bytes>) -> Result<Bytes, ConfigError> {
+    let size = given.unwrap_or(DEFAULT_RECORDER_SIZE);
+    let [smallest, largest] = RECORDER_SIZES;
+    if (smallest..=largest).contains(&size) {
+        Ok(size)
+    } else {
+        Err(wrong("recorder.size", format_args!("{size} is not between {smallest} and {largest}")))
     }
 }
 

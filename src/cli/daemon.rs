@@ -15,9 +15,10 @@ use super::failure::Failure;
 use crate::api::server::{self, Api, Preflight};
 use crate::config::{self, Config, Layer, LogFormat};
 use crate::daemon;
-use crate::domain::NodeName;
+use crate::domain::{Bytes, NodeName};
 use crate::sim;
 use crate::telemetry::log::{self, Sink};
+use crate::telemetry::recorder::Recorder;
 use compose::Parts;
 
 /// The flags of the daemon; each hides what the environment and the file say.
@@ -48,6 +49,12 @@ pub struct DaemonArgs {
     /// What every key in etcd begins with [env: MDFABRIC_STORE_PREFIX]
     #[arg(long, value_name = "TEXT")]
     store_prefix: Option<String>,
+    /// Where to keep the flight recorder's files [default: recorder in the state directory] [env: MDFABRIC_RECORDER_DIR]
+    #[arg(long, value_name = "DIR")]
+    recorder_dir: Option<PathBuf>,
+    /// How large they may get together [default: 8MiB] [env: MDFABRIC_RECORDER_SIZE]
+    #[arg(long, value_name = "SIZE")]
+    recorder_size: Option<Bytes>,
     /// What to log: info, or info,mdfabric::store=debug [env: MDFABRIC_LOG_FILTER]
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
@@ -71,6 +78,8 @@ impl DaemonArgs {
             store_local: own.store_local,
             store_etcd: own.store_etcd,
             store_prefix: own.store_prefix,
+            recorder_dir: own.recorder_dir,
+            recorder_size: own.recorder_size,
             log_filter: own.log_filter,
             log_format: own.log_format,
             forbid_exec: own.forbid_exec,
@@ -122,7 +131,8 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     make_state_dir(&config.state_dir)?;
     let Parts { identity, store, kernel, events } = compose::compose(config).await?;
     tracing::info!(node = %identity.name, store = store.name(), socket = %config.socket.display(), "starting");
-    let mut running = daemon::start(identity, Arc::clone(&store), kernel, events);
+    let recorder = Recorder::start(&config.recorder_dir, config.recorder_size);
+    let mut running = daemon::start(identity, Arc::clone(&store), kernel, events, recorder);
     let preflight: Preflight = Arc::new(compose::preflight);
     let api = Api::new(store, running.view.clone(), preflight, daemon::now).rehearsed_by(sim::rehearse);
     let ready = systemd::ready(running.view.clone());

@@ -17,6 +17,7 @@ use crate::domain::{
 use crate::plan::{FailureKind, Observation, Outcome, Step, StepFailure};
 use crate::ports::{Kernel, Listing, PortFuture, Store, StoreError, Watch};
 use crate::store::LocalStore;
+use crate::telemetry::recorder::Recorder;
 use crate::wire::convert::take_in;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -109,7 +110,8 @@ impl House {
         let me = node_name("n1");
         let identity = Identity { name: me.clone(), status: node_status(&me) };
         let (_, events) = mpsc::channel(1);
-        let running = daemon::start(identity, Arc::clone(&store), Arc::new(Nothing), events);
+        let running =
+            daemon::start(identity, Arc::clone(&store), Arc::new(Nothing), events, Recorder::none());
         let path = dir.path().join("m.sock");
         let socket = bind(&path).unwrap();
         let check = || vec![proto::Check { name: "md".to_owned(), ok: true, detail: String::new() }];
