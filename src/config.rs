@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{Bytes, NodeName};
 
@@ -24,13 +24,16 @@ pub const DEFAULT_STATE_DIR: &str = "/var/lib/mdfabric";
 pub const DEFAULT_DATA_PORT: u16 = 4420;
 /// How much of the disk the flight recorder may take.
 pub const DEFAULT_RECORDER_SIZE: Bytes = Bytes::mib(8);
+/// Where in the state directory its files are.
+const RECORDER: &str = "recorder";
 /// The smallest and the largest flight recorder.
 const RECORDER_SIZES: [Bytes; 2] = [Bytes::mib(1), Bytes::gib(1)];
 /// What is logged.
 pub const DEFAULT_LOG_FILTER: &str = "info";
 
 /// Everything a node has to be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// Its name in the cluster.
     pub node: NodeName,
@@ -57,7 +60,8 @@ pub struct Config {
 }
 
 /// Where records live.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StoreConfig {
     /// In a file of this node; the cluster is this node alone.
     Local(PathBuf),
@@ -70,8 +74,27 @@ pub enum StoreConfig {
     },
 }
 
+impl Config {
+    /// For other eyes: as JSON, without the passwords that endpoints may carry.
+    pub fn shown(&self) -> Result<String, serde_json::Error> {
+        let mut shown = self.clone();
+        if let StoreConfig::Etcd { endpoints, .. } = &mut shown.store {
+            endpoints.iter_mut().for_each(|url| *url = without_password(url));
+        }
+        serde_json::to_string_pretty(&shown)
+    }
+}
+
+/// `http://user:password@host` without what stands before the host.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => url.to_owned(),
+    }
+}
+
 /// How log lines are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// To the journal when systemd reads our output, else as text.
@@ -235,6 +258,14 @@ pub fn socket() -> PathBuf {
     file.socket.unwrap_or_else(|| DEFAULT_SOCKET.into())
 }
 
+/// Where the flight recorder of this machine is, as far as its configuration file can be read.
+#[must_use]
+pub fn recorder() -> PathBuf {
+    let file = file::read_if_there(Path::new(DEFAULT_FILE)).unwrap_or_default();
+    let state_dir = file.state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into());
+    file.recorder_dir.unwrap_or_else(|| state_dir.join(RECORDER))
+}
+
 fn wrong(key: &'static str, message: impl std::fmt::Display) -> ConfigError {
     ConfigError::Value { key, message: message.to_string() }
 }
@@ -258,7 +289,7 @@ fn absolute(key: &'static str, given: Option<PathBuf>, default: &str) -> Result<
 }
 
 fn recorder_dir(given: Option<PathBuf>, state_dir: &Path) -> Result<PathBuf, ConfigError> {
-    absolute("recorder.dir", Some(given.unwrap_or_else(|| state_dir.join("recorder"))), "")
+    absolute("recorder.dir", Some(given.unwrap_or_else(|| state_dir.join(RECORDER))), "")
 }
 
 fn recorder_size(given: Option<Bytes>) -> Result<Bytes, ConfigError> {

@@ -13,10 +13,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
 use crate::api::server::{self, Api, Preflight};
-use crate::config::{self, Config, Layer, LogFormat};
+use crate::config::{self, Config, ConfigError, Layer, LogFormat};
 use crate::daemon;
 use crate::domain::{Bytes, NodeName};
 use crate::sim;
+use crate::telemetry::dump::Place;
 use crate::telemetry::log::{self, Sink};
 use crate::telemetry::recorder::Recorder;
 use compose::Parts;
@@ -121,9 +122,22 @@ fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(text)
 }
 
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     text.trim().to_owned()
+}
+
+/// The configuration of this machine's daemon as the environment and `file` have it.
+pub(super) fn configured(file: Option<&Path>) -> Result<Config, ConfigError> {
+    config::load(file, variables(), Layer::default(), &hostname())
+}
+
+/// What a dump of this machine is made of.
+pub(super) fn place(config: &Config) -> Result<Place, Failure> {
+    let shown = config.shown().map_err(|error| {
+        Failure::caused("the configuration cannot be printed", "report this as a bug", error)
+    })?;
+    Ok(Place { root: "/".into(), recorder: config.recorder_dir.clone(), config: shown })
 }
 
 async fn serve(config: &Config) -> Result<(), Failure> {
@@ -134,7 +148,8 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let recorder = Recorder::start(&config.recorder_dir, config.recorder_size);
     let mut running = daemon::start(identity, Arc::clone(&store), kernel, events, recorder);
     let preflight: Preflight = Arc::new(compose::preflight);
-    let api = Api::new(store, running.view.clone(), preflight, daemon::now).rehearsed_by(sim::rehearse);
+    let (view, place) = (running.view.clone(), place(config)?);
+    let api = Api::new(store, view, preflight, place, daemon::now).rehearsed_by(sim::rehearse);
     let ready = systemd::ready(running.view.clone());
     let ended = tokio::select! {
         result = server::serve(api, &socket) => Some(result.err().map_or_else(

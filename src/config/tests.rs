@@ -114,3 +114,13 @@ fn a_named_file_has_to_be_there_and_the_default_one_need_not() {
     assert!(matches!(error, ConfigError::Read { .. }), "{error}");
     assert_eq!(file::read_if_there(missing).unwrap(), Layer::default());
 }
+
+#[test]
+fn passwords_are_not_shown() {
+    let etcd = Some(vec!["https://me:geheim@e:2379".to_owned(), "http://f:2379".to_owned()]);
+    let address = Some("10.0.0.1".parse().unwrap());
+    let config = Layer { store_etcd: etcd, data_address: address, ..Layer::default() }.finish("n").unwrap();
+    let shown = config.shown().unwrap();
+    assert!(shown.contains("https://e:2379") && shown.contains("http://f:2379"), "{shown}");
+    assert!(!shown.contains("geheim"), "{shown}");
+}

@@ -17,6 +17,7 @@ use crate::domain::{
 use crate::plan::{FailureKind, Observation, Outcome, Step, StepFailure};
 use crate::ports::{Kernel, Listing, PortFuture, Store, StoreError, Watch};
 use crate::store::LocalStore;
+use crate::telemetry::dump::Place;
 use crate::telemetry::recorder::Recorder;
 use crate::wire::convert::take_in;
 use tokio::sync::mpsc;
@@ -115,7 +116,9 @@ impl House {
         let path = dir.path().join("m.sock");
         let socket = bind(&path).unwrap();
         let check = || vec![proto::Check { name: "md".to_owned(), ok: true, detail: String::new() }];
-        let api = Api::new(Arc::clone(&store), running.view.clone(), Arc::new(check), daemon::now);
+        let root = dir.path().to_owned();
+        let place = Place { recorder: root.join("recorder"), root, config: "{}".to_owned() };
+        let api = Api::new(Arc::clone(&store), running.view.clone(), Arc::new(check), place, daemon::now);
         let server = tokio::spawn(async move { serve(api, &socket).await });
         let client = client::connect(&path).await.unwrap();
         Self { store, client, running, server, _dir: dir }

@@ -1,9 +1,12 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
 use super::*;
+
+static DUMPED: LazyLock<Vec<u8>> = LazyLock::new(dumped);
 
 /// A machine with one array, one link into it, a secret, and files that are not to be read.
 fn machine() -> tempfile::TempDir {
@@ -131,7 +134,7 @@ proptest! {
 
     #[test]
     fn damage_is_survived(at in any::<prop::sample::Index>(), value in any::<u8>()) {
-        let mut bytes = dumped();
+        let mut bytes = DUMPED.clone();
         let at = at.index(bytes.len());
         bytes[at] = value;
         drop(read(&bytes));
