@@ -20,6 +20,7 @@ const CARGO: &[(&str, &[&str])] = &[
     ("fmt", &["fmt", "--check"]),
     ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     ("unit_tests", &["test", "--workspace"]),
+    ("unit_tests_udev", &["test", "--package", "kernel-abi", "--features", "udev"]),
 ];
 
 /// What came out.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::api::client::{self, Client};
 use crate::api::proto;
 use crate::api::server::{Api, REASON, bind, serve};
+use crate::cli::session::Session;
 use crate::daemon::{self, Identity, Running, StoreHealth};
 use crate::domain::{
     Bytes, DriveState, DriveStatus, Endpoint, Key, NodeName, NodeStatus, Record, ReplicaState, ReplicaStatus,
@@ -101,7 +102,7 @@ struct House {
     client: Client,
     running: Running,
     server: JoinHandle<io::Result<()>>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl House {
@@ -121,7 +122,7 @@ impl House {
         let api = Api::new(Arc::clone(&store), running.view.clone(), Arc::new(check), place, daemon::now);
         let server = tokio::spawn(async move { serve(api, &socket).await });
         let client = client::connect(&path).await.unwrap();
-        Self { store, client, running, server, _dir: dir }
+        Self { store, client, running, server, dir }
     }
 
     async fn new() -> Self {
@@ -363,4 +364,33 @@ async fn a_request_that_is_overtaken_is_decided_again() {
         assert_eq!(result.map(drop).map_err(|status| status.code()), expected);
         house.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_answers_as_the_daemon_did_and_changes_nothing() {
+    let mut house = House::new().await;
+    house.create("v1", false).await.unwrap();
+    house.until(|world| world.volumes().count() == 1).await;
+    let path = house.dir.path().join("dump.tar");
+    let mut chunks = house.client.dump(proto::DumpRequest {}).await.unwrap().into_inner();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.message().await.unwrap() {
+        bytes.extend(chunk.data);
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let mut dumped = Session::of_dump(&path).unwrap();
+    let (live, _) = client::snapshot(&mut house.client).await.unwrap();
+    let of = |world: &World| world.volumes().map(|volume| volume.spec).collect::<Vec<_>>();
+    assert_eq!(of(&dumped.world().await.unwrap()), of(&live));
+    assert_eq!(live.volumes().count(), 1);
+    let lines = dumped.explain("volume/v1".to_owned()).await.unwrap();
+    assert!(lines[0].starts_with("Volume v1: 1 GiB, 2 copies"), "{lines:#?}");
+    let refused = [dumped.client().map(drop), dumped.worlds().await.map(drop)];
+    for refusal in refused.map(|result| result.unwrap_err().text()) {
+        assert!(refusal.contains("dump.tar: a dump of n1 only shows what was"), "{refusal}");
+    }
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let cut = Session::of_dump(&path).err().unwrap().text();
+    assert!(cut.contains("dump.tar"), "{cut}");
+    house.close().await;
 }

@@ -30,8 +30,8 @@ const TREES: [&str; 3] =
 const STRANGERS: [&str; 5] = ["loop", "ram", "zram", "sr", "fd"];
 /// Directories that say nothing about storage, or too much of it.
 const DULL: [&str; 6] = ["power", "trace", "integrity", "mq", "iocost", "hwmon"];
-/// Whose value nobody else may know begins with this: keys of NVMe authentication.
-const SECRET: &str = "dhchap_";
+/// Keys of NVMe authentication, which nobody else may know.
+const SECRETS: [&str; 4] = ["dhchap_key", "dhchap_ctrl_key", "dhchap_secret", "dhchap_ctrl_secret"];
 /// What is kept of one file, bytes: sysfs gives at most a page, tables of procfs may be longer.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -92,7 +92,7 @@ impl<W: Write> Walk<'_, W> {
                 Ok(meta) if meta.is_dir() && !DULL.iter().any(|dull| name.starts_with(dull)) => {
                     self.todo.push_back(path);
                 }
-                Ok(meta) if meta.is_file() && !name.starts_with(SECRET) => self.file(&path)?,
+                Ok(meta) if meta.is_file() && !SECRETS.contains(&name.as_str()) => self.file(&path)?,
                 // Gone meanwhile, or not wanted.
                 Ok(_) | Err(_) => {}
             }

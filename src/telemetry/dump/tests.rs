@@ -80,6 +80,7 @@ fn it_unpacks_to_a_root_that_readers_read_and_holds_no_secret() {
     assert_eq!(text("sys/block/md127/md/array_state"), "clean\n");
     assert_eq!(text("sys/kernel/config/nvmet/ports/1/addr_trtype"), "tcp\n");
     assert!(dir.path().join("sys/kernel/config/nvmet/subsystems").is_dir());
+    assert_eq!(text("sys/kernel/config/nvmet/hosts/h/dhchap_hash"), "hmac(sha256)\n");
     assert_eq!(text("problems.txt"), "one\n");
     for absent in ["sys/block/loop0", "sys/block/md127/power", "sys/kernel/config/nvmet/ports/1/delete"] {
         assert!(fs::symlink_metadata(dir.path().join(absent)).is_err(), "{absent}");
