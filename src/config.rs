@@ -79,7 +79,9 @@ impl Config {
     pub fn shown(&self) -> Result<String, serde_json::Error> {
         let mut shown = self.clone();
         if let StoreConfig::Etcd { endpoints, .. } = &mut shown.store {
-            endpoints.iter_mut().for_each(|url| *url = without_password(url));
+            for url in endpoints {
+                *url = without_password(url);
+            }
         }
         serde_json::to_string_pretty(&shown)
     }

@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::output::{self, Format};
 use crate::config;
 use crate::telemetry::dump::Archive;
-use crate::telemetry::recorder::{self, Reading};
+use crate::telemetry::recorder::{self, Entry, Reading};
 
 /// `mdfabric recorder`; needs no daemon.
 #[derive(Debug, clap::Args)]
@@ -31,10 +31,14 @@ impl RecorderArgs {
         let from = self.tail.map_or(0, |tail| reading.entries.len().saturating_sub(tail));
         let entries = reading.entries.get(from..).unwrap_or_default();
         output::put(&match self.output {
-            Format::Table | Format::Wide => entries.iter().map(|entry| format!("{entry}\n")).collect(),
+            Format::Table | Format::Wide => lines(entries),
             Format::Json | Format::Yaml => output::text(&entries, self.output, true)?,
         })
     }
+}
+
+fn lines(entries: &[Entry]) -> String {
+    entries.iter().flat_map(|entry| [entry.to_string(), "\n".to_owned()]).collect()
 }
 
 fn read(place: &Path) -> Result<Reading, Failure> {

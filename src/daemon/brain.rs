@@ -137,10 +137,10 @@ impl Brain {
             }
             Cache::Changed(changes) => {
                 self.find_store();
-                let changed: Vec<Key> =
+                let keys: Vec<Key> =
                     changes.into_iter().filter_map(|change| self.records.take_change(change)).collect();
-                self.notes.seen(clock::now(), self.records.world(), &changed);
-                changed
+                self.notes.seen(clock::now(), self.records.world(), &keys);
+                keys
             }
             Cache::Lost(why) => {
                 tracing::warn!(why, "the store does not answer; what runs goes on");

@@ -28,7 +28,9 @@ impl Dump {
             why: error.to_string(),
         })?;
         let (world, unreadable) = dump::unpack(&records);
-        unreadable.iter().for_each(|line| eprintln!("warning: {}: {line}", path.display()));
+        for line in unreadable {
+            eprintln!("warning: {}: {line}", path.display());
+        }
         Ok(Self { path: path.to_owned(), manifest, me, world, node })
     }
 
@@ -52,8 +54,8 @@ impl Dump {
 
     /// Why an object was as it was.
     pub(super) fn explain(&self, object: &str) -> Result<Vec<String>, Failure> {
-        let none = NodeFacts::default();
-        let node = self.node.as_ref().unwrap_or(&none);
+        let nothing = NodeFacts::default();
+        let node = self.node.as_ref().unwrap_or(&nothing);
         let facts = Facts {
             me: &self.me,
             now: self.manifest.taken_at,

@@ -84,11 +84,7 @@ pub enum ArchiveError {
 impl Archive {
     /// Reads what the verbs need of the archive at `path`.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        let file = File::open(path).and_then(|file| match file.metadata()?.is_file() {
-            true => Ok(file),
-            false => Err(io::Error::other("it is not a file")),
-        });
-        let file = file.map_err(|source| ArchiveError::Open { path: path.to_owned(), source })?;
+        let file = open(path).map_err(|source| ArchiveError::Open { path: path.to_owned(), source })?;
         Self::read(path, BufReader::new(file))
     }
 
@@ -100,6 +96,11 @@ impl Archive {
         }
         parts.assemble(path)
     }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
 }
 
 /// An archive as it is being read.

@@ -89,10 +89,8 @@ impl<W: Write> Pack<W> {
     pub(super) fn close(mut self) -> io::Result<()> {
         let more = self.problems.len().saturating_sub(PROBLEMS_TOLD);
         self.problems.truncate(PROBLEMS_TOLD);
-        let mut text: String = self.problems.iter().flat_map(|line| [line, "\n"]).collect();
-        if more > 0 {
-            text.push_str(&format!("and {more} more\n"));
-        }
+        self.problems.extend((more > 0).then(|| format!("and {more} more")));
+        let text: String = self.problems.iter().flat_map(|line| [line, "\n"]).collect();
         let mut header = self.header(EntryType::Regular, text.len());
         self.tar.append_data(&mut header, PROBLEMS, text.as_bytes())?;
         self.tar.into_inner()?.flush()

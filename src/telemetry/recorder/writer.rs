@@ -73,7 +73,7 @@ impl Writer {
             self.write(&first);
             entries.try_iter().take(QUEUED).for_each(|entry| self.write(&entry));
             let synced = self.ring.sync();
-            self.said(synced);
+            self.said(&synced);
         }
     }
 
@@ -93,12 +93,12 @@ impl Writer {
     fn append(&mut self, entry: &Entry) -> bool {
         let Some(frame) = frame::encode(entry) else { return false };
         let appended = self.ring.append(&frame);
-        self.said(appended)
+        self.said(&appended)
     }
 
     /// Says once that writing fails, and once that it works again.
-    fn said(&mut self, result: std::io::Result<()>) -> bool {
-        match &result {
+    fn said(&mut self, result: &std::io::Result<()>) -> bool {
+        match result {
             Err(error) if !self.failing => {
                 tracing::warn!(dir = self.place, %error, "the flight recorder cannot write; entries are lost");
             }
