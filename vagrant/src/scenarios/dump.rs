@@ -26,7 +26,7 @@ fn dump_reads_like_the_node(stage: &mut Stage<'_>) -> Result<()> {
     until(lab, &one, "vol", "both copies in sync", |record| is_settled_on(record, &["node-1", "node-2"]))?;
     verb(&one, &format!("dump -o {DUMP}"))?;
     reads_alike(&one)?;
-    let steps = ["zero and read back", "assemble /dev/md_", "wrote VolumeStatus/vol", "kernel: array md_"];
+    let steps = ["zero and read back", "assemble md_", "wrote VolumeStatus/vol", "kernel: array md_"];
     tells(&verb(&one, "recorder --tail 500")?, &steps)?;
     tells(&verb(&one, &format!("recorder {DUMP}"))?, &steps)?;
     changes_nothing(&one)?;
