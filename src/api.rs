@@ -1,6 +1,7 @@
 //! The daemon's interface.
 
 pub mod client;
+pub mod dump;
 pub mod server;
 
 pub use crate::wire::proto;

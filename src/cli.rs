@@ -2,10 +2,12 @@
 
 mod daemon;
 mod drive;
+mod dump;
 mod failure;
 mod goal;
 mod node;
 mod output;
+mod recorder;
 pub mod rows;
 mod session;
 mod table;
@@ -21,7 +23,7 @@ use clap_complete::Shell;
 pub use daemon::DaemonArgs;
 pub use failure::Failure;
 
-use crate::api::{client, proto};
+use crate::api::proto;
 use crate::config;
 use output::{Listed, Listing};
 use session::Session;
@@ -33,6 +35,9 @@ pub struct Cli {
     /// Where the daemon answers [default: as the configuration file says, /run/mdfabric/mdfabric.sock]
     #[arg(long, global = true, env = "MDFABRIC_SOCKET", value_name = "PATH", help_heading = "Daemon")]
     socket: Option<PathBuf>,
+    /// Show what this archive of `mdfabric dump` has, instead of asking a daemon
+    #[arg(long, global = true, value_name = "DUMP.tar", help_heading = "Daemon")]
+    root: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -55,6 +60,10 @@ enum Command {
         /// volume/NAME, replica/ID, drive/SERIAL, node/NAME, or a name that only one object has
         object: String,
     },
+    /// Write everything needed to find out what happened on this node into one archive
+    Dump(dump::DumpArgs),
+    /// Print what the flight recorder has: what this node did, saw and recorded
+    Recorder(recorder::RecorderArgs),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -95,6 +104,10 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         clap_complete::generate(shell, &mut Cli::command(), "mdfabric", &mut std::io::stdout());
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Recorder(args) = &cli.command {
+        return args.print(cli.root.as_deref()).map(|()| ExitCode::SUCCESS);
+    }
+    refuse_on_dump(&cli)?;
     if let Command::Node(node) = &cli.command
         && let Some(result) = node.run_here(cli.socket.as_ref())
     {
@@ -104,10 +117,32 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     runtime.block_on(ask(cli)).map(|()| ExitCode::SUCCESS)
 }
 
-/// Everything that a running daemon answers.
+/// What is about this machine has nothing to do with an archive.
+fn refuse_on_dump(cli: &Cli) -> Result<(), Failure> {
+    let here = match &cli.command {
+        Command::Node(node) => node.is_here(),
+        Command::Dump(_) => true,
+        _ => false,
+    };
+    match &cli.root {
+        Some(root) if here => Err(Failure::new(
+            format_args!("--root {}: this is about the machine it runs on, not about a dump", root.display()),
+            "leave --root out",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Everything that a running daemon answers, or a dump of one.
 async fn ask(cli: Cli) -> Result<(), Failure> {
     let socket = cli.socket.unwrap_or_else(config::socket);
-    let mut session = Session::open(&socket).await?;
+    if let Command::Dump(args) = &cli.command {
+        return args.make(&socket).await;
+    }
+    let mut session = match &cli.root {
+        Some(root) => Session::of_dump(root)?,
+        None => Session::open(&socket).await?,
+    };
     match cli.command {
         Command::Node(node) => node.ask(&mut session).await,
         Command::Volume(command) => command.ask(&mut session).await,
@@ -115,15 +150,12 @@ async fn ask(cli: Cli) -> Result<(), Failure> {
             output::list(&mut session, Listed::Replicas, None, listing).await
         }
         Command::Drive(command) => command.ask(&mut session).await,
-        Command::Explain { object } => explain(&mut session, object).await,
-        Command::Completions { .. } => Ok(()),
+        Command::Explain { object } => {
+            let lines = session.explain(object).await?;
+            output::put(&(lines.join("\n") + "\n"))
+        }
+        Command::Dump(_) | Command::Recorder(_) | Command::Completions { .. } => Ok(()),
     }
-}
-
-async fn explain(session: &mut Session, object: String) -> Result<(), Failure> {
-    let response = session.client.explain(proto::ExplainRequest { object }).await?;
-    session.warn(client::notice(&response));
-    output::put(&(response.into_inner().lines.join("\n") + "\n"))
 }
 
 /// What a change came to before anything is waited for. `true` when there is something to wait for.

@@ -10,9 +10,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::domain::NodeName;
+use crate::domain::{Bytes, NodeName};
 
 /// Where the file is unless a flag or `MDFABRIC_CONFIG` says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/mdfabric/mdfabric.toml";
@@ -22,11 +22,18 @@ pub const DEFAULT_SOCKET: &str = "/run/mdfabric/mdfabric.sock";
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/mdfabric";
 /// The TCP port of the NVMe-oF target.
 pub const DEFAULT_DATA_PORT: u16 = 4420;
+/// How much of the disk the flight recorder may take.
+pub const DEFAULT_RECORDER_SIZE: Bytes = Bytes::mib(8);
+/// Where in the state directory its files are.
+const RECORDER: &str = "recorder";
+/// The smallest and the largest flight recorder.
+const RECORDER_SIZES: [Bytes; 2] = [Bytes::mib(1), Bytes::gib(1)];
 /// What is logged.
 pub const DEFAULT_LOG_FILTER: &str = "info";
 
 /// Everything a node has to be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// Its name in the cluster.
     pub node: NodeName,
@@ -40,6 +47,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where records live.
     pub store: StoreConfig,
+    /// Where the flight recorder's files are.
+    pub recorder_dir: PathBuf,
+    /// How large they may get together.
+    pub recorder_size: Bytes,
     /// What is logged, in the language of `tracing_subscriber::EnvFilter`.
     pub log_filter: String,
     /// How it is logged.
@@ -49,7 +60,8 @@ pub struct Config {
 }
 
 /// Where records live.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StoreConfig {
     /// In a file of this node; the cluster is this node alone.
     Local(PathBuf),
@@ -62,8 +74,29 @@ pub enum StoreConfig {
     },
 }
 
+impl Config {
+    /// For other eyes: as JSON, without the passwords that endpoints may carry.
+    pub fn shown(&self) -> Result<String, serde_json::Error> {
+        let mut shown = self.clone();
+        if let StoreConfig::Etcd { endpoints, .. } = &mut shown.store {
+            for url in endpoints {
+                *url = without_password(url);
+            }
+        }
+        serde_json::to_string_pretty(&shown)
+    }
+}
+
+/// `http://user:password@host` without what stands before the host.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => url.to_owned(),
+    }
+}
+
 /// How log lines are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// To the journal when systemd reads our output, else as text.
@@ -151,6 +184,10 @@ pub struct Layer {
     pub store_etcd: Option<Vec<String>>,
     /// `store.prefix`
     pub store_prefix: Option<String>,
+    /// `recorder.dir`
+    pub recorder_dir: Option<PathBuf>,
+    /// `recorder.size`
+    pub recorder_size: Option<Bytes>,
     /// `log.filter`
     pub log_filter: Option<String>,
     /// `log.format`
@@ -174,6 +211,8 @@ impl Layer {
             store_local: self.store_local.or(local),
             store_etcd: self.store_etcd.or(etcd),
             store_prefix: self.store_prefix.or(below.store_prefix),
+            recorder_dir: self.recorder_dir.or(below.recorder_dir),
+            recorder_size: self.recorder_size.or(below.recorder_size),
             log_filter: self.log_filter.or(below.log_filter),
             log_format: self.log_format.or(below.log_format),
             forbid_exec: self.forbid_exec.or(below.forbid_exec),
@@ -189,6 +228,8 @@ impl Layer {
             data_address: data_address(self.data_address, &store)?,
             data_port: data_port(self.data_port)?,
             socket: absolute("socket", self.socket, DEFAULT_SOCKET)?,
+            recorder_dir: recorder_dir(self.recorder_dir, &state_dir)?,
+            recorder_size: recorder_size(self.recorder_size)?,
             state_dir,
             store,
             log_filter: self.log_filter.unwrap_or_else(|| DEFAULT_LOG_FILTER.to_owned()),
@@ -219,6 +260,14 @@ pub fn socket() -> PathBuf {
     file.socket.unwrap_or_else(|| DEFAULT_SOCKET.into())
 }
 
+/// Where the flight recorder of this machine is, as far as its configuration file can be read.
+#[must_use]
+pub fn recorder() -> PathBuf {
+    let file = file::read_if_there(Path::new(DEFAULT_FILE)).unwrap_or_default();
+    let state_dir = file.state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into());
+    file.recorder_dir.unwrap_or_else(|| state_dir.join(RECORDER))
+}
+
 fn wrong(key: &'static str, message: impl std::fmt::Display) -> ConfigError {
     ConfigError::Value { key, message: message.to_string() }
 }
@@ -238,6 +287,20 @@ fn absolute(key: &'static str, given: Option<PathBuf>, default: &str) -> Result<
         Ok(path)
     } else {
         Err(wrong(key, format_args!("{:?} is not an absolute path", path.display().to_string())))
+    }
+}
+
+fn recorder_dir(given: Option<PathBuf>, state_dir: &Path) -> Result<PathBuf, ConfigError> {
+    absolute("recorder.dir", Some(given.unwrap_or_else(|| state_dir.join(RECORDER))), "")
+}
+
+fn recorder_size(given: Option<Bytes>) -> Result<Bytes, ConfigError> {
+    let size = given.unwrap_or(DEFAULT_RECORDER_SIZE);
+    let [smallest, largest] = RECORDER_SIZES;
+    if (smallest..=largest).contains(&size) {
+        Ok(size)
+    } else {
+        Err(wrong("recorder.size", format_args!("{size} is not between {smallest} and {largest}")))
     }
 }
 

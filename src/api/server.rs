@@ -5,6 +5,7 @@
 //! then carries a notice ([`NOTICE`]).
 
 mod change;
+mod dump;
 mod request;
 mod socket;
 mod status;
@@ -14,7 +15,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::watch as channel;
+use tokio::sync::{Semaphore, watch as channel};
 use tokio_stream::Stream;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
@@ -29,9 +30,13 @@ use crate::daemon::{StoreHealth, View};
 use crate::domain::{Timestamp, VolumeUid};
 use crate::plan::{explain, verbs};
 use crate::ports::Store;
+use crate::telemetry::dump::Place;
 
 /// Metadata of an answer that is not fresh: why not.
 pub const NOTICE: &str = "mdfabric-notice-bin";
+
+/// Dumps that are made at once: a thread that hangs in the kernel keeps its place.
+const DUMPS: usize = 4;
 
 /// Looks at what the node has and lacks; blocks as long as the kernel does.
 pub type Preflight = Arc<dyn Fn() -> Vec<proto::Check> + Send + Sync>;
@@ -45,18 +50,22 @@ pub struct Api {
     view: channel::Receiver<View>,
     preflight: Preflight,
     rehearse: Rehearse,
+    place: Place,
+    dumps: Arc<Semaphore>,
     now: fn() -> Timestamp,
 }
 
 impl Api {
-    /// A service that shows `view` and writes to `store`. `now` gives new records their times.
+    /// A service that shows `view`, writes to `store`, and makes dumps of `place`. `now` gives new records their times.
     pub fn new(
         store: Arc<dyn Store>,
         view: channel::Receiver<View>,
         preflight: Preflight,
+        place: Place,
         now: fn() -> Timestamp,
     ) -> Self {
-        Self { store, view, preflight, rehearse: |_, _| Vec::new(), now }
+        let dumps = Arc::new(Semaphore::new(DUMPS));
+        Self { store, view, preflight, rehearse: |_, _| Vec::new(), place, dumps, now }
     }
 
     /// Has `--dry-run` also show the steps that `rehearse` finds, after the records that would be written.
@@ -82,11 +91,16 @@ impl Api {
     }
 }
 
+/// What is said of records that are not fresh.
+#[must_use]
+pub fn stale(why: &str) -> String {
+    format!("the store does not answer ({why}); this is what was known before")
+}
+
 fn answer<T>(view: &View, body: T) -> Response<T> {
     let mut response = Response::new(body);
     if let StoreHealth::Lost(why) = &view.node.store {
-        let notice = format!("the store does not answer ({why}); this is what was known before");
-        response.metadata_mut().insert_bin(NOTICE, MetadataValue::from_bytes(notice.as_bytes()));
+        response.metadata_mut().insert_bin(NOTICE, MetadataValue::from_bytes(stale(why).as_bytes()));
     }
     response
 }
@@ -197,7 +211,12 @@ impl MdFabric for Api {
     type DumpStream = Pin<Box<dyn Stream<Item = Result<proto::DumpChunk, Status>> + Send>>;
 
     async fn dump(&self, _: Request<proto::DumpRequest>) -> Answer<Self::DumpStream> {
-        Err(Status::unimplemented("this version makes no dumps yet"))
+        let busy = |_| Status::resource_exhausted("dumps are being made and hang in the kernel");
+        let permit = Arc::clone(&self.dumps).try_acquire_owned().map_err(busy)?;
+        let view = self.seen();
+        let known = dump::knowledge(&view, watch::complete(&view.world), (self.now)());
+        let stream = dump::stream(self.place.clone(), known, permit)?;
+        Ok(Response::new(Box::pin(stream)))
     }
 
     async fn preflight(&self, _: Request<proto::PreflightRequest>) -> Answer<proto::PreflightResponse> {

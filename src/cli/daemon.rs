@@ -13,11 +13,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
 use crate::api::server::{self, Api, Preflight};
-use crate::config::{self, Config, Layer, LogFormat};
+use crate::config::{self, Config, ConfigError, Layer, LogFormat};
 use crate::daemon;
-use crate::domain::NodeName;
+use crate::domain::{Bytes, NodeName};
 use crate::sim;
+use crate::telemetry::dump::Place;
 use crate::telemetry::log::{self, Sink};
+use crate::telemetry::recorder::Recorder;
 use compose::Parts;
 
 /// The flags of the daemon; each hides what the environment and the file say.
@@ -48,6 +50,12 @@ pub struct DaemonArgs {
     /// What every key in etcd begins with [env: MDFABRIC_STORE_PREFIX]
     #[arg(long, value_name = "TEXT")]
     store_prefix: Option<String>,
+    /// Where to keep the flight recorder's files [default: recorder in the state directory] [env: MDFABRIC_RECORDER_DIR]
+    #[arg(long, value_name = "DIR")]
+    recorder_dir: Option<PathBuf>,
+    /// How large they may get together [default: 8MiB] [env: MDFABRIC_RECORDER_SIZE]
+    #[arg(long, value_name = "SIZE")]
+    recorder_size: Option<Bytes>,
     /// What to log: info, or info,mdfabric::store=debug [env: MDFABRIC_LOG_FILTER]
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
@@ -71,6 +79,8 @@ impl DaemonArgs {
             store_local: own.store_local,
             store_etcd: own.store_etcd,
             store_prefix: own.store_prefix,
+            recorder_dir: own.recorder_dir,
+            recorder_size: own.recorder_size,
             log_filter: own.log_filter,
             log_format: own.log_format,
             forbid_exec: own.forbid_exec,
@@ -112,9 +122,22 @@ fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(text)
 }
 
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     text.trim().to_owned()
+}
+
+/// The configuration of this machine's daemon as the environment and `file` have it.
+pub(super) fn configured(file: Option<&Path>) -> Result<Config, ConfigError> {
+    config::load(file, variables(), Layer::default(), &hostname())
+}
+
+/// What a dump of this machine is made of.
+pub(super) fn place(config: &Config) -> Result<Place, Failure> {
+    let shown = config.shown().map_err(|error| {
+        Failure::caused("the configuration cannot be printed", "report this as a bug", error)
+    })?;
+    Ok(Place { root: "/".into(), recorder: config.recorder_dir.clone(), config: shown })
 }
 
 async fn serve(config: &Config) -> Result<(), Failure> {
@@ -122,9 +145,11 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     make_state_dir(&config.state_dir)?;
     let Parts { identity, store, kernel, events } = compose::compose(config).await?;
     tracing::info!(node = %identity.name, store = store.name(), socket = %config.socket.display(), "starting");
-    let mut running = daemon::start(identity, Arc::clone(&store), kernel, events);
+    let recorder = Recorder::start(&config.recorder_dir, config.recorder_size);
+    let mut running = daemon::start(identity, Arc::clone(&store), kernel, events, recorder);
     let preflight: Preflight = Arc::new(compose::preflight);
-    let api = Api::new(store, running.view.clone(), preflight, daemon::now).rehearsed_by(sim::rehearse);
+    let (view, place) = (running.view.clone(), place(config)?);
+    let api = Api::new(store, view, preflight, place, daemon::now).rehearsed_by(sim::rehearse);
     let ready = systemd::ready(running.view.clone());
     let ended = tokio::select! {
         result = server::serve(api, &socket) => Some(result.err().map_or_else(

@@ -59,7 +59,7 @@ impl DriveCommand {
             Self::Add { serial, wipe, changing } => add(session, serial, wipe, changing).await,
             Self::Remove { serial, changing } => {
                 let request = proto::RemoveDriveRequest { id: serial.to_string(), dry_run: changing.dry_run };
-                let change = session.client.remove_drive(request).await?.into_inner();
+                let change = session.client()?.remove_drive(request).await?.into_inner();
                 reach(session, &change, &Goal::DriveReleased(serial), changing).await
             }
             Self::Cordon { serial, dry_run } => cordon(session, &serial, true, dry_run).await,
@@ -82,7 +82,7 @@ async fn add(
     }
     let request =
         proto::AddDriveRequest { id: serial.to_string(), wipe: wipe.is_some(), dry_run: changing.dry_run };
-    let change = session.client.add_drive(request).await?.into_inner();
+    let change = session.client()?.add_drive(request).await?.into_inner();
     reach(session, &change, &Goal::DriveReady(serial), changing).await
 }
 
@@ -93,7 +93,7 @@ async fn cordon(
     dry_run: bool,
 ) -> Result<(), Failure> {
     let request = proto::CordonDriveRequest { id: serial.to_string(), cordoned, dry_run };
-    let change = session.client.cordon_drive(request).await?.into_inner();
+    let change = session.client()?.cordon_drive(request).await?.into_inner();
     cordon_report(&change, cordoned, dry_run)
 }
 

@@ -8,6 +8,7 @@ use crate::api::server::SocketError;
 use crate::config::ConfigError;
 use crate::domain::InvalidName;
 use crate::ports::StoreError;
+use crate::telemetry::dump::ArchiveError;
 
 /// A command that failed: the object, what was tried, why not, and what to do.
 #[derive(Debug)]
@@ -110,6 +111,12 @@ impl From<SocketError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::of(error, "the store's place is in the configuration: [store] local or etcd")
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        Self::of(error, "give the archive that `mdfabric dump` wrote, whole and not compressed")
     }
 }
 

@@ -71,6 +71,11 @@ impl NodeArgs {
         }
     }
 
+    /// Whether it is about this machine, now.
+    pub(super) fn is_here(&self) -> bool {
+        matches!(self.command, None | Some(NodeCommand::Preflight))
+    }
+
     /// Has the daemon do it.
     pub(super) async fn ask(self, session: &mut Session) -> Result<(), Failure> {
         match self.command {
@@ -101,7 +106,7 @@ async fn cordon(
     dry_run: bool,
 ) -> Result<(), Failure> {
     let request = proto::CordonNodeRequest { name: name.to_string(), cordoned, dry_run };
-    let change = session.client.cordon_node(request).await?.into_inner();
+    let change = session.client()?.cordon_node(request).await?.into_inner();
     cordon_report(&change, cordoned, dry_run)
 }
 

@@ -10,7 +10,6 @@ use super::failure::Failure;
 use super::rows::{self, Table};
 use super::session::Session;
 use super::table::Printer;
-use crate::daemon;
 use crate::domain::{Timestamp, VolumeName, World};
 
 /// `-o`
@@ -122,25 +121,30 @@ pub(super) async fn list(
         Shown { listed, only, format: listing.output, printer: Printer::default(), last: Vec::new() };
     if !listing.watch {
         let world = session.world().await?;
-        return shown.print(&world, true);
+        return shown.print(&world, session.now(), true);
     }
     let mut worlds = session.worlds().await?;
-    shown.print(worlds.world(), true)?;
+    shown.print(worlds.world(), session.now(), true)?;
     loop {
         tokio::select! {
             changed = worlds.changed() => changed?,
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
-        shown.print(worlds.world(), false)?;
+        shown.print(worlds.world(), session.now(), false)?;
     }
 }
 
 /// The copies of one volume and what is to be said of it, below its row.
-pub(super) fn copies(world: &World, name: &VolumeName, format: Format) -> Result<(), Failure> {
+pub(super) fn copies(
+    world: &World,
+    name: &VolumeName,
+    now: Timestamp,
+    format: Format,
+) -> Result<(), Failure> {
     if !matches!(format, Format::Table | Format::Wide) {
         return Ok(());
     }
-    let mut table = rows::replicas(world, daemon::now(), format == Format::Wide);
+    let mut table = rows::replicas(world, now, format == Format::Wide);
     table.rows.retain(|row| row.cells.first().is_some_and(|volume| volume == name.as_str()));
     let status = world.volume_status(name).cloned().unwrap_or_default();
     let reasons: String = status.reasons.iter().map(|reason| reason.to_string() + "\n").collect();
@@ -158,9 +162,9 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    fn print(&mut self, world: &World, first: bool) -> Result<(), Failure> {
+    fn print(&mut self, world: &World, now: Timestamp, first: bool) -> Result<(), Failure> {
         match self.format {
-            Format::Table | Format::Wide => self.print_rows(world, first),
+            Format::Table | Format::Wide => self.print_rows(world, now, first),
             Format::Json | Format::Yaml => self.print_records(world, first),
         }
     }
@@ -169,8 +173,8 @@ impl Shown<'_> {
         self.only.is_none_or(|only| only == key)
     }
 
-    fn print_rows(&mut self, world: &World, first: bool) -> Result<(), Failure> {
-        let mut table = self.listed.table(world, daemon::now(), self.format == Format::Wide);
+    fn print_rows(&mut self, world: &World, now: Timestamp, first: bool) -> Result<(), Failure> {
+        let mut table = self.listed.table(world, now, self.format == Format::Wide);
         table.rows.retain(|row| self.is_shown(&row.key));
         if first && table.rows.is_empty() {
             eprintln!("{}", self.listed.nothing());
@@ -190,16 +194,17 @@ impl Shown<'_> {
             Some(_) => values.pop().unwrap_or_default(),
             None => Value::Array(values),
         };
-        put(&self.text(&whole, first)?)
+        put(&text(&whole, self.format, first)?)
     }
+}
 
-    fn text(&self, value: &Value, first: bool) -> Result<String, Failure> {
-        if self.format == Format::Json {
-            return serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(unprintable);
-        }
-        let text = serde_saphyr::to_string(value).map_err(unprintable)?;
-        Ok(if first { text } else { format!("---\n{text}") })
+/// A value as JSON, or as YAML for every other format.
+pub(super) fn text(value: &impl Serialize, format: Format, first: bool) -> Result<String, Failure> {
+    if format == Format::Json {
+        return serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(unprintable);
     }
+    let text = serde_saphyr::to_string(value).map_err(unprintable)?;
+    Ok(if first { text } else { format!("---\n{text}") })
 }
 
 /// Prints; a reader that went away (`| head`) is told by the error.

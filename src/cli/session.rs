@@ -1,5 +1,6 @@
 //! A conversation with the daemon.
 
+mod dump;
 #[cfg(test)]
 mod tests;
 
@@ -12,45 +13,93 @@ use tonic::{Code, Streaming};
 use super::failure::Failure;
 use crate::api::client::{self, Client, ClientError};
 use crate::api::proto;
-use crate::domain::World;
+use crate::daemon;
+use crate::domain::{Timestamp, World};
 use crate::wire::convert::take_in;
+use dump::Dump;
 
 /// How long a daemon that went away is waited for: an upgrade, or a restart after a crash.
 const AWAY: Duration = Duration::from_mins(1);
 /// Wait between two tries to reach it.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// A connection, and what has been said about stale answers.
+/// Who answers, and what has been said about stale answers.
 pub(super) struct Session {
-    /// The daemon.
-    pub(super) client: Client,
-    socket: PathBuf,
+    source: Source,
     noticed: bool,
+}
+
+/// Who answers.
+enum Source {
+    /// The daemon behind a socket.
+    Daemon { client: Client, socket: PathBuf },
+    /// Nobody: what a daemon knew when the dump was made.
+    Dump(Box<Dump>),
 }
 
 impl Session {
     /// Connects to the daemon's socket.
     pub(super) async fn open(socket: &Path) -> Result<Self, Failure> {
-        Ok(Self { client: client::connect(socket).await?, socket: socket.to_owned(), noticed: false })
+        let client = client::connect(socket).await?;
+        Ok(Self { source: Source::Daemon { client, socket: socket.to_owned() }, noticed: false })
+    }
+
+    /// Reads a dump instead.
+    pub(super) fn of_dump(path: &Path) -> Result<Self, Failure> {
+        Ok(Self { source: Source::Dump(Box::new(Dump::open(path)?)), noticed: false })
+    }
+
+    /// The daemon, which alone can change something.
+    pub(super) fn client(&mut self) -> Result<&mut Client, Failure> {
+        match &mut self.source {
+            Source::Daemon { client, .. } => Ok(client),
+            Source::Dump(dump) => Err(dump.only_shows("nothing can be changed in it")),
+        }
+    }
+
+    /// The moment that ages are counted to.
+    pub(super) fn now(&self) -> Timestamp {
+        match &self.source {
+            Source::Daemon { .. } => daemon::now(),
+            Source::Dump(dump) => dump.taken_at(),
+        }
     }
 
     /// Every record as it is now.
     pub(super) async fn world(&mut self) -> Result<World, Failure> {
-        let (world, notice) = client::snapshot(&mut self.client).await?;
+        let (world, notice) = match &mut self.source {
+            Source::Daemon { client, .. } => client::snapshot(client).await?,
+            Source::Dump(dump) => (dump.world().clone(), dump.notice()),
+        };
         self.warn(notice);
         Ok(world)
     }
 
+    /// Why an object is as it is.
+    pub(super) async fn explain(&mut self, object: String) -> Result<Vec<String>, Failure> {
+        let (lines, notice) = match &mut self.source {
+            Source::Daemon { client, .. } => {
+                let response = client.explain(proto::ExplainRequest { object }).await?;
+                let notice = client::notice(&response);
+                (response.into_inner().lines, notice)
+            }
+            Source::Dump(dump) => (dump.explain(&object)?, dump.notice()),
+        };
+        self.warn(notice);
+        Ok(lines)
+    }
+
     /// Every record, as it changes.
     pub(super) async fn worlds(&mut self) -> Result<Worlds, Failure> {
-        let response = self.client.watch(proto::WatchRequest {}).await?;
-        self.warn(client::notice(&response));
-        let mut worlds = Worlds {
-            world: World::default(),
-            updates: response.into_inner(),
-            socket: self.socket.clone(),
-            lost_since: None,
+        let (client, socket) = match &mut self.source {
+            Source::Daemon { client, socket } => (client, socket.clone()),
+            Source::Dump(dump) => return Err(dump.only_shows("nothing changes in it")),
         };
+        let response = client.watch(proto::WatchRequest {}).await?;
+        let notice = client::notice(&response);
+        let updates = response.into_inner();
+        self.warn(notice);
+        let mut worlds = Worlds { world: World::default(), updates, socket, lost_since: None };
         worlds.changed().await?;
         Ok(worlds)
     }

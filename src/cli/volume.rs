@@ -228,13 +228,13 @@ impl VolumeCommand {
             Self::Mount { name, path, read_only, changing } => {
                 let dry_run = changing.dry_run;
                 let request = proto::MountVolumeRequest { name: name.to_string(), path, read_only, dry_run };
-                let change = session.client.mount_volume(request).await?.into_inner();
+                let change = session.client()?.mount_volume(request).await?.into_inner();
                 reach(session, &change, &Goal::Mounted(name), changing).await
             }
             Self::Unmount { name, changing } => {
                 let request =
                     proto::UnmountVolumeRequest { name: name.to_string(), dry_run: changing.dry_run };
-                let change = session.client.unmount_volume(request).await?.into_inner();
+                let change = session.client()?.unmount_volume(request).await?.into_inner();
                 reach(session, &change, &Goal::Unmounted(name), changing).await
             }
             Self::Move { name, from, to, drive, changing } => {
@@ -245,7 +245,7 @@ impl VolumeCommand {
                     drive: drive.map(Into::into),
                     dry_run: changing.dry_run,
                 };
-                let change = session.client.move_volume(request).await?.into_inner();
+                let change = session.client()?.move_volume(request).await?.into_inner();
                 reach(session, &change, &Goal::Moved(name), changing).await
             }
             Self::Rm { name, changing } => rm(session, name, changing).await,
@@ -273,7 +273,7 @@ async fn do_create(session: &mut Session, create: &Create) -> Result<(), Failure
         let message = format!("volume {}: 0 replicas", create.name);
         return Err(Failure::new(message, "use 1 to 3"));
     }
-    let change = session.client.create_volume(create.request()).await?.into_inner();
+    let change = session.client()?.create_volume(create.request()).await?.into_inner();
     reach(session, &change, &Goal::Created(create.name.clone()), create.changing).await
 }
 
@@ -285,7 +285,7 @@ async fn attach(
 ) -> Result<(), Failure> {
     let node = node.map(String::from).unwrap_or_default();
     let request = proto::AttachVolumeRequest { name: name.to_string(), node, dry_run: changing.dry_run };
-    let change = session.client.attach_volume(request).await?.into_inner();
+    let change = session.client()?.attach_volume(request).await?.into_inner();
     reach(session, &change, &Goal::Attached(name), changing).await
 }
 
@@ -293,7 +293,7 @@ async fn detach(session: &mut Session, name: VolumeName, changing: Changing) -> 
     let before = session.world().await?;
     let epoch = before.volume_status(&name).map(|status| status.epoch).unwrap_or_default();
     let request = proto::DetachVolumeRequest { name: name.to_string(), dry_run: changing.dry_run };
-    let change = session.client.detach_volume(request).await?.into_inner();
+    let change = session.client()?.detach_volume(request).await?.into_inner();
     reach(session, &change, &Goal::Detached(name, epoch), changing).await
 }
 
@@ -301,7 +301,7 @@ async fn rm(session: &mut Session, name: VolumeName, changing: Changing) -> Resu
     let before = session.world().await?;
     let uid = before.volume_spec(&name).map(|spec| spec.uid);
     let request = proto::DeleteVolumeRequest { name: name.to_string(), dry_run: changing.dry_run };
-    let change = session.client.delete_volume(request).await?.into_inner();
+    let change = session.client()?.delete_volume(request).await?.into_inner();
     match uid {
         Some(uid) => reach(session, &change, &Goal::Gone(name, uid), changing).await,
         None => output::put(&format!("volume/{name} is not there\n")),
@@ -312,7 +312,7 @@ async fn show(session: &mut Session, name: &VolumeName, listing: Listing) -> Res
     let world = session.world().await?;
     known(&world, name)?;
     output::list(session, Listed::Volumes, Some(name.as_str()), listing).await?;
-    if listing.watch { Ok(()) } else { output::copies(&world, name, listing.output) }
+    if listing.watch { Ok(()) } else { output::copies(&world, name, session.now(), listing.output) }
 }
 
 fn known(world: &World, name: &VolumeName) -> Result<(), Failure> {

@@ -36,10 +36,11 @@ pub(super) struct Waiting {
 /// Waits until the goal is reached and returns what came of it.
 pub(super) async fn until(session: &mut Session, goal: &Goal, waiting: Waiting) -> Result<String, Failure> {
     let worlds = session.worlds().await?;
+    let client = session.client()?.clone();
     let deadline = waiting.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut teller = Teller::new();
     let outcome = tokio::select! {
-        outcome = follow(session.client.clone(), worlds, goal, &mut teller) => Ok(outcome),
+        outcome = follow(client, worlds, goal, &mut teller) => Ok(outcome),
         () = sleep_until(deadline) => Err("the time to wait is over"),
         _ = tokio::signal::ctrl_c() => Err("interrupted"),
     };

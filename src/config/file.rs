@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{ConfigError, Layer, LogFormat};
-use crate::domain::NodeName;
+use crate::domain::{Bytes, NodeName};
 
 /// The file's keys.
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +23,8 @@ struct File {
     #[serde(default)]
     store: Store,
     #[serde(default)]
+    recorder: Recorder,
+    #[serde(default)]
     log: Log,
 }
 
@@ -33,6 +35,20 @@ struct Store {
     local: Option<PathBuf>,
     etcd: Option<Vec<String>>,
     prefix: Option<String>,
+}
+
+/// `[recorder]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Recorder {
+    dir: Option<PathBuf>,
+    #[serde(default, deserialize_with = "size")]
+    size: Option<Bytes>,
+}
+
+/// `"8MiB"`: with a unit, as on the command line.
+fn size<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Bytes>, D::Error> {
+    String::deserialize(value)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// `[log]`
@@ -70,6 +86,8 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, ConfigError> {
         store_local: file.store.local,
         store_etcd: file.store.etcd,
         store_prefix: file.store.prefix,
+        recorder_dir: file.recorder.dir,
+        recorder_size: file.recorder.size,
         log_filter: file.log.filter,
         log_format: file.log.format,
         forbid_exec: file.forbid_exec,

@@ -39,6 +39,8 @@ fn nothing_set_is_a_single_node_with_an_embedded_store() {
     assert_eq!(config.node.as_str(), "node-1");
     assert_eq!(config.store, StoreConfig::Local("/var/lib/mdfabric/store.redb".into()));
     assert!(config.data_address.is_loopback() && config.forbid_exec);
+    assert_eq!(config.recorder_dir, Path::new("/var/lib/mdfabric/recorder"));
+    assert_eq!(config.recorder_size, Bytes::mib(8));
 }
 
 #[test]
@@ -50,6 +52,8 @@ fn garbage_in_the_file_is_named_by_line_and_key() {
         ("node = \"No Good\"\n", "line 1: node: node name \"No Good\" is not allowed"),
         ("[store]\netcd = \"http://e\"\n", "line 2: etcd: "),
         ("[log]\nformat = \"xml\"\n", "line 2: format: unknown variant `xml`"),
+        ("[recorder]\nsize = \"8\"\n", "line 2: size: \"8\" is not a size"),
+        ("[recorder]\nsize = 8\n", "line 2: size: "),
         ("forbid-exec = yes\n", "line 1: forbid-exec: "),
         ("[stoer]\n", "line 1: unknown field `stoer`"),
         ("node\n", "line 1: "),
@@ -70,6 +74,7 @@ fn garbage_in_the_environment_is_named_by_variable() {
         ("MDFABRIC_DATA_PORT", "-1"),
         ("MDFABRIC_FORBID_EXEC", "yes"),
         ("MDFABRIC_LOG_FORMAT", "xml"),
+        ("MDFABRIC_RECORDER_SIZE", "8"),
     ] {
         let error = environment::layer(variables(&[(name, value)])).unwrap_err().to_string();
         assert!(error.starts_with(&format!("environment variable {name}: ")), "{error}");
@@ -88,6 +93,8 @@ fn values_that_do_not_go_together_are_refused_by_key() {
         (Layer { store_etcd: Some(vec!["e:1".to_owned()]), ..Layer::default() }, "store.etcd"),
         (Layer { store_local: Some("x".into()), ..Layer::default() }, "store.local"),
         (Layer { socket: Some("x.sock".into()), ..Layer::default() }, "socket"),
+        (Layer { recorder_dir: Some("x".into()), ..Layer::default() }, "recorder.dir"),
+        (Layer { recorder_size: Some(Bytes(512)), ..Layer::default() }, "recorder.size"),
         (Layer { data_port: Some(0), ..Layer::default() }, "data-port"),
         (Layer { data_address: Some("0.0.0.0".parse().unwrap()), ..Layer::default() }, "data-address"),
     ];
@@ -106,4 +113,14 @@ fn a_named_file_has_to_be_there_and_the_default_one_need_not() {
     let error = load(Some(missing), [], Layer::default(), "host").unwrap_err();
     assert!(matches!(error, ConfigError::Read { .. }), "{error}");
     assert_eq!(file::read_if_there(missing).unwrap(), Layer::default());
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    let etcd = Some(vec!["https://me:geheim@e:2379".to_owned(), "http://f:2379".to_owned()]);
+    let address = Some("10.0.0.1".parse().unwrap());
+    let config = Layer { store_etcd: etcd, data_address: address, ..Layer::default() }.finish("n").unwrap();
+    let shown = config.shown().unwrap();
+    assert!(shown.contains("https://e:2379") && shown.contains("http://f:2379"), "{shown}");
+    assert!(!shown.contains("geheim"), "{shown}");
 }

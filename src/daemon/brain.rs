@@ -15,6 +15,7 @@ use crate::plan::{
     self, ArraySeen, Input, Memory, Observation, Plan, Step, Write, controller, owner, provider, timing,
 };
 use crate::ports::{Change, Kernel, Store, StoreError};
+use crate::telemetry::recorder::{Notes, Recorder};
 
 /// What a brain is connected to.
 pub struct Ports {
@@ -26,6 +27,8 @@ pub struct Ports {
     pub records: mpsc::Receiver<Cache>,
     /// A message whenever the kernel has something new to see.
     pub events: mpsc::Receiver<()>,
+    /// Told what is done and seen.
+    pub recorder: Recorder,
 }
 
 /// What is not known any more of the kernel, the most at the end.
@@ -69,6 +72,7 @@ pub struct Brain {
     node: NodeStatus,
     heartbeat_due: Timestamp,
     leads: bool,
+    notes: Notes,
     view: watch::Sender<View>,
 }
 
@@ -79,6 +83,7 @@ impl Brain {
         let (lanes, finished) = Lanes::new(Arc::clone(&ports.kernel));
         let view = View { me: me.clone(), world: Arc::default(), node: Arc::default() };
         let (view, reader) = watch::channel(view);
+        let notes = Notes::begin(ports.recorder.clone(), clock::now(), &me);
         let brain = Self {
             me,
             ports,
@@ -95,6 +100,7 @@ impl Brain {
             node,
             heartbeat_due: Timestamp(0),
             leads: false,
+            notes,
             view,
         };
         (brain, reader)
@@ -155,12 +161,15 @@ impl Brain {
                 for (key, why) in &listing.corrupt {
                     tracing::error!(%key, why, "a record cannot be read and is left alone");
                 }
-                self.store = StoreHealth::Good;
+                self.find_store();
                 self.records.take_listing(listing)
             }
             Cache::Changed(changes) => {
-                self.store = StoreHealth::Good;
-                changes.into_iter().filter_map(|change| self.records.take_change(change)).collect()
+                self.find_store();
+                let keys: Vec<Key> =
+                    changes.into_iter().filter_map(|change| self.records.take_change(change)).collect();
+                self.notes.seen(clock::now(), self.records.world(), &keys);
+                keys
             }
             Cache::Lost(why) => {
                 tracing::warn!(why, "the store does not answer; what runs goes on");
@@ -171,7 +180,13 @@ impl Brain {
         self.note_signs_of_life(changed);
     }
 
+    fn find_store(&mut self) {
+        self.store = StoreHealth::Good;
+        self.notes.store_answers(clock::now());
+    }
+
     fn lose_store(&mut self, why: String) {
+        self.notes.store_lost(clock::now(), &why);
         self.store = StoreHealth::Lost(why);
         self.store_retry_at = clock::now().plus(timing::STORE_RETRY_MILLIS);
     }
@@ -187,6 +202,7 @@ impl Brain {
             Ok(outcome) => tracing::info!(%step, ?outcome, "done"),
             Err(failure) => tracing::warn!(%step, kind = ?failure.kind, why = failure.message, "failed"),
         }
+        self.notes.finished(clock::now(), &step, &result);
         self.stale = Stale::Everything;
         self.lanes.finish(&step);
         self.memory.record(&step, result, clock::now());
@@ -222,7 +238,10 @@ impl Brain {
     async fn observe(&mut self) -> bool {
         let kernel = Arc::clone(&self.ports.kernel);
         match tokio::task::spawn_blocking(move || kernel.observe()).await {
-            Ok(Ok(seen)) => self.seen = seen,
+            Ok(Ok(seen)) => {
+                self.notes.observed(clock::now(), &seen);
+                self.seen = seen;
+            }
             Ok(Err(why)) => tracing::warn!(why, "the kernel could not be observed"),
             Err(error) => tracing::error!(%error, "the observer died"),
         }
@@ -291,18 +310,21 @@ impl Brain {
         }
         match self.ports.store.put(&write.key, write.record.as_ref(), expected).await {
             Ok(revision) => {
-                self.store = StoreHealth::Good;
+                self.find_store();
+                self.notes.written(clock::now(), self.records.world(), write, revision);
                 let value = write.record.clone().map(|value| Versioned { revision, value });
                 let changed = self.records.take_change(Change { key: write.key.clone(), value, revision });
                 self.note_signs_of_life(changed.into_iter().collect());
                 Written::Some
             }
             Err(StoreError::Conflict { key, .. }) => {
+                self.notes.refused(clock::now(), &key, "somebody else wrote it first");
                 self.refresh(&key).await;
                 Written::Overtaken
             }
             Err(error) => {
                 tracing::warn!(key = %write.key, %error, "could not record");
+                self.notes.refused(clock::now(), &write.key, &error);
                 self.lose_store(error.to_string());
                 Written::Unavailable
             }
@@ -337,6 +359,7 @@ impl Brain {
         let now = clock::now();
         for step in steps {
             if self.lanes.is_free(&step.lane()) && self.memory.waits(step, now).is_none() {
+                self.notes.begun(now, step);
                 self.memory.running.insert(step.lane());
                 self.lanes.start(step.clone(), now);
             }

@@ -10,6 +10,7 @@ use super::cache;
 use super::status::View;
 use crate::domain::{NodeName, NodeStatus};
 use crate::ports::{Kernel, Store};
+use crate::telemetry::recorder::Recorder;
 
 /// Changes that may wait for the brain before the follower waits for it.
 const RECORDS_QUEUED: usize = 64;
@@ -40,18 +41,20 @@ impl Running {
     }
 }
 
-/// Starts the follower of the store and the brain. `events` carries a message whenever the kernel has news.
+/// Starts the follower of the store and the brain. `events` carries a message whenever the kernel has news; `recorder`
+/// is told what is done and seen.
 #[must_use]
 pub fn start(
     identity: Identity,
     store: Arc<dyn Store>,
     kernel: Arc<dyn Kernel>,
     events: mpsc::Receiver<()>,
+    recorder: Recorder,
 ) -> Running {
     let (sender, records) = mpsc::channel(RECORDS_QUEUED);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(cache::follow(Arc::clone(&store), sender));
-    let ports = Ports { store, kernel, records, events };
+    let ports = Ports { store, kernel, records, events, recorder };
     let (brain, view) = Brain::new(identity.name, identity.status, ports);
     Running { view, brain: tokio::spawn(brain.run(stopped)), stop }
 }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition,
-    WriteTransaction,
+    Database, DatabaseError, Durability, ReadOnlyDatabase, ReadableDatabase, ReadableTable, Table,
+    TableDefinition, WriteTransaction,
 };
 
 use super::codec;
@@ -103,6 +103,26 @@ fn unavailable(path: &Path, call: &'static str, why: &dyn Display) -> StoreError
     StoreError::Unavailable { store: path.display().to_string(), call, why: why.to_string() }
 }
 
+/// All records of the file at `path`, which is not changed; fails while a daemon has it open.
+///
+/// Blocks on I/O.
+pub fn read_only(path: &Path) -> Result<Listing, StoreError> {
+    let database = ReadOnlyDatabase::open(path).map_err(|error| unavailable(path, "open", &error))?;
+    list(&database).map_err(|error| unavailable(path, "list", &error))
+}
+
+fn list(database: &impl ReadableDatabase) -> Result<Listing, redb::Error> {
+    let transaction = database.begin_read()?;
+    let revision = Revision(revision(&transaction.open_table(META)?)?);
+    let mut listing = Listing { revision, ..Listing::default() };
+    for row in transaction.open_table(RECORDS)?.iter()? {
+        let (key, value) = row?;
+        let (revision, bytes) = value.value();
+        super::sort_in(&mut listing, key.value(), Revision(revision), bytes);
+    }
+    Ok(listing)
+}
+
 /// What became of a write that the file accepted to look at.
 enum Outcome {
     /// Committed.
@@ -133,15 +153,7 @@ impl Inner {
     }
 
     fn list(&self) -> Result<Listing, redb::Error> {
-        let transaction = self.database.begin_read()?;
-        let revision = Revision(revision(&transaction.open_table(META)?)?);
-        let mut listing = Listing { revision, ..Listing::default() };
-        for row in transaction.open_table(RECORDS)?.iter()? {
-            let (key, value) = row?;
-            let (revision, bytes) = value.value();
-            super::sort_in(&mut listing, key.value(), Revision(revision), bytes);
-        }
-        Ok(listing)
+        list(&self.database)
     }
 
     fn put(&self, key: Key, record: Option<Record>, expected: Revision) -> Result<Revision, StoreError> {

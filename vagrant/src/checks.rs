@@ -18,13 +18,17 @@ pub struct Check {
 }
 
 /// All of them, the quickest to say no first.
-pub const ALL: [Check; 5] = [
+pub const ALL: [Check; 6] = [
     Check { name: "fmt", run: |cache| cargo(cache, &["fmt", "--check"]) },
     Check {
         name: "clippy",
         run: |cache| cargo(cache, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     },
     Check { name: "unit_tests", run: |cache| cargo(cache, &["test", "--workspace"]) },
+    Check {
+        name: "unit_tests_udev",
+        run: |cache| cargo(cache, &["test", "--package", "kernel-abi", "--features", "udev"]),
+    },
     Check { name: "deny", run: deny::check },
     Check { name: "fuzz", run: fuzz::check },
 ];

@@ -19,6 +19,7 @@ const QUESTIONS: &[(&str, &str)] = &[
     ),
     ("mdstat", "cat /proc/mdstat 2>/dev/null"),
     ("dmesg", "dmesg | tail -n 25"),
+    ("flight recorder", "timeout 10 mdfabric recorder --tail 40 2>/dev/null"),
     ("daemon log", "tail -n 25 /var/log/mdfabric.log 2>/dev/null"),
 ];
 

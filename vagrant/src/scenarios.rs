@@ -3,6 +3,7 @@
 mod adoption;
 mod bad_input;
 mod boot;
+mod dump;
 mod interruption;
 mod leaks;
 mod life;
@@ -76,6 +77,7 @@ pub fn all() -> Vec<Scenario> {
         interruption::SCENARIOS,
         bad_input::SCENARIOS,
         surroundings::SCENARIOS,
+        dump::SCENARIOS,
     ];
     let mut all: Vec<Scenario> = groups.into_iter().chain(product).flatten().copied().collect();
     all.sort_by_key(|scenario| (scenario.lab == Needs::Nothing, scenario.lab == Needs::Cluster));

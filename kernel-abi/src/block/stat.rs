@@ -45,7 +45,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_is_survived(text: String) {
-            drop(WriteStat::parse(&text).map(|stat| stat.done));
+            if let Some(stat) = WriteStat::parse(&text) {
+                proptest::prop_assert!(text.contains(&stat.done.to_string()));
+            }
         }
     }
 }

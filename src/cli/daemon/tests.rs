@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::api::client::{self, Client};
 use crate::api::proto;
 use crate::api::server::{Api, REASON, bind, serve};
+use crate::cli::session::Session;
 use crate::daemon::{self, Identity, Running, StoreHealth};
 use crate::domain::{
     Bytes, DriveState, DriveStatus, Endpoint, Key, NodeName, NodeStatus, Record, ReplicaState, ReplicaStatus,
@@ -17,6 +18,8 @@ use crate::domain::{
 use crate::plan::{FailureKind, Observation, Outcome, Sample, Step, StepFailure};
 use crate::ports::{Kernel, Listing, PortFuture, Store, StoreError, Watch};
 use crate::store::LocalStore;
+use crate::telemetry::dump::Place;
+use crate::telemetry::recorder::Recorder;
 use crate::wire::convert::take_in;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -103,7 +106,7 @@ struct House {
     client: Client,
     running: Running,
     server: JoinHandle<io::Result<()>>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl House {
@@ -113,14 +116,17 @@ impl House {
         let me = node_name("n1");
         let identity = Identity { name: me.clone(), status: node_status(&me) };
         let (_, events) = mpsc::channel(1);
-        let running = daemon::start(identity, Arc::clone(&store), Arc::new(Nothing), events);
+        let running =
+            daemon::start(identity, Arc::clone(&store), Arc::new(Nothing), events, Recorder::none());
         let path = dir.path().join("m.sock");
         let socket = bind(&path).unwrap();
         let check = || vec![proto::Check { name: "md".to_owned(), ok: true, detail: String::new() }];
-        let api = Api::new(Arc::clone(&store), running.view.clone(), Arc::new(check), daemon::now);
+        let root = dir.path().to_owned();
+        let place = Place { recorder: root.join("recorder"), root, config: "{}".to_owned() };
+        let api = Api::new(Arc::clone(&store), running.view.clone(), Arc::new(check), place, daemon::now);
         let server = tokio::spawn(async move { serve(api, &socket).await });
         let client = client::connect(&path).await.unwrap();
-        Self { store, client, running, server, _dir: dir }
+        Self { store, client, running, server, dir }
     }
 
     async fn new() -> Self {
@@ -362,4 +368,33 @@ async fn a_request_that_is_overtaken_is_decided_again() {
         assert_eq!(result.map(drop).map_err(|status| status.code()), expected);
         house.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_answers_as_the_daemon_did_and_changes_nothing() {
+    let mut house = House::new().await;
+    house.create("v1", false).await.unwrap();
+    house.until(|world| world.volumes().count() == 1).await;
+    let path = house.dir.path().join("dump.tar");
+    let mut chunks = house.client.dump(proto::DumpRequest {}).await.unwrap().into_inner();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.message().await.unwrap() {
+        bytes.extend(chunk.data);
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let mut dumped = Session::of_dump(&path).unwrap();
+    let (live, _) = client::snapshot(&mut house.client).await.unwrap();
+    let of = |world: &World| world.volumes().map(|volume| volume.spec).collect::<Vec<_>>();
+    assert_eq!(of(&dumped.world().await.unwrap()), of(&live));
+    assert_eq!(live.volumes().count(), 1);
+    let lines = dumped.explain("volume/v1".to_owned()).await.unwrap();
+    assert!(lines[0].starts_with("Volume v1: 1 GiB, 2 copies"), "{lines:#?}");
+    let refused = [dumped.client().map(drop), dumped.worlds().await.map(drop)];
+    for refusal in refused.map(|result| result.unwrap_err().text()) {
+        assert!(refusal.contains("dump.tar: a dump of n1 only shows what was"), "{refusal}");
+    }
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let cut = Session::of_dump(&path).err().unwrap().text();
+    assert!(cut.contains("dump.tar"), "{cut}");
+    house.close().await;
 }

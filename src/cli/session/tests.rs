@@ -10,6 +10,7 @@ use crate::cli::wait::{self, Waiting};
 use crate::daemon::{NodeView, StoreHealth, View};
 use crate::domain::{DriveState, DriveStatus, Key, Record, Revision, Timestamp, Versioned};
 use crate::store::LocalStore;
+use crate::telemetry::dump::Place;
 
 fn drive(state: DriveState) -> DriveStatus {
     DriveStatus {
@@ -45,7 +46,8 @@ impl Daemon {
     fn start(dir: &Path, store: &LocalStore, first: View) -> Self {
         let (view, reader) = watch::channel(first);
         let socket = server::bind(&dir.join("m.sock")).unwrap();
-        let api = Api::new(Arc::new(store.clone()), reader, Arc::new(Vec::new), || Timestamp(1));
+        let place = Place { root: dir.to_owned(), recorder: dir.join("recorder"), config: "{}".to_owned() };
+        let api = Api::new(Arc::new(store.clone()), reader, Arc::new(Vec::new), place, || Timestamp(1));
         let server = tokio::spawn(async move { server::serve(api, &socket).await.unwrap() });
         Self { view, server }
     }

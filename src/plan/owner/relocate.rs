@@ -66,7 +66,7 @@ fn place(serving: &mut Serving) {
     match (missing, leaving) {
         (Some(entry), leaving) => drop(join(serving, &entry, leaving, MoveCause::Placement)),
         (None, Some(leaving)) => {
-            let begun = begin(serving, None, Some(leaving), MoveCause::Placement);
+            let begun = relocation(serving, None, Some(leaving), MoveCause::Placement);
             serving.next.relocation = Some(Relocation { verified: true, ..begun });
         }
         (None, None) => serving.next.placement_generation = serving.spec.placement.generation,
@@ -77,7 +77,7 @@ fn is_at(member: &Member, entry: &PlacementEntry) -> bool {
     member.node == entry.node && entry.drive.as_ref().is_none_or(|drive| member.drives.first() == Some(drive))
 }
 
-fn begin(
+fn relocation(
     serving: &Serving,
     joining: Option<ReplicaId>,
     leaving: Option<ReplicaId>,
@@ -101,7 +101,7 @@ fn join(serving: &mut Serving, entry: &PlacementEntry, leaving: Option<ReplicaId
         Ok(place) => {
             let now = serving.input.now;
             let joining = controller::push_member(&mut serving.next, serving.spec, place, now);
-            serving.next.relocation = Some(begin(serving, Some(joining), leaving, cause));
+            serving.next.relocation = Some(relocation(serving, Some(joining), leaving, cause));
             serving.event("ReplicaJoining", format_args!("a new copy is built on {}", entry.node));
             true
         }

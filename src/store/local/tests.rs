@@ -88,3 +88,17 @@ async fn records_and_revisions_outlive_the_process() {
     assert_eq!(store.list().await.unwrap().revision, first);
     assert!(store.put(&key, Some(&lease(2)), first).await.unwrap() > first);
 }
+
+#[tokio::test]
+async fn a_dump_reads_the_file_only_while_no_daemon_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    assert!(read_only(&path).is_err() && !path.exists());
+    let store = LocalStore::open(&path).unwrap();
+    let revision = put(&store, "a", 1, Revision(0)).await;
+    let error = read_only(&path).unwrap_err().to_string();
+    assert!(error.contains("store: open: "), "{error}");
+    drop(store);
+    let listing = read_only(&path).unwrap();
+    assert_eq!((listing.revision, listing.records.len(), listing.corrupt.len()), (revision, 1, 0));
+}

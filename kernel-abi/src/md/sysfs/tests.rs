@@ -1,3 +1,4 @@
+use crate::block::stat::WriteStat;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
