@@ -49,8 +49,8 @@ fn tells(text: &str, all: &[&str]) -> Result<()> {
 /// Live and dumped answers are the same, but for signs of life and ages.
 fn reads_alike(one: &Node) -> Result<()> {
     for line in ["volume ls", "volume show vol", "replica ls", "drive ls", "node ls", "node show node-2"] {
-        let line = format!("{line} -o json");
-        let (live, dumped) = (records(one, &line)?, records(one, &format!("--root {DUMP} {line}"))?);
+        let verb = format!("{line} -o json");
+        let (live, dumped) = (records(one, &verb)?, records(one, &format!("--root {DUMP} {verb}"))?);
         ensure!(live == dumped, "{line}: live\n{live:#}\ndumped\n{dumped:#}");
     }
     for line in
