@@ -24,6 +24,12 @@ pub enum ClientError {
         /// What was said.
         source: tonic::transport::Error,
     },
+    /// The daemon ended, or its socket did, while it was asked.
+    #[error("the daemon went away before it answered")]
+    Lost {
+        /// What the connection said.
+        source: Status,
+    },
     /// The daemon refused or failed.
     #[error("{message}")]
     Refused {
@@ -45,6 +51,9 @@ impl ClientError {
             Self::NoDaemon { .. } => {
                 "start it with `systemctl start mdfabric` or `mdfabric node`, or give its --socket; only root may talk to it"
             }
+            Self::Lost { .. } => {
+                "ask again: what it had recorded goes on by itself, and asking twice does no harm"
+            }
             Self::Refused { hint, .. } => hint,
             Self::Unreadable(_) => "use the command of the daemon's version",
         }
@@ -52,7 +61,11 @@ impl ClientError {
 }
 
 impl From<Status> for ClientError {
+    /// A status the daemon sent has no source: one that has was made on this side of the socket.
     fn from(status: Status) -> Self {
+        if std::error::Error::source(&status).is_some() {
+            return Self::Lost { source: status };
+        }
         let hint = binary(status.metadata(), HINT).unwrap_or_default();
         let message = status.message();
         let short = message.strip_suffix(&hint).and_then(|text| text.strip_suffix("; ")).unwrap_or(message);
