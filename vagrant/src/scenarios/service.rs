@@ -38,6 +38,8 @@ fn unit_runs_the_daemon(stage: &mut Stage<'_>) -> Result<()> {
         let boot = node.run(&["systemctl", "is-system-running"])?;
         Ok(matches!(boot.text(), "running" | "degraded").then_some(()))
     })?;
+    // The guest's network is not networkd's to wait for; network-online.target is what the unit waits for.
+    node.run(&["systemctl", "mask", "--runtime", "--now", "systemd-networkd-wait-online.service"])?.ok()?;
     FILES.iter().try_for_each(|(path, text)| install(&node, path, text))?;
     play(&lab, &node).map_err(|err| err.context(journal_tail(&node)))
 }
@@ -49,7 +51,8 @@ fn install(node: &Node, path: &str, text: &str) -> Result<()> {
 }
 
 fn journal_tail(node: &Node) -> String {
-    let said = node.sh("systemctl status mdfabric --no-pager -n 0; journalctl -u mdfabric --no-pager -n 30");
+    let said = node.sh("systemctl status mdfabric --no-pager -n 0; systemctl list-jobs --after --no-pager; \
+                        journalctl -u mdfabric --no-pager -n 30");
     said.map_or_else(|err| format!("{err:#}"), |output| output.stdout)
 }
 
