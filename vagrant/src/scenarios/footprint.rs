@@ -28,7 +28,7 @@ const VOLUMES: usize = 20;
 
 fn idle(stage: &mut Stage<'_>) -> Result<()> {
     let product = stage.parts.programs.last().context("no program to look at")?;
-    let mib = fs::metadata(product)?.len() as f64 / f64::from(1 << 20);
+    let mib = f64::from(u32::try_from(fs::metadata(product)?.len() >> 10)?) / 1024.0;
     let linked = if is_static(&fs::read(product)?).context("no ELF")? { "static" } else { "dynamic" };
     println!("    the binary: {mib:.1} MiB, {linked}");
     let lab = stage.lab()?;
