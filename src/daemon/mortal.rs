@@ -96,7 +96,9 @@ mod tests {
 
     fn deaths(death: Death, steps: &[Step]) -> Vec<u32> {
         DEATHS.store(0, Ordering::SeqCst);
-        let die = || drop(DEATHS.fetch_add(1, Ordering::SeqCst));
+        let die = || {
+            DEATHS.fetch_add(1, Ordering::SeqCst);
+        };
         let kernel = MortalKernel { die, ..MortalKernel::new(Arc::new(Unmounts), death) };
         let after = |step| {
             drop(kernel.apply(step));
