@@ -1,5 +1,6 @@
 //! The command line's side of the socket.
 
+use std::error::Error;
 use std::path::Path;
 
 use tonic::transport::{Channel, Endpoint};
@@ -25,10 +26,10 @@ pub enum ClientError {
         source: tonic::transport::Error,
     },
     /// The daemon ended, or its socket did, while it was asked.
-    #[error("the daemon went away before it answered")]
+    #[error("the daemon went away before it answered: {why}")]
     Lost {
-        /// What the connection said.
-        source: Status,
+        /// What the kernel, or whoever else is at the bottom of it, said.
+        why: String,
     },
     /// The daemon refused or failed.
     #[error("{message}")]
@@ -63,8 +64,8 @@ impl ClientError {
 impl From<Status> for ClientError {
     /// A status the daemon sent has no source: one that has was made on this side of the socket.
     fn from(status: Status) -> Self {
-        if std::error::Error::source(&status).is_some() {
-            return Self::Lost { source: status };
+        if let Some(cause) = status.source() {
+            return Self::Lost { why: root(cause).to_string() };
         }
         let hint = binary(status.metadata(), HINT).unwrap_or_default();
         let message = status.message();
@@ -72,6 +73,11 @@ impl From<Status> for ClientError {
         let message = if short.is_empty() { format!("{:?}", status.code()) } else { short.to_owned() };
         Self::Refused { message, hint }
     }
+}
+
+/// Where a chain of errors began.
+fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    error.source().map_or(error, root)
 }
 
 fn binary(metadata: &tonic::metadata::MetadataMap, key: &'static str) -> Option<String> {

@@ -34,6 +34,9 @@ fn idle(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     start_all(lab)?;
     add_drives(lab)?;
+    for node in lab.nodes() {
+        verb(&node, &format!("drive add {}-b", node.name()))?;
+    }
     attach(lab, 0..1)?;
     print_idle(lab, 1)?;
     attach(lab, 1..VOLUMES)?;
