@@ -1,5 +1,6 @@
 //! What a daemon costs that has nothing to do. Prints; judges only that there is something to print.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -61,25 +62,40 @@ fn attach(lab: &Lab, numbers: std::ops::Range<usize>) -> Result<()> {
 }
 
 /// What /proc says of a daemon.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Usage {
     resident_kib: f64,
     anonymous_kib: f64,
     /// User and system time since its start, clock ticks.
     ticks: f64,
-    /// Times any of its threads went to sleep of its own will.
-    sleeps: f64,
+    /// Times each of its threads went to sleep of its own will, by thread id.
+    sleeps: BTreeMap<u32, f64>,
+}
+
+impl Usage {
+    /// Sleeps since `before` of the threads that were there then and are there now.
+    fn sleeps_since(&self, before: &Self) -> f64 {
+        let more = |(thread, count): (&u32, &f64)| Some(count - before.sleeps.get(thread)?);
+        self.sleeps.iter().filter_map(more).sum()
+    }
 }
 
 fn usage(node: &Node) -> Result<Usage> {
     let look = "p=/proc/$(pgrep -x mdfabric); awk '/^VmRSS|^RssAnon/ { print $2 }' $p/status; \
-                awk '{ print $14 + $15 }' $p/stat; cat $p/task/*/status | awk '/^voluntary/ { n += $2 } END { print n }'";
+                awk '{ print $14 + $15 }' $p/stat; cat $p/task/*/status | awk '/^Pid/ { t = $2 } /^voluntary/ { print t, $2 }'";
     let said = node.sh(look)?.ok()?.stdout;
-    let figures: Vec<f64> = said.lines().map(str::parse).collect::<Result<_, _>>().context(said.clone())?;
-    let [resident_kib, anonymous_kib, ticks, sleeps] = *figures else {
-        anyhow::bail!("{}: cannot read {said:?}", node.name())
+    read_usage(&said).with_context(|| format!("{}: cannot read {said:?}", node.name()))
+}
+
+fn read_usage(said: &str) -> Option<Usage> {
+    let mut lines = said.lines();
+    let mut figure = || lines.next()?.parse().ok();
+    let (resident_kib, anonymous_kib, ticks) = (figure()?, figure()?, figure()?);
+    let thread = |line: &str| {
+        let (thread, count) = line.split_once(' ')?;
+        Some((thread.parse().ok()?, count.parse().ok()?))
     };
-    Ok(Usage { resident_kib, anonymous_kib, ticks, sleeps })
+    Some(Usage { resident_kib, anonymous_kib, ticks, sleeps: lines.map(thread).collect::<Option<_>>()? })
 }
 
 fn print_idle(lab: &Lab, volumes: usize) -> Result<()> {
@@ -100,7 +116,7 @@ fn print_idle(lab: &Lab, volumes: usize) -> Result<()> {
             now.resident_kib / 1024.0,
             now.anonymous_kib / 1024.0,
             (now.ticks - before.ticks) / TICKS / seconds * 100.0,
-            (now.sleeps - before.sleeps) / seconds
+            now.sleeps_since(&before) / seconds
         );
     }
     Ok(())
