@@ -1,6 +1,7 @@
 //! The configuration of a node: file < environment < flags. Every value is checked where it comes in, and an error
 //! names the place: the line of the file, the variable, the flag.
 
+mod death;
 mod environment;
 mod file;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Bytes, NodeName};
+pub use death::Death;
 
 /// Where the file is unless a flag or `MDFABRIC_CONFIG` says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/mdfabric/mdfabric.toml";
@@ -57,6 +59,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The process gives up the right to run programs before it does anything else.
     pub forbid_exec: bool,
+    /// Tests only: where the daemon kills itself.
+    pub death: Option<Death>,
 }
 
 /// Where records live.
@@ -194,6 +198,8 @@ pub struct Layer {
     pub log_format: Option<LogFormat>,
     /// `forbid-exec`
     pub forbid_exec: Option<bool>,
+    /// `MDFABRIC_TEST_DIE`; no other place says it
+    pub death: Option<Death>,
 }
 
 impl Layer {
@@ -216,6 +222,7 @@ impl Layer {
             log_filter: self.log_filter.or(below.log_filter),
             log_format: self.log_format.or(below.log_format),
             forbid_exec: self.forbid_exec.or(below.forbid_exec),
+            death: self.death.or(below.death),
         }
     }
 
@@ -235,6 +242,7 @@ impl Layer {
             log_filter: self.log_filter.unwrap_or_else(|| DEFAULT_LOG_FILTER.to_owned()),
             log_format: self.log_format.unwrap_or_default(),
             forbid_exec: self.forbid_exec.unwrap_or(true),
+            death: self.death,
         })
     }
 }

@@ -13,7 +13,7 @@ mod chaos;
 #[path = "simulation/support.rs"]
 mod support;
 
-use mdfabric::domain::{Locality, VolumePhase};
+use mdfabric::domain::{Locality, MemberState, VolumePhase};
 use mdfabric::sim::{Crash, CrashWhen};
 use support::{Scene, name, node, wish};
 
@@ -325,4 +325,37 @@ fn a_dead_provider_holds_up_nobody_else() {
     });
     scene.cluster.power_on(&node(dead));
     scene.whole();
+}
+
+#[test]
+fn a_new_copy_that_differs_replaces_nobody() {
+    let mut scene = Scene::new(14);
+    scene.create(&wish(2));
+    scene.attach(1);
+    scene.write_for(1_000);
+    scene.cluster.app(&name()).writing = false;
+    let holders: Vec<_> = scene.status().unwrap().members.iter().map(|member| member.node.clone()).collect();
+    let to = (1..=3).find(|index| !holders.contains(&node(*index))).unwrap();
+    let from = (1..=3).find(|index| *index != 1 && *index != to).unwrap_or(1);
+    scene.request_move(from, to);
+    let refused = |scene: &Scene| format!("{:?}", scene.status()).contains("VerificationFailed");
+    for _ in 0..50_000 {
+        scene.cluster.tick();
+        scene.cluster.damage(&node(to));
+        if refused(&scene) {
+            break;
+        }
+    }
+    scene.demand(refused(&scene), "the new copy is refused");
+    scene.cluster.run_for(60_000);
+    let status = scene.status().unwrap().clone();
+    let is = |index, state| status.member_on(&node(index)).is_some_and(|member| member.state == state);
+    scene.demand(is(to, MemberState::Faulty), "the new copy is Faulty");
+    let kept = holders.iter().all(|holder| {
+        status.member_on(holder).is_some_and(|member| status.in_sync.contains(&member.replica))
+    });
+    scene.demand(kept, "every old copy stays in sync");
+    scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
+    let asked = scene.cluster.world().volume_spec(&name()).unwrap().placement.generation;
+    scene.demand(status.placement_generation == asked && status.relocation.is_none(), "the move is over");
 }

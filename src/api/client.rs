@@ -1,5 +1,6 @@
 //! The command line's side of the socket.
 
+use std::error::Error;
 use std::path::Path;
 
 use tonic::transport::{Channel, Endpoint};
@@ -24,6 +25,12 @@ pub enum ClientError {
         /// What was said.
         source: tonic::transport::Error,
     },
+    /// The daemon ended, or its socket did, while it was asked.
+    #[error("the daemon went away before it answered: {why}")]
+    Lost {
+        /// What the kernel, or whoever else is at the bottom of it, said.
+        why: String,
+    },
     /// The daemon refused or failed.
     #[error("{message}")]
     Refused {
@@ -45,6 +52,9 @@ impl ClientError {
             Self::NoDaemon { .. } => {
                 "start it with `systemctl start mdfabric` or `mdfabric node`, or give its --socket; only root may talk to it"
             }
+            Self::Lost { .. } => {
+                "ask again: what it had recorded goes on by itself, and asking twice does no harm"
+            }
             Self::Refused { hint, .. } => hint,
             Self::Unreadable(_) => "use the command of the daemon's version",
         }
@@ -52,13 +62,22 @@ impl ClientError {
 }
 
 impl From<Status> for ClientError {
+    /// A status the daemon sent has no source: one that has was made on this side of the socket.
     fn from(status: Status) -> Self {
+        if let Some(cause) = status.source() {
+            return Self::Lost { why: root(cause).to_string() };
+        }
         let hint = binary(status.metadata(), HINT).unwrap_or_default();
         let message = status.message();
         let short = message.strip_suffix(&hint).and_then(|text| text.strip_suffix("; ")).unwrap_or(message);
         let message = if short.is_empty() { format!("{:?}", status.code()) } else { short.to_owned() };
         Self::Refused { message, hint }
     }
+}
+
+/// Where a chain of errors began.
+fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    error.source().map_or(error, root)
 }
 
 fn binary(metadata: &tonic::metadata::MetadataMap, key: &'static str) -> Option<String> {

@@ -84,6 +84,7 @@ impl DaemonArgs {
             log_filter: own.log_filter,
             log_format: own.log_format,
             forbid_exec: own.forbid_exec,
+            death: None,
         }
     }
 }

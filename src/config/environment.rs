@@ -37,6 +37,7 @@ fn set(layer: &mut Layer, key: &str, value: &str) -> Result<(), String> {
         "LOG_FILTER" => layer.log_filter = Some(value.to_owned()),
         "LOG_FORMAT" => layer.log_format = Some(parsed(value)?),
         "FORBID_EXEC" => layer.forbid_exec = Some(parsed(value)?),
+        "TEST_DIE" => layer.death = Some(parsed(value)?),
         other if ELSEWHERE.contains(&other) => {}
         other if OF_KUBERNETES.iter().any(|prefix| other.starts_with(prefix)) => {}
         _ => return Err("there is no such setting".to_owned()),

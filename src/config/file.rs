@@ -91,6 +91,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, ConfigError> {
         log_filter: file.log.filter,
         log_format: file.log.format,
         forbid_exec: file.forbid_exec,
+        death: None,
     })
 }
 

@@ -75,6 +75,7 @@ fn garbage_in_the_environment_is_named_by_variable() {
         ("MDFABRIC_FORBID_EXEC", "yes"),
         ("MDFABRIC_LOG_FORMAT", "xml"),
         ("MDFABRIC_RECORDER_SIZE", "8"),
+        ("MDFABRIC_TEST_DIE", "after:1"),
     ] {
         let error = environment::layer(variables(&[(name, value)])).unwrap_err().to_string();
         assert!(error.starts_with(&format!("environment variable {name}: ")), "{error}");

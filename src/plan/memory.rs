@@ -43,8 +43,8 @@ pub struct Pace {
     pub write_micros: Option<u64>,
     /// What a write takes while nothing is copied, microseconds.
     pub calm_micros: Option<u64>,
-    /// What was copied, KiB/s.
-    pub sync_kib: u32,
+    /// The most that was copied since this copying began, KiB/s.
+    pub best_kib: u32,
 }
 
 impl Pace {
@@ -59,7 +59,7 @@ impl Pace {
         is_fresh: false,
         write_micros: None,
         calm_micros: None,
-        sync_kib: 0,
+        best_kib: 0,
     };
 
     /// What it is after another look.
@@ -67,6 +67,7 @@ impl Pace {
         let millis = now.since(self.at).max(1);
         let write_micros = write_micros(&self.seen.writes, &seen.writes, millis);
         let copied = seen.sync.done.saturating_sub(self.seen.sync.done) / 2;
+        let speed_kib = u32::try_from(copied.saturating_mul(1000) / millis).unwrap_or(u32::MAX);
         let calm = seen.sync.action == SyncAction::Idle && self.seen.sync.action == SyncAction::Idle;
         Self {
             at: now,
@@ -74,7 +75,7 @@ impl Pace {
             is_fresh: self.at != Timestamp(0),
             write_micros,
             calm_micros: if calm { sliding(self.calm_micros, write_micros) } else { self.calm_micros },
-            sync_kib: u32::try_from(copied.saturating_mul(1000) / millis).unwrap_or(u32::MAX),
+            best_kib: if calm { 0 } else { self.best_kib.max(speed_kib) },
         }
     }
 }

@@ -441,6 +441,14 @@ impl Cluster {
         self.nodes.values().all(|machine| machine.powered && machine.daemon.is_some())
     }
 
+    /// Something else than what was written stands in the first block of every partition on a node.
+    pub fn damage(&mut self, node: &NodeName) {
+        let disks = self.nodes.get_mut(node).into_iter().flat_map(|machine| machine.disks.values_mut());
+        for partition in disks.flat_map(|disk| disk.partitions.values_mut()) {
+            partition.blocks.set(0, super::disk::GARBAGE);
+        }
+    }
+
     /// Marks a drive as carrying something.
     pub fn put_on_drive(&mut self, id: &DriveId, found: &str) {
         let disks = self.nodes.values_mut().flat_map(|machine| machine.disks.iter_mut());

@@ -1,6 +1,7 @@
 //! What the lab's binary does inside a guest: load, proof, and a measure of the network.
 
 pub mod ack;
+pub mod lives;
 pub mod pattern;
 pub mod tcp;
 pub mod verify;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use lab::guest::{tcp, verify, writer};
+use lab::guest::{lives, tcp, verify, writer};
 use lab::lab::{Lab, is_running};
 use lab::setup::Parts;
 use lab::setup::cache::Cache;
@@ -70,6 +70,8 @@ enum Verb {
     Writer(writer::Options),
     #[command(hide = true)]
     Verify(verify::Options),
+    #[command(hide = true)]
+    Lives(lives::Options),
     #[command(hide = true)]
     TcpSink {
         #[arg(long)]
@@ -150,6 +152,7 @@ fn run(args: Args) -> Result<ExitCode> {
             return print_json(&writer::run(&options)?, |summary| summary.error.is_none());
         }
         Verb::Verify(options) => return print_json(&verify::run(&options)?, verify::Verdict::is_good),
+        Verb::Lives(options) => lives::run(&options)?,
         Verb::TcpSink { port } => {
             let (bytes, per_second) = tcp::sink(port)?;
             println!("{:.1} MB/s, {bytes} bytes", per_second / 1e6);

@@ -4,18 +4,24 @@ mod adoption;
 mod bad_input;
 mod boot;
 mod dump;
+mod footprint;
 mod interruption;
 mod leaks;
 mod life;
 mod load;
+mod mortality;
 mod moves;
 mod network;
 mod power;
+mod service;
 mod surroundings;
+mod verification;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
+use crate::daemon::mdfabric;
 use crate::lab::Lab;
+use crate::node::Node;
 use crate::setup::Parts;
 
 /// One fact that is shown on real kernels.
@@ -73,13 +79,34 @@ pub fn all() -> Vec<Scenario> {
     let product = [
         life::SCENARIOS,
         moves::SCENARIOS,
+        verification::SCENARIOS,
         adoption::SCENARIOS,
         interruption::SCENARIOS,
+        mortality::SCENARIOS,
         bad_input::SCENARIOS,
         surroundings::SCENARIOS,
         dump::SCENARIOS,
+        service::SCENARIOS,
+        footprint::SCENARIOS,
     ];
     let mut all: Vec<Scenario> = groups.into_iter().chain(product).flatten().copied().collect();
     all.sort_by_key(|scenario| (scenario.lab == Needs::Nothing, scenario.lab == Needs::Cluster));
     all
+}
+
+/// A verb that must be refused with this exit status and all of these words.
+fn refused(node: &Node, line: &str, status: i32, words: &[&str]) -> Result<()> {
+    let arguments: Vec<&str> = line.split_whitespace().collect();
+    let output = mdfabric(node, &arguments)?;
+    ensure!(
+        output.status == status,
+        "{line}: exit status {}\n{}{}",
+        output.status,
+        output.stdout,
+        output.stderr
+    );
+    for word in words {
+        ensure!(output.stderr.contains(word), "{line}: {word:?} is not in\n{}", output.stderr);
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use crate::api::proto;
 use crate::cli::failure::Failure;
 use crate::config::{Config, StoreConfig};
-use crate::daemon::Identity;
+use crate::daemon::{Identity, MortalKernel};
 use crate::domain::Endpoint;
 use crate::kernel::{self, NodeKernel};
 use crate::ports::{Kernel, Store};
@@ -29,7 +29,16 @@ pub(super) async fn compose(config: &Config) -> Result<Parts, Failure> {
     let events = kernel::events(&kernel).map_err(|error| {
         Failure::caused("the kernel's events cannot be followed", "the daemon has to run as root", error)
     })?;
-    Ok(Parts { identity: identity(config).await?, store, kernel: Arc::new(kernel), events })
+    let kernel = mortal(Arc::new(kernel), config);
+    Ok(Parts { identity: identity(config).await?, store, kernel, events })
+}
+
+/// What a daemon under test dies at; any other gets its kernel as it is.
+fn mortal(kernel: Arc<dyn Kernel>, config: &Config) -> Arc<dyn Kernel> {
+    match config.death.clone() {
+        Some(death) => Arc::new(MortalKernel::new(kernel, death)),
+        None => kernel,
+    }
 }
 
 /// `execve` fails from here on, in this process and for ever.

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -98,4 +99,24 @@ async fn a_wait_that_is_over_says_that_the_work_goes_on() {
     let text = wait::until(&mut session, &goal, PATIENT).await.unwrap_err().text();
     assert!(text.contains("error: drive S1 is Foreign"), "{text}");
     daemon.kill().await;
+}
+
+/// Whoever answers the socket takes a request and dies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_dies_before_it_answers_is_said_to_have_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("m.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let dying = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut greeting_then_request = [0; 4096];
+        for _ in 0..2 {
+            assert!(stream.read(&mut greeting_then_request).await.unwrap() > 0);
+        }
+    });
+    let mut session = Session::open(&socket).await.unwrap();
+    let text = session.world().await.unwrap_err().text();
+    assert!(text.contains("error: the daemon went away before it answered"), "{text}");
+    assert!(text.contains("hint: ask again"), "{text}");
+    dying.await.unwrap();
 }

@@ -31,53 +31,60 @@ fn next(limit_kib: Option<u32>, pace: &Pace) -> Option<u32> {
     let write_micros = pace.write_micros?;
     let fair_micros = timing::WRITE_FAIR_MICROS.max(pace.calm_micros.unwrap_or(0).saturating_mul(2));
     if write_micros > fair_micros {
-        let half = limit_kib.unwrap_or(u32::MAX).min(pace.sync_kib) / 2;
-        Some(half.max(timing::SYNC_SLOWEST_KIB))
+        Some(rung(limit_kib.unwrap_or(pace.best_kib) / 2))
     } else if write_micros > fair_micros / 2 {
         limit_kib
     } else {
         // A limit far above what is reached limits nothing.
-        limit_kib.map(|limit| limit + limit / 4).filter(|limit| limit / 4 < pace.sync_kib)
+        limit_kib.map(|limit| limit.saturating_mul(2)).filter(|limit| limit / 4 < pace.best_kib)
     }
+}
+
+/// Limits are few: the slowest, twice that, and so on. The highest that is not above `kib`.
+fn rung(kib: u32) -> u32 {
+    let doublings = (kib / timing::SYNC_SLOWEST_KIB).checked_ilog2().unwrap_or(0);
+    timing::SYNC_SLOWEST_KIB << doublings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SLOWEST: u32 = timing::SYNC_SLOWEST_KIB;
     const CALM: Pace = Pace {
         is_fresh: true,
         write_micros: Some(1_000),
         calm_micros: Some(800),
-        sync_kib: 100_000,
+        best_kib: 100_000,
         ..Pace::NEW
     };
 
     #[test]
     fn slow_writes_halve_what_the_recovery_reaches() {
         let slow = Pace { write_micros: Some(200_000), ..CALM };
-        assert_eq!(next(None, &slow), Some(50_000));
-        assert_eq!(next(Some(30_000), &slow), Some(15_000));
-        assert_eq!(next(Some(timing::SYNC_SLOWEST_KIB), &slow), Some(timing::SYNC_SLOWEST_KIB));
+        assert_eq!(next(None, &slow), Some(8 * SLOWEST));
+        assert_eq!(next(Some(8 * SLOWEST), &slow), Some(4 * SLOWEST));
+        assert_eq!(next(Some(SLOWEST), &slow), Some(SLOWEST));
+        assert_eq!(next(None, &Pace { best_kib: 0, ..slow }), Some(SLOWEST));
     }
 
     #[test]
     fn quick_writes_let_it_grow_until_nothing_is_limited() {
-        assert_eq!(next(Some(16_000), &CALM), Some(20_000));
-        assert_eq!(next(Some(400_000), &CALM), None);
+        assert_eq!(next(Some(4 * SLOWEST), &CALM), Some(8 * SLOWEST));
+        assert_eq!(next(Some(64 * SLOWEST), &CALM), None);
         assert_eq!(next(None, &CALM), None);
     }
 
     #[test]
     fn writes_that_were_slow_before_are_no_reason() {
         let slow_anyway = Pace { write_micros: Some(60_000), calm_micros: Some(50_000), ..CALM };
-        assert_eq!(next(Some(16_000), &slow_anyway), Some(16_000));
+        assert_eq!(next(Some(4 * SLOWEST), &slow_anyway), Some(4 * SLOWEST));
         let slower = Pace { write_micros: Some(120_000), ..slow_anyway };
-        assert_eq!(next(Some(16_000), &slower), Some(8_000));
+        assert_eq!(next(Some(4 * SLOWEST), &slower), Some(2 * SLOWEST));
     }
 
     #[test]
     fn nobody_writes_no_limit() {
-        assert_eq!(next(Some(16_000), &Pace { write_micros: None, ..CALM }), None);
+        assert_eq!(next(Some(SLOWEST), &Pace { write_micros: None, ..CALM }), None);
     }
 }

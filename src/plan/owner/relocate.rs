@@ -63,13 +63,36 @@ fn place(serving: &mut Serving) {
     let missing = entries.iter().find(|entry| !members.iter().any(|member| is_at(member, entry))).cloned();
     let surplus = members.iter().find(|member| !entries.iter().any(|entry| is_at(member, entry)));
     let leaving = surplus.map(|member| member.replica);
+    let unproven = members.iter().find(|member| !serving.status.in_sync.contains(&member.replica));
     match (missing, leaving) {
         (Some(entry), leaving) => drop(join(serving, &entry, leaving, MoveCause::Placement)),
+        (None, Some(_)) if unproven.is_some_and(|member| surplus != Some(member)) => {
+            if let Some(member) = unproven {
+                keep_surplus(serving, member);
+            }
+        }
         (None, Some(leaving)) => {
             let begun = relocation(serving, None, Some(leaving), MoveCause::Placement);
             serving.next.relocation = Some(Relocation { verified: true, ..begun });
         }
         (None, None) => serving.next.placement_generation = serving.spec.placement.generation,
+    }
+}
+
+/// R2: nobody goes while a copy that was to take a place does not hold every write. One that never will ends the
+/// request: the copies stay as they are, and another place can be asked for.
+fn keep_surplus(serving: &mut Serving, unproven: &Member) {
+    if unproven.state == MemberState::Faulty {
+        serving.next.placement_generation = serving.spec.placement.generation;
+        serving.event(
+            "MoveGivenUp",
+            format_args!("the copy on {} is Faulty; no other copy goes in its favour", unproven.node),
+        );
+    } else {
+        serving.wait(Reason::waiting(
+            "CopyNotInSync",
+            format_args!("the copy on {} does not hold every write yet; none goes before", unproven.node),
+        ));
     }
 }
 

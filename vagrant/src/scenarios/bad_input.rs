@@ -2,11 +2,12 @@
 
 mod damage;
 mod drives;
+mod room;
 
 use anyhow::{Result, ensure};
 
-use super::{Needs, Scenario, Stage};
-use crate::daemon::{mdfabric, volume, word};
+use super::{Needs, Scenario, Stage, refused};
+use crate::daemon::{volume, word};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{is_settled_on, list, nothing_left, remove, until, verb};
@@ -23,6 +24,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         shows: "unknown, attached, moving and taken objects: every verb says why not and what to do",
         lab: Needs::Cluster,
         run: to_attach_move_and_delete,
+    },
+    Scenario {
+        name: "bad_input_no_room",
+        shows: "more copies than nodes take, a move to a drive without space: refused with the reason of each node, in bytes",
+        lab: Needs::Cluster,
+        run: room::no_room,
     },
     Scenario {
         name: "bad_input_foreign_drives",
@@ -49,23 +56,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: drives::vanishes,
     },
 ];
-
-/// A verb that must be refused with this exit status and all of these words.
-fn refused(node: &Node, line: &str, status: i32, words: &[&str]) -> Result<()> {
-    let arguments: Vec<&str> = line.split_whitespace().collect();
-    let output = mdfabric(node, &arguments)?;
-    ensure!(
-        output.status == status,
-        "{line}: exit status {}\n{}{}",
-        output.status,
-        output.stdout,
-        output.stderr
-    );
-    for word in words {
-        ensure!(output.stderr.contains(word), "{line}: {word:?} is not in\n{}", output.stderr);
-    }
-    Ok(())
-}
 
 fn to_create(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;

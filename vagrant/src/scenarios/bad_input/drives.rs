@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::refused;
 use crate::daemon::word;
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{drive_device, list, remove, verb};
-use crate::scenarios::Stage;
+use crate::scenarios::{Stage, refused};
 
 const SERIAL: &str = "node-3-b";
 

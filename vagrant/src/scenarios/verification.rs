@@ -1,0 +1,151 @@
+//! A new copy is compared with the old ones before one of them goes, by the kernel's own check over everything.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::{Needs, Scenario, Stage};
+use crate::daemon::{synced_on, volume, word};
+use crate::lab::Lab;
+use crate::node::{Node, Spawned};
+use crate::product::{Copy, Load, copies, device, is_settled_on, remove, until, verb, xfs_is_clean};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "move_with_full_verification",
+        shows: "with --verify full the kernel checks every sector under load before the old copy is dropped",
+        lab: Needs::Cluster,
+        run: everything_is_equal,
+    },
+    Scenario {
+        name: "move_with_a_damaged_new_copy",
+        shows: "one sector of the new copy is damaged while it is checked: it is Faulty, the old copy stays, nothing is lost",
+        lab: Needs::Cluster,
+        run: one_sector_differs,
+    },
+];
+
+const FILE: &str = "/mnt/vol/data";
+/// Where the kernel's check was seen, one line a look.
+const CHECKS: &str = "/tmp/checks";
+/// The kernel's own brakes, KiB a second: minimum and maximum, as the kernel has them without anybody's doing, and on.
+const RELEASED: (u32, u32) = (1000, 200_000);
+const BRAKED: (u32, u32) = (500, 1000);
+/// Data begins here in a partition, bytes.
+const DATA_OFFSET: u64 = 1 << 20;
+/// The damaged byte, bytes from the start of the data: near the end of 512 MiB, where nothing was written.
+const DAMAGE: u64 = 480 << 20;
+
+/// A volume with a copy on node-1, its owner, and on node-2, a writer on it, and node-2's copy asked to go to node-3.
+fn moving_volume(lab: &Lab, seed: u64, braked: bool) -> Result<(Node, Load<'_>, Spawned)> {
+    let one = lab.node("node-1")?;
+    verb(&one, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2 --verify full")?;
+    verb(&one, "volume attach vol")?;
+    verb(&one, "volume mount vol /mnt/vol")?;
+    let mut load = Load::new(lab, seed);
+    load.start(&one, FILE)?;
+    let look = watch_checks(&one, braked)?;
+    verb(&one, "volume move vol --from node-2 --to node-3 --no-wait")?;
+    Ok((one, load, look))
+}
+
+/// Looks all the time whether the kernel checks; `braked` slows it down as soon as it does.
+fn watch_checks(node: &Node, braked: bool) -> Result<Spawned> {
+    let brake = if braked { set_speed(BRAKED) } else { ":".to_owned() };
+    let script = format!(
+        "rm -f {CHECKS}; while :; do grep -o 'check = *[0-9.]*%' /proc/mdstat && {{ {brake}; }}; sleep 0.05; done >{CHECKS}"
+    );
+    node.spawn(&["sh", "-c", &script])
+}
+
+fn set_speed((least, most): (u32, u32)) -> String {
+    let dir = "/proc/sys/dev/raid";
+    format!("echo {least} >{dir}/speed_limit_min; echo {most} >{dir}/speed_limit_max")
+}
+
+fn everything_is_equal(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let (one, mut load, look) = moving_volume(lab, 14, false)?;
+    let old = copy_on(lab, &one, "node-2")?;
+    until(lab, &one, "vol", "two copies on node-1 and node-3", |record| {
+        is_settled_on(record, &["node-1", "node-3"])
+    })?;
+    look.signal("KILL")?;
+    let seen = one.run(&["cat", CHECKS])?.ok()?.stdout;
+    ensure!(seen.lines().count() > 2, "the kernel was not seen to check: {seen:?}");
+    println!("    the kernel was seen to check {} times, up to {}", seen.lines().count(), last(&seen));
+    let array = device(&one, "vol")?;
+    let mismatch =
+        one.run(&["cat", &format!("/sys/block/{}/md/mismatch_cnt", array.trim_start_matches("/dev/"))])?;
+    ensure!(mismatch.ok()?.text() == "0", "the copies differ");
+    old.is_wiped()?;
+    end(lab, &one, &mut load)
+}
+
+fn last(lines: &str) -> &str {
+    lines.lines().last().unwrap_or_default()
+}
+
+fn one_sector_differs(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let (one, mut load, look) = moving_volume(lab, 15, true)?;
+    let at = lab.wait_for("the kernel to check the new copy", Duration::from_mins(3), || {
+        let seen = one.run(&["cat", CHECKS])?;
+        Ok(seen.stdout.lines().next().map(str::to_owned))
+    })?;
+    damage(&copy_on(lab, &one, "node-3")?)?;
+    let then = one.run(&["cat", CHECKS])?.ok()?.stdout;
+    println!("    damaged at 93.8% while the check went from {at} to {}", last(&then));
+    look.signal("KILL")?;
+    one.sh(&set_speed(RELEASED))?.ok()?;
+    let record = until(lab, &one, "vol", "the new copy to be refused", |record| {
+        record.to_string().contains("VerificationFailed")
+    })?;
+    let states = states(&record);
+    ensure!(states.contains(&("node-3".to_owned(), "Faulty".to_owned())), "{states:?}");
+    for node in ["node-1", "node-2"] {
+        ensure!(states.contains(&(node.to_owned(), "Synced".to_owned())), "{node} lost its copy: {states:?}");
+    }
+    println!("    {}", said(&record));
+    until(lab, &one, "vol", "the move to be given up", |record| record.to_string().contains("MoveGivenUp"))?;
+    load.goes_on(20)?;
+    let kept = synced_on(&volume(&one, "vol")?);
+    ensure!(kept == ["node-1", "node-2"], "in sync are {kept:?}");
+    end(lab, &one, &mut load)
+}
+
+/// One sector of a partition is not what it was.
+fn damage(copy: &Copy) -> Result<()> {
+    let partition = copy.partition()?;
+    let sector = (DATA_OFFSET + DAMAGE) / 512;
+    let write = format!(
+        "yes damaged | head -c 512 | dd of={partition} bs=512 seek={sector} conv=notrunc oflag=direct iflag=fullblock"
+    );
+    copy.node.sh(&write)?.ok().map(drop)
+}
+
+fn copy_on(lab: &Lab, asked: &Node, node: &str) -> Result<Copy> {
+    let all = copies(lab, asked, "vol")?;
+    all.into_iter().find(|copy| copy.node.name() == node).with_context(|| format!("no copy on {node}"))
+}
+
+fn states(record: &Value) -> Vec<(String, String)> {
+    let members = record.pointer("/status/members").and_then(Value::as_array).cloned().unwrap_or_default();
+    members.iter().map(|member| (word(member, "/node"), word(member, "/state"))).collect()
+}
+
+/// The event of the refusal.
+fn said(record: &Value) -> String {
+    let events = record.pointer("/status/events").and_then(Value::as_array).cloned().unwrap_or_default();
+    let refusal = events.iter().find(|event| event.to_string().contains("VerificationFailed"));
+    refusal.map(|event| word(event, "/message")).unwrap_or_default()
+}
+
+fn end(lab: &Lab, owner: &Node, load: &mut Load<'_>) -> Result<()> {
+    load.stop()?;
+    load.verify(owner, FILE)?;
+    verb(owner, "volume unmount vol")?;
+    xfs_is_clean(owner, &device(owner, "vol")?)?;
+    remove(lab, owner, "vol")
+}
