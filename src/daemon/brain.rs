@@ -216,10 +216,9 @@ impl Brain {
             Stale::Samples => self.sample().await,
             Stale::Everything => self.observe().await,
         };
-        self.sample_due = match self.seen.needs_sampling() {
-            true => clock::now().plus(timing::SAMPLE_MILLIS),
-            false => Timestamp(u64::MAX),
-        };
+        let samples = self.seen.needs_sampling();
+        self.sample_due =
+            if samples { clock::now().plus(timing::SAMPLE_MILLIS) } else { Timestamp(u64::MAX) };
         self.memory.track_legs(&self.seen, clock::now());
         self.memory.track_writes(&self.seen, clock::now());
         news || clock::now() >= self.heartbeat_due

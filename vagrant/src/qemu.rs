@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result};
 
 use crate::command::run;
+use crate::setup::cache::remove_tree;
 use crate::spec::{LabSpec, NodeFiles, NodeSpec, STATE_BYTES};
 
 /// The emulator.
@@ -19,11 +20,12 @@ pub const LOG_PORT: &str = "mdfabric.log";
 pub fn prepare_disks(lab_dir: &Path, node: &NodeSpec) -> Result<()> {
     let files = NodeFiles::of(lab_dir, &node.name);
     fs::create_dir_all(files.dir())?;
+    fs::create_dir_all(files.disks())?;
     for drive in &node.drives {
         File::options().create(true).append(true).open(files.drive(&drive.serial))?.set_len(drive.bytes)?;
     }
     if !files.state().exists() {
-        let draft = files.dir().join("state.draft");
+        let draft = files.disks().join("state.draft");
         File::create(&draft)?.set_len(STATE_BYTES)?;
         run(Command::new("mke2fs").args(["-q", "-t", "ext4", "-L", "state"]).arg(&draft))?;
         fs::rename(draft, files.state())?;
@@ -33,7 +35,9 @@ pub fn prepare_disks(lab_dir: &Path, node: &NodeSpec) -> Result<()> {
 
 /// Removes what a node has written: drives, state disk, log.
 pub fn blank_disks(lab_dir: &Path, node: &NodeSpec) -> Result<()> {
-    super::setup::cache::remove_tree(NodeFiles::of(lab_dir, &node.name).dir())?;
+    let files = NodeFiles::of(lab_dir, &node.name);
+    remove_tree(files.dir())?;
+    remove_tree(files.disks())?;
     prepare_disks(lab_dir, node)
 }
 

@@ -161,17 +161,21 @@ impl LabSpec {
     }
 }
 
+/// The directory of a lab that has the disks of all nodes.
+pub const DISKS: &str = "disks";
+
 /// The files of one node.
 #[derive(Debug, Clone)]
 pub struct NodeFiles {
     dir: PathBuf,
+    disks: PathBuf,
 }
 
 impl NodeFiles {
     /// The files of `node` in the lab at `lab_dir`.
     #[must_use]
     pub fn of(lab_dir: &Path, node: &str) -> Self {
-        Self { dir: lab_dir.join(node) }
+        Self { dir: lab_dir.join(node), disks: lab_dir.join(DISKS).join(node) }
     }
 
     /// The node's own directory.
@@ -180,16 +184,22 @@ impl NodeFiles {
         &self.dir
     }
 
+    /// Where its disks are: seen by the lab's own processes only.
+    #[must_use]
+    pub fn disks(&self) -> &Path {
+        &self.disks
+    }
+
     /// The image of the drive `serial`.
     #[must_use]
     pub fn drive(&self, serial: &str) -> PathBuf {
-        self.dir.join(format!("{serial}.img"))
+        self.disks.join(format!("{serial}.img"))
     }
 
     /// The persistent state disk.
     #[must_use]
     pub fn state(&self) -> PathBuf {
-        self.dir.join("state.img")
+        self.disks.join("state.img")
     }
 
     /// The guest agent's socket.

@@ -12,6 +12,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::control::{Net, Power, Reply, Request, Status, socket_path};
+use super::disks;
 use super::etcd::Etcd;
 use crate::command::run as run_command;
 use crate::spec::{ETCD, ETCD_ADDRESS, LabSpec};
@@ -26,6 +27,7 @@ pub fn run(dir: &Path) -> Result<()> {
     super::hang_on_stdin()?;
     let spec = LabSpec::load(dir)?;
     private_mounts()?;
+    disks::prepare(dir)?;
     let switch = start_switch(dir, &spec)?;
     let mut etcd = Etcd::prepare(dir)?;
     etcd.power(Power::On)?;
