@@ -102,7 +102,7 @@ fn pair_moves_under_load(lab: &Lab, screen: &Screen, work: &Work, facts: &mut Fa
     calm(lab, &writer)?;
     let summary = writer.stop()?;
     note_writer(&summary, facts)?;
-    facts.moves.push(finished_move(&owner, PAIR, "move under load", seconds, summary.longest_stall_ns)?);
+    facts.moves.push(finished_move(&owner, PAIR, "move under load", seconds, &summary)?);
     owner.ack_log()
 }
 
@@ -119,10 +119,16 @@ fn note_writer(summary: &Summary, facts: &mut Facts) -> Result<()> {
     Ok(())
 }
 
-fn finished_move(node: &Node, name: &str, what: &str, seconds: f64, longest_stall_ns: u64) -> Result<Move> {
+fn finished_move(node: &Node, name: &str, what: &str, seconds: f64, writer: &Summary) -> Result<Move> {
     let status = volume(node, name)?;
     let copied = status.pointer("/status/lastMove/copied").and_then(serde_json::Value::as_u64);
-    Ok(Move { what: what.to_owned(), seconds, longest_stall_ns, copied_bytes: copied.unwrap_or_default() })
+    Ok(Move {
+        what: what.to_owned(),
+        seconds,
+        longest_stall_ns: writer.longest_stall_ns,
+        longest_pause_ns: writer.longest_pause_ns,
+        copied_bytes: copied.unwrap_or_default(),
+    })
 }
 
 /// Act 3: the writer on node-1 stops, the volume goes up on node-3, the writer goes on there.
@@ -166,7 +172,7 @@ fn solo_follows_owner(lab: &Lab, screen: &Screen, facts: &mut Facts) -> Result<(
     calm(lab, &writer)?;
     let summary = writer.stop()?;
     note_writer(&summary, facts)?;
-    facts.moves.push(finished_move(&new, SOLO, "follow the owner", seconds, summary.longest_stall_ns)?);
+    facts.moves.push(finished_move(&new, SOLO, "follow the owner", seconds, &summary)?);
     screen.say("every acknowledged write is read back on node-2");
     let verdict: Verdict = work.verify(&new, &[log, new.ack_log()?])?;
     facts.verified(SOLO, &verdict);

@@ -11,6 +11,7 @@ pub(super) struct Move {
     pub(super) what: String,
     pub(super) seconds: f64,
     pub(super) longest_stall_ns: u64,
+    pub(super) longest_pause_ns: u64,
     pub(super) copied_bytes: u64,
 }
 
@@ -62,11 +63,12 @@ impl fmt::Display for Facts {
             writeln!(f, "copies       {name}: in sync on {}", nodes.join(", "))?;
         }
         for one in &self.moves {
-            let (seconds, copied, stall) = (one.seconds, mib(one.copied_bytes), millis(one.longest_stall_ns));
+            let (seconds, copied) = (one.seconds, mib(one.copied_bytes));
+            let (stall, pause) = (millis(one.longest_stall_ns), millis(one.longest_pause_ns));
+            writeln!(f, "move         {}: {seconds:.1} s, {copied} MiB copied", one.what)?;
             writeln!(
                 f,
-                "move         {}: {seconds:.1} s, {copied} MiB copied, longest write stall {stall} ms",
-                one.what
+                "stall        longest write {stall} ms; the guest itself let a thread wait {pause} ms at most"
             )?;
         }
         writeln!(f, "drain        {:.1} s from detach on node-1 to mounted on node-3", self.drain_seconds)?;

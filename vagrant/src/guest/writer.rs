@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -19,6 +22,9 @@ use super::{Aligned, BLOCK};
 
 /// The largest write in blocks: 64 KiB.
 const LARGEST: u64 = 16;
+
+/// How often the machine is asked to let a thread run.
+const TICK: Duration = Duration::from_millis(20);
 
 /// What to write, and where.
 #[derive(Debug, Clone, Args)]
@@ -60,6 +66,9 @@ pub struct Summary {
     pub longest_stall_ns: u64,
     /// When that write ended: nanoseconds since the start.
     pub longest_stall_at_ns: u64,
+    /// The longest time for which the machine let a thread wait that only wanted to wake up, nanoseconds: a stall that
+    /// is no longer than that says nothing about the storage.
+    pub longest_pause_ns: u64,
     /// How long the writer ran, nanoseconds.
     pub elapsed_ns: u64,
     /// Why it ended early, if it did.
@@ -74,6 +83,7 @@ pub fn run(options: &Options) -> Result<Summary> {
     let target = open_target(&options.path, options.size)?;
     let mut log = open_log(&options.log)?;
     let mut writer = Writer::new(options, blocks);
+    let pauses = Pauses::watch()?;
     while writer.wants_more(options.count) && stop.read_signal()?.is_none() {
         match writer.write_one(&target) {
             Ok(ack) => log.write_all(&ack.to_bytes()).context("cannot log an acknowledged write")?,
@@ -82,8 +92,9 @@ pub fn run(options: &Options) -> Result<Summary> {
                 break;
             }
         }
-        std::thread::sleep(Duration::from_micros(options.pause_us));
+        thread::sleep(Duration::from_micros(options.pause_us));
     }
+    writer.summary.longest_pause_ns = pauses.longest_ns.load(Ordering::Relaxed);
     writer.summary.elapsed_ns = nanos(writer.start.elapsed());
     Ok(writer.summary)
 }
@@ -140,6 +151,27 @@ impl Writer {
             (summary.longest_stall_ns, summary.longest_stall_at_ns) = (took, now);
         }
         self.version += 1;
+    }
+}
+
+/// A thread that sleeps for [`TICK`] again and again and notes how late it wakes up. It ends with the process.
+struct Pauses {
+    longest_ns: Arc<AtomicU64>,
+}
+
+impl Pauses {
+    fn watch() -> Result<Self> {
+        let longest_ns = Arc::new(AtomicU64::new(0));
+        let noted = Arc::clone(&longest_ns);
+        let watch = move || {
+            loop {
+                let before = Instant::now();
+                thread::sleep(TICK);
+                noted.fetch_max(nanos(before.elapsed().saturating_sub(TICK)), Ordering::Relaxed);
+            }
+        };
+        thread::Builder::new().name("pauses".into()).spawn(watch).context("no thread")?;
+        Ok(Self { longest_ns })
     }
 }
 

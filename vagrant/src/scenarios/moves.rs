@@ -63,8 +63,10 @@ fn one_of_two(stage: &mut Stage<'_>) -> Result<()> {
     ensure!(fewest >= 2, "only {fewest} members were in sync at one of {looks} looks");
     load.goes_on(20)?;
     let summary = load.stop()?;
-    let stall = Duration::from_nanos(summary.longest_stall_ns);
-    println!("    {} writes, longest {stall:.0?}, {looks} looks at the array", summary.writes);
+    let (stall, pause) = (summary.longest_stall_ns, summary.longest_pause_ns);
+    let [stall, pause] = [stall, pause].map(Duration::from_nanos);
+    println!("    {} writes, longest {stall:.0?}, the guest's own longest pause {pause:.0?}", summary.writes);
+    println!("    {looks} looks at the array");
 
     until(lab, &one, "vol", "two copies on node-1 and node-3", |record| {
         is_settled_on(record, &["node-1", "node-3"])
