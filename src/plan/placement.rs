@@ -132,12 +132,17 @@ fn fits(request: &Request, id: &DriveId, status: &DriveStatus, cordoned: bool) -
 pub fn promised(world: &World) -> Vec<(DriveId, Bytes)> {
     let replicas: Vec<_> = world.replicas().collect();
     let known: BTreeSet<_> = replicas.iter().map(|replica| replica.spec.id).collect();
-    let uncarved = replicas
-        .iter()
-        .filter(|replica| replica.status.as_ref().is_none_or(|status| status.partitions.is_empty()))
-        .flat_map(|replica| {
-            replica.spec.drives.iter().map(|drive| (drive.clone(), replica.spec.partition_size))
-        });
+    let uncarved = replicas.iter().flat_map(|replica| {
+        let carved = |guid| {
+            replica
+                .status
+                .iter()
+                .flat_map(|status| &status.partitions)
+                .any(|partition| partition.guid == guid)
+        };
+        let columns = replica.spec.partitions().filter(move |(guid, _)| !carved(*guid));
+        columns.map(|(_, drive)| (drive.clone(), replica.spec.partition_size))
+    });
     let unwritten = world.volumes().flat_map(|volume| {
         let size = partition_size(volume.spec.size, volume.spec.stripe_width);
         let members = volume.status.map(|status| status.members).unwrap_or_default();

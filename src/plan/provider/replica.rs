@@ -40,7 +40,7 @@ pub(super) fn fence_unknown(input: &Input) -> Plan {
     plan
 }
 
-/// Requested: carve every column, zero it, and say so.
+/// Requested: carve every column, say so (its space is not free any more), zero it, and say so.
 fn make(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
     let mut next = ReplicaStatus { reason: None, state: ReplicaState::Requested, ..status.clone() };
     let mut zeroing = Vec::new();
@@ -55,6 +55,7 @@ fn make(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pla
             },
         }
     }
+    next.partitions = records(input, replica);
     if zeroing.len() == replica.spec.drives.len() {
         finish_zeroing(input, replica, zeroing, &mut next, plan);
     }
@@ -95,7 +96,6 @@ fn finish_zeroing(
 ) {
     let is_zero = |guid: Uuid| input.memory.zeroed.contains(&guid);
     if replica.spec.partitions().all(|(guid, _)| is_zero(guid)) {
-        next.partitions = records(input, replica);
         next.zeroed = true;
         next.state = ReplicaState::Created;
     } else {
