@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::*;
 use crate::domain::Kind;
@@ -199,6 +199,8 @@ async fn a_frozen_server_is_given_up() {
     let mut watch = store.watch(Revision(1)).await.unwrap();
     let process = Pid::from_child(server.child.as_ref().unwrap());
     kill_process(process, Signal::STOP).unwrap();
+    // The signal is on its way when `kill` returns: a thread of the server could still answer.
+    waitpid(Some(process), WaitOptions::UNTRACED).unwrap();
     let error = store.get(&key("a")).await.unwrap_err();
     assert!(error.to_string().contains("no answer within"), "{error}");
     let patience = KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT + REQUEST_TIMEOUT;
