@@ -66,6 +66,7 @@ pub struct Brain {
     stale: Stale,
     sample_due: Timestamp,
     look_due: Timestamp,
+    looked_at: Timestamp,
     memory: Memory,
     lanes: Lanes,
     finished: mpsc::UnboundedReceiver<Finished>,
@@ -94,6 +95,7 @@ impl Brain {
             stale: Stale::Everything,
             sample_due: Timestamp(0),
             look_due: Timestamp(0),
+            looked_at: Timestamp(0),
             memory: Memory { started_at: clock::now(), ..Memory::default() },
             lanes,
             finished,
@@ -120,10 +122,11 @@ impl Brain {
                 },
                 Some(done) = self.finished.recv() => self.take_finished(done),
                 Some(()) = self.ports.events.recv() => self.stale = Stale::Everything,
-                () = tokio::time::sleep(wait) => self.wake(),
+                () = tokio::time::sleep(wait) => {}
                 _ = stop.changed() => return,
             }
             self.drain();
+            self.age();
         }
     }
 
@@ -133,8 +136,9 @@ impl Brain {
         self.look_due.min(self.sample_due).min(heartbeat)
     }
 
-    /// The timer rang. That a heartbeat is due makes nothing stale.
-    fn wake(&mut self) {
+    /// What time makes stale, whatever it was that woke us: records that change all the time must not put off a sample.
+    /// That a heartbeat is due makes nothing stale.
+    fn age(&mut self) {
         let now = clock::now();
         if now >= self.look_due {
             self.stale = Stale::Everything;
@@ -216,9 +220,11 @@ impl Brain {
             Stale::Samples => self.sample().await,
             Stale::Everything => self.observe().await,
         };
-        let samples = self.seen.needs_sampling();
-        self.sample_due =
-            if samples { clock::now().plus(timing::SAMPLE_MILLIS) } else { Timestamp(u64::MAX) };
+        if was > Stale::Nothing {
+            let samples = self.seen.needs_sampling();
+            self.sample_due =
+                if samples { clock::now().plus(timing::SAMPLE_MILLIS) } else { Timestamp(u64::MAX) };
+        }
         self.memory.track_legs(&self.seen, clock::now());
         self.memory.track_writes(&self.seen, clock::now());
         news || clock::now() >= self.heartbeat_due
@@ -244,6 +250,7 @@ impl Brain {
             Ok(Err(why)) => tracing::warn!(why, "the kernel could not be observed"),
             Err(error) => tracing::error!(%error, "the observer died"),
         }
+        self.looked_at = clock::now();
         true
     }
 
@@ -370,7 +377,7 @@ impl Brain {
     fn next_look(&self, plan: &Plan) -> Timestamp {
         let retries = plan.steps.iter().filter_map(|step| self.memory.failed.get(&step.to_string()));
         let now = clock::now();
-        let at = now.plus(timing::LOOK_MILLIS);
+        let at = self.looked_at.plus(timing::LOOK_MILLIS);
         let at = retries.map(|attempt| attempt.retry_at).fold(at, Timestamp::min);
         plan.wake_at.map_or(at, |wake| at.min(wake)).max(now.plus(timing::TURN_MIN_MILLIS))
     }

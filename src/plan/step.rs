@@ -47,8 +47,6 @@ pub enum Lane {
     Leg(Uuid),
     /// An array and what is on it.
     Volume(VolumeName),
-    /// How fast an array may copy: told at any time, also while something is done to it.
-    Pace(VolumeName),
 }
 
 /// One thing to do in the kernel.
@@ -156,6 +154,7 @@ impl Step {
             Self::WriteHeaders { volume, .. }
             | Self::Assemble { volume, .. }
             | Self::SetWritable { volume, .. }
+            | Self::LimitSync { volume, .. }
             | Self::SetSlots { volume, .. }
             | Self::AddMember { volume, .. }
             | Self::SetWriteMostly { volume, .. }
@@ -166,7 +165,6 @@ impl Step {
             | Self::Format { volume, .. }
             | Self::Mount { volume, .. }
             | Self::Unmount { volume, .. } => Lane::Volume(volume.clone()),
-            Self::LimitSync { volume, .. } => Lane::Pace(volume.clone()),
         }
     }
 }

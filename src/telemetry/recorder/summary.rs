@@ -9,7 +9,6 @@ pub(super) fn lane(lane: &Lane) -> String {
         Lane::Partition(id) => format!("partition {id}"),
         Lane::Leg(id) => format!("leg {id}"),
         Lane::Volume(name) => format!("volume {name}"),
-        Lane::Pace(name) => format!("pace of {name}"),
     }
 }
 

@@ -24,13 +24,19 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-fn boots_systemd(stage: &mut Stage<'_>) -> Result<()> {
+/// A lab of one node whose init is systemd, booted to the end.
+pub(super) fn systemd_lab(stage: &Stage<'_>) -> Result<(Lab, Node)> {
     let lab = Lab::private_with(stage.parts, vec![NodeSpec { systemd: true, ..NodeSpec::usual(1) }])?;
     let node = lab.node("node-1")?;
     lab.wait_for("systemd to finish booting", Duration::from_mins(3), || {
         let boot = node.run(&["systemctl", "is-system-running"])?;
         Ok(matches!(boot.text(), "running" | "degraded").then_some(()))
     })?;
+    Ok((lab, node))
+}
+
+fn boots_systemd(stage: &mut Stage<'_>) -> Result<()> {
+    let (_lab, node) = systemd_lab(stage)?;
     let failed = node.run(&["systemctl", "--failed", "--no-legend", "--plain"])?.ok()?;
     ensure!(failed.text().is_empty(), "failed units: {}", failed.text());
     ensure!(node.run(&["cat", "/proc/1/comm"])?.ok()?.text() == "systemd", "another init runs");

@@ -10,7 +10,6 @@ use crate::daemon::wait_answering;
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{Load, device, remove, verb};
-use crate::spec::NodeSpec;
 
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     name: "systemd_unit_runs_the_daemon",
@@ -32,12 +31,7 @@ const FILE: &str = "/mnt/vol/data";
 const UNIT: &str = "mdfabric";
 
 fn unit_runs_the_daemon(stage: &mut Stage<'_>) -> Result<()> {
-    let lab = Lab::private_with(stage.parts, vec![NodeSpec { systemd: true, ..NodeSpec::usual(1) }])?;
-    let node = lab.node("node-1")?;
-    lab.wait_for("systemd to finish booting", Duration::from_mins(3), || {
-        let boot = node.run(&["systemctl", "is-system-running"])?;
-        Ok(matches!(boot.text(), "running" | "degraded").then_some(()))
-    })?;
+    let (lab, node) = super::boot::systemd_lab(stage)?;
     // The guest's network is not networkd's to wait for; network-online.target is what the unit waits for.
     node.run(&["systemctl", "mask", "--runtime", "--now", "systemd-networkd-wait-online.service"])?.ok()?;
     FILES.iter().try_for_each(|(path, text)| install(&node, path, text))?;
