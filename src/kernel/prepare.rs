@@ -18,6 +18,14 @@ const OPTIONAL_MODULES: [&str; 5] = ["configfs", "ext4", "xfs", "tcp_diag", "crc
 /// Where configfs is mounted.
 const CONFIGFS: &str = "sys/kernel/config";
 
+/// Who sends what is written to a leg: the writer itself, under the queue's lock (N), or a worker only (Y).
+///
+/// A writer that is preempted while it sends leaves the lock behind, and the worker, which has the highest priority there
+/// is, asks for it again and again until the scheduler gets round to the writer: 0.2 to 0.9 s on a node with one
+/// processor. (`drivers/nvme/host/tcp.c`: `nvme_tcp_queue_request`, `nvme_tcp_io_work`; the switch since 6.8.) Taken over
+/// by each connection when it is made.
+const WORKER_SENDS: &str = "sys/module/nvme_tcp/parameters/wq_unbound";
+
 /// One thing a node has or lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
@@ -34,25 +42,36 @@ pub struct Check {
 /// Loads every module, mounts configfs, and says what this kernel has and lacks then.
 #[must_use]
 pub fn prepare() -> Vec<Check> {
-    checks(&Root::live(), load, mount_configfs)
+    checks(&Root::live(), &Looks { module: load, configfs: mount_configfs, sends: let_workers_send })
 }
 
 /// What this kernel has and lacks, found out without changing anything: what [`prepare`] would load is there.
 #[must_use]
 pub fn preflight() -> Vec<Check> {
-    checks(&Root::live(), look, look_for_configfs)
+    checks(&Root::live(), &ONLY_LOOKS)
 }
 
 /// What was found, or what is wrong and what to do about it.
 type Finding = Result<String, String>;
 
-fn checks(root: &Root, module: fn(&Root, &str) -> Finding, configfs: fn(&Root) -> Finding) -> Vec<Check> {
+/// How each thing is looked for; may be by making it so.
+struct Looks {
+    module: fn(&Root, &str) -> Finding,
+    configfs: fn(&Root) -> Finding,
+    sends: fn(&Root) -> Finding,
+}
+
+const ONLY_LOOKS: Looks = Looks { module: look, configfs: look_for_configfs, sends: look_who_sends };
+
+fn checks(root: &Root, looks: &Looks) -> Vec<Check> {
     let modules = |names: &[&str], required| -> Vec<Check> {
-        names.iter().map(|name| check(&format!("module {name}"), required, module(root, name))).collect()
+        let named = |name| check(&format!("module {name}"), required, (looks.module)(root, name));
+        names.iter().copied().map(named).collect()
     };
     let mut checks = modules(&OPTIONAL_MODULES, false);
     checks.extend(modules(&MODULES, true));
-    checks.push(check("configfs", true, configfs(root)));
+    checks.push(check("configfs", true, (looks.configfs)(root)));
+    checks.push(check("legs that no preempted writer holds up", false, (looks.sends)(root)));
     checks.extend(INTERFACES.iter().map(|interface| check(interface.what, true, interface.find(root))));
     checks
 }
@@ -105,6 +124,25 @@ fn configfs_is_mounted(root: &Root) -> Result<bool, CallError> {
     let at = Path::new("/").join(CONFIGFS);
     let mounts = fs::mountinfo(root)?;
     Ok(mounts.iter().any(|mount| mount.fstype == "configfs" && mount.mount_point == at))
+}
+
+fn let_workers_send(root: &Root) -> Finding {
+    look_who_sends(root)?;
+    root.write(WORKER_SENDS, "Y").map_err(|error| chain(&error))?;
+    look_who_sends(root)
+}
+
+fn look_who_sends(root: &Root) -> Finding {
+    match root.read_if_there(WORKER_SENDS).map_err(|error| chain(&error))? {
+        Some(text) if text.trim() == "Y" => Ok(format!("/{WORKER_SENDS} is Y")),
+        Some(_) => Ok(format!("/{WORKER_SENDS} is N; `mdfabric node` sets it")),
+        None if module::look(root, "nvme_tcp").is_ok_and(|presence| presence == Presence::Loadable) => {
+            Ok(format!("/{WORKER_SENDS} comes with module nvme_tcp"))
+        }
+        None => {
+            Err(format!("/{WORKER_SENDS} is missing; writes may stall for a second (6.8 or later has it)"))
+        }
+    }
 }
 
 /// A file through which a module is spoken to.

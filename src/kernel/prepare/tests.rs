@@ -27,7 +27,7 @@ fn file(directory: &tempfile::TempDir, path: &str, text: &str) {
 
 /// What a look at the machine says of `name`.
 fn said(directory: &tempfile::TempDir, name: &str) -> (bool, String) {
-    let checks = checks(&Root::at(directory.path()), look, look_for_configfs);
+    let checks = checks(&Root::at(directory.path()), &ONLY_LOOKS);
     let check = checks.into_iter().find(|check| check.name == name).unwrap();
     (check.ok, check.detail)
 }
@@ -67,4 +67,15 @@ fn configfs_that_is_not_mounted_hides_the_target() {
     file(&machine, "proc/self/mountinfo", mount);
     assert_eq!(said(&machine, "configfs"), (true, "mounted at /sys/kernel/config".to_owned()));
     assert!(!said(&machine, "the NVMe target").0);
+}
+
+#[test]
+fn only_the_daemon_changes_who_sends() {
+    let machine = machine();
+    let sends = "legs that no preempted writer holds up";
+    assert!(said(&machine, sends).1.contains("is missing; writes may stall"));
+    file(&machine, WORKER_SENDS, "N\n");
+    assert_eq!(said(&machine, sends), (true, format!("/{WORKER_SENDS} is N; `mdfabric node` sets it")));
+    let set = let_workers_send(&Root::at(machine.path()));
+    assert_eq!(set, Ok(format!("/{WORKER_SENDS} is Y")));
 }

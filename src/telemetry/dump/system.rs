@@ -24,8 +24,12 @@ const CLASSES: [&str; 4] =
 /// Directories of links that lead into what [`CLASSES`] has.
 const INDEXES: [&str; 2] = ["sys/class/block", "sys/dev/block"];
 /// Directories taken as they are.
-const TREES: [&str; 3] =
-    ["sys/kernel/config/nvmet", "sys/module/md_mod/parameters", "sys/module/nvme_core/parameters"];
+const TREES: [&str; 4] = [
+    "sys/kernel/config/nvmet",
+    "sys/module/md_mod/parameters",
+    "sys/module/nvme_core/parameters",
+    "sys/module/nvme_tcp/parameters",
+];
 /// Block devices that are none of our business.
 const STRANGERS: [&str; 5] = ["loop", "ram", "zram", "sr", "fd"];
 /// Directories that say nothing about storage, or too much of it.
