@@ -17,11 +17,10 @@ mod step;
 pub mod timing;
 pub mod verbs;
 
-pub use memory::{Attempt, Compared, Memory, Pace};
+pub use memory::{Attempt, Compared, Memory};
 pub use observation::{
-    Activity, ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen,
-    MemberFlag, MemberSeen, MountSeen, Observation, PartitionSeen, Sample, SyncAction, SyncSeen, TableSeen,
-    WritesSeen,
+    ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
+    MemberSeen, MountSeen, Observation, PartitionSeen, Sample, SyncAction, SyncSeen, TableSeen,
 };
 pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure};
 

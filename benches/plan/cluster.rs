@@ -8,8 +8,8 @@ use mdfabric::domain::{
 };
 use mdfabric::plan::verbs::{self, CreateVolume};
 use mdfabric::plan::{
-    Activity, ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen,
-    MemberFlag, MemberSeen, Observation, PartitionSeen, SyncAction, SyncSeen, TableSeen, WritesSeen,
+    ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
+    MemberSeen, Observation, PartitionSeen, SyncAction, SyncSeen, TableSeen,
 };
 use mdfabric::sim::{Cluster, Config};
 use uuid::Uuid;
@@ -196,11 +196,7 @@ fn array_of(name: String, array: Uuid, members: &[Member], me: &NodeName) -> Arr
         state: ArrayState::Clean,
         slots: 2,
         members: (0u32..).zip(members).map(member).collect(),
-        activity: Activity {
-            sync: SyncSeen { action: SyncAction::Idle, done: 0, total: 0 },
-            sync_limit_kib: None,
-            writes: WritesSeen::default(),
-        },
+        sync: SyncSeen { action: SyncAction::Idle, done: 0, total: 0 },
         size: SIZE,
     }
 }

@@ -9,7 +9,6 @@ pub mod device;
 pub mod gpt;
 mod ioctl;
 pub mod signature;
-pub mod stat;
 pub mod zero;
 
 use std::fs::File;

@@ -226,7 +226,6 @@ impl Brain {
                 if samples { clock::now().plus(timing::SAMPLE_MILLIS) } else { Timestamp(u64::MAX) };
         }
         self.memory.track_legs(&self.seen, clock::now());
-        self.memory.track_writes(&self.seen, clock::now());
         news || clock::now() >= self.heartbeat_due
     }
 

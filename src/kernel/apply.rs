@@ -67,7 +67,6 @@ fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
         Step::WriteHeaders { .. }
         | Step::Assemble { .. }
         | Step::SetWritable { .. }
-        | Step::LimitSync { .. }
         | Step::SetSlots { .. }
         | Step::StopArray { .. }
         | Step::Compare { .. } => array::apply(root, step),

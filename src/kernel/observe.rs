@@ -39,7 +39,7 @@ pub(super) fn sample(root: &Root, seen: &Observation) -> Result<Sample, ObserveE
         sample.connections.extend(fabric::sample(root, connection)?.map(|state| (*key, state)));
     }
     for (uuid, array) in &seen.arrays {
-        sample.arrays.extend(arrays::sample(root, array)?.map(|activity| (*uuid, activity)));
+        sample.arrays.extend(arrays::sample(root, array)?.map(|sync| (*uuid, sync)));
     }
     Ok(sample)
 }

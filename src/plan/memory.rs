@@ -4,10 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{
-    Activity, ConnectionState, FailureKind, Lane, Observation, Outcome, Step, StepFailure, SyncAction,
-    SyncSeen, WritesSeen, timing,
-};
+use super::{ConnectionState, FailureKind, Lane, Observation, Outcome, Step, StepFailure, timing};
 use crate::domain::{Bytes, Epoch, Key, Kind, LastSeen, NodeName, Timestamp};
 
 /// A step that failed and will be tried again.
@@ -28,70 +25,6 @@ pub struct Compared {
     pub bytes: Bytes,
     /// 512-byte sectors that differed.
     pub mismatched_sectors: u64,
-}
-
-/// How the writes of an array went between two looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// The look.
-    pub at: Timestamp,
-    /// What it saw.
-    pub seen: Activity,
-    /// Nothing was decided from it yet.
-    pub is_fresh: bool,
-    /// What a write took since the look before, microseconds; `None` when nobody wrote.
-    pub write_micros: Option<u64>,
-    /// What a write takes while nothing is copied, microseconds.
-    pub calm_micros: Option<u64>,
-    /// The most that was copied since this copying began, KiB/s.
-    pub best_kib: u32,
-}
-
-impl Pace {
-    /// Of an array that was not looked at yet.
-    pub const NEW: Self = Self {
-        at: Timestamp(0),
-        seen: Activity {
-            sync: SyncSeen { action: SyncAction::Idle, done: 0, total: 0 },
-            sync_limit_kib: None,
-            writes: WritesSeen { done: 0, millis: 0, in_flight: 0 },
-        },
-        is_fresh: false,
-        write_micros: None,
-        calm_micros: None,
-        best_kib: 0,
-    };
-
-    /// What it is after another look.
-    fn then(&self, seen: Activity, now: Timestamp) -> Self {
-        let millis = now.since(self.at).max(1);
-        let write_micros = write_micros(&self.seen.writes, &seen.writes, millis);
-        let copied = seen.sync.done.saturating_sub(self.seen.sync.done) / 2;
-        let speed_kib = u32::try_from(copied.saturating_mul(1000) / millis).unwrap_or(u32::MAX);
-        let calm = seen.sync.action == SyncAction::Idle && self.seen.sync.action == SyncAction::Idle;
-        Self {
-            at: now,
-            seen,
-            is_fresh: self.at != Timestamp(0),
-            write_micros,
-            calm_micros: if calm { sliding(self.calm_micros, write_micros) } else { self.calm_micros },
-            best_kib: if calm { 0 } else { self.best_kib.max(speed_kib) },
-        }
-    }
-}
-
-/// A write that did not end takes at least as long as was looked.
-fn write_micros(before: &WritesSeen, after: &WritesSeen, millis: u64) -> Option<u64> {
-    let took = after.millis.saturating_sub(before.millis).saturating_mul(1000);
-    let mean = took.checked_div(after.done.saturating_sub(before.done));
-    mean.or((after.in_flight > 0).then_some(millis.saturating_mul(1000)))
-}
-
-fn sliding(mean: Option<u64>, next: Option<u64>) -> Option<u64> {
-    match (mean, next) {
-        (Some(mean), Some(next)) => Some((mean.saturating_mul(3).saturating_add(next)) / 4),
-        (mean, next) => mean.or(next),
-    }
 }
 
 /// See the module.
@@ -119,8 +52,6 @@ pub struct Memory {
     pub compared: BTreeMap<Uuid, Compared>,
     /// Since when a leg has no working path.
     pub lost_since: BTreeMap<(Uuid, Epoch), Timestamp>,
-    /// How writes go, by array.
-    pub paces: BTreeMap<String, Pace>,
     /// When heartbeats and leases were last seen to change.
     pub last_seen: LastSeen,
 }
@@ -147,11 +78,6 @@ impl Memory {
                 self.compared.remove(&member.partition);
                 self.bitmap_refused.remove(&member.partition);
                 self.bad_headers.remove(&member.partition);
-            }
-            (Step::LimitSync { array, .. }, _) => {
-                if let Some(pace) = self.paces.get_mut(array) {
-                    pace.is_fresh = false;
-                }
             }
             (Step::Zero { partition, .. }, _) => drop(self.zeroed.insert(*partition)),
             (Step::Erase { partition, .. }, _) => drop(self.erased.insert(*partition)),
@@ -199,17 +125,6 @@ impl Memory {
         self.lost_since.retain(|key, _| seen.maps.contains_key(key) && lost(key));
         for key in seen.maps.keys().filter(|key| lost(key)) {
             self.lost_since.entry(*key).or_insert(now);
-        }
-    }
-
-    /// Notes how writes to arrays go.
-    pub fn track_writes(&mut self, seen: &Observation, now: Timestamp) {
-        self.paces.retain(|name, _| seen.arrays.values().any(|array| array.name == *name));
-        for array in seen.arrays.values() {
-            let pace = self.paces.entry(array.name.clone()).or_insert(Pace::NEW);
-            if now.since(pace.at) >= timing::PACE_MILLIS {
-                *pace = pace.then(array.activity, now);
-            }
         }
     }
 

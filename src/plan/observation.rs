@@ -214,28 +214,6 @@ pub struct SyncSeen {
     pub total: u64,
 }
 
-/// Writes to an array since it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct WritesSeen {
-    /// Over.
-    pub done: u64,
-    /// What they took together, milliseconds.
-    pub millis: u64,
-    /// Requests under way.
-    pub in_flight: u64,
-}
-
-/// What changes about an array all the time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Activity {
-    /// What it does beside serving.
-    pub sync: SyncSeen,
-    /// `md/sync_speed_max` where the array has one of its own, KiB/s.
-    pub sync_limit_kib: Option<u32>,
-    /// How it serves.
-    pub writes: WritesSeen,
-}
-
 /// An MD array.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArraySeen {
@@ -250,7 +228,7 @@ pub struct ArraySeen {
     /// Members.
     pub members: Vec<MemberSeen>,
     /// What it does beside serving, and how it serves.
-    pub activity: Activity,
+    pub sync: SyncSeen,
     /// Usable bytes.
     pub size: Bytes,
 }
@@ -265,7 +243,7 @@ impl ArraySeen {
     /// Whether a copy is made or compared.
     #[must_use]
     pub fn is_syncing(&self) -> bool {
-        !matches!(self.activity.sync.action, SyncAction::Idle | SyncAction::Frozen)
+        !matches!(self.sync.action, SyncAction::Idle | SyncAction::Frozen)
     }
 
     /// Whether it takes writes.
@@ -330,7 +308,7 @@ pub struct Sample {
     /// Controllers by partition and epoch; one that is gone is missing.
     pub connections: BTreeMap<(Uuid, Epoch), ConnectionState>,
     /// Arrays by uuid; one that is gone is missing.
-    pub arrays: BTreeMap<Uuid, Activity>,
+    pub arrays: BTreeMap<Uuid, SyncSeen>,
 }
 
 impl Observation {
@@ -343,14 +321,13 @@ impl Observation {
     /// Takes in what a sample says of the same objects. `true` when something came, went or changed its state: then
     /// everything has to be looked at again.
     pub fn take(&mut self, sample: &Sample) -> bool {
-        let states = |seen: &Self| -> Vec<_> {
-            seen.arrays.values().map(|array| array.activity.sync.action).collect()
-        };
+        let states =
+            |seen: &Self| -> Vec<_> { seen.arrays.values().map(|array| array.sync.action).collect() };
         let before = states(self);
-        for (array, activity) in
+        for (array, sync) in
             self.arrays.iter_mut().filter_map(|(uuid, array)| Some((array, sample.arrays.get(uuid)?)))
         {
-            array.activity = *activity;
+            array.sync = *sync;
         }
         let connections = self.connections.iter().map(|(key, seen)| (key, &seen.state));
         !connections.eq(&sample.connections)
@@ -364,11 +341,7 @@ mod tests {
     use super::*;
 
     const ARRAY: Uuid = Uuid::from_u128(1);
-    const IDLE: Activity = Activity {
-        sync: SyncSeen { action: SyncAction::Idle, done: 0, total: 0 },
-        sync_limit_kib: None,
-        writes: WritesSeen { done: 0, millis: 0, in_flight: 0 },
-    };
+    const IDLE: SyncSeen = SyncSeen { action: SyncAction::Idle, done: 0, total: 0 };
 
     fn seen() -> (Observation, Sample) {
         let array = ArraySeen {
@@ -377,7 +350,7 @@ mod tests {
             state: ArrayState::Clean,
             slots: 2,
             members: Vec::new(),
-            activity: IDLE,
+            sync: IDLE,
             size: Bytes(0),
         };
         let connection = ConnectionSeen {
@@ -398,12 +371,14 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_taken_in_and_ask_for_no_look() {
+    fn progress_is_taken_in_and_asks_for_no_look() {
         let (mut seen, mut sample) = seen();
-        let writes = WritesSeen { done: 5, millis: 7, in_flight: 1 };
-        sample.arrays.insert(ARRAY, Activity { writes, ..IDLE });
+        let recovers = SyncSeen { action: SyncAction::Recover, done: 5, total: 9 };
+        seen.arrays.get_mut(&ARRAY).unwrap().sync = recovers;
+        let further = SyncSeen { done: 7, ..recovers };
+        sample.arrays.insert(ARRAY, further);
         assert!(!seen.take(&sample));
-        assert_eq!(seen.arrays[&ARRAY].activity.writes, writes);
+        assert_eq!(seen.arrays[&ARRAY].sync, further);
     }
 
     #[test]
@@ -411,7 +386,7 @@ mod tests {
         let (seen, calm) = seen();
         let mut recovers = calm.clone();
         let sync = SyncSeen { action: SyncAction::Recover, done: 0, total: 9 };
-        recovers.arrays.insert(ARRAY, Activity { sync, ..IDLE });
+        recovers.arrays.insert(ARRAY, sync);
         let gone = Sample { arrays: BTreeMap::new(), ..calm.clone() };
         let lost = calm.connections.keys().map(|key| (*key, ConnectionState::Connecting)).collect();
         let lost = Sample { connections: lost, ..calm.clone() };

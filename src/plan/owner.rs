@@ -11,7 +11,6 @@
 mod claim;
 mod lifecycle;
 mod members;
-mod pace;
 mod relocate;
 mod report;
 mod run;

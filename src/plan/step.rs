@@ -98,8 +98,6 @@ pub enum Step {
     Assemble { volume: VolumeName, array: Uuid, device: String, members: Vec<(Uuid, Dev)> },
     /// Make a read-only array writable.
     SetWritable { volume: VolumeName, array: String },
-    /// Limit the speed of whatever copies or compares, KiB/s, or lift the limit.
-    LimitSync { volume: VolumeName, array: String, limit_kib: Option<u32> },
     /// Change the number of slots.
     SetSlots { volume: VolumeName, array: String, slots: u32 },
     /// Add a member to a running array.
@@ -154,7 +152,6 @@ impl Step {
             Self::WriteHeaders { volume, .. }
             | Self::Assemble { volume, .. }
             | Self::SetWritable { volume, .. }
-            | Self::LimitSync { volume, .. }
             | Self::SetSlots { volume, .. }
             | Self::AddMember { volume, .. }
             | Self::SetWriteMostly { volume, .. }
@@ -219,10 +216,6 @@ impl fmt::Display for Step {
                 write!(f, "assemble {device} from {} members", members.len())
             }
             Self::SetWritable { array, .. } => write!(f, "make {array} writable"),
-            Self::LimitSync { array, limit_kib: Some(kib), .. } => {
-                write!(f, "limit copying of {array} to {kib} KiB/s")
-            }
-            Self::LimitSync { array, .. } => write!(f, "let {array} copy as fast as it can"),
             Self::SetSlots { array, slots, .. } => write!(f, "give {array} {slots} slots"),
             Self::AddMember { array, member, join, .. } => {
                 write!(f, "add {} to {array} ({join:?} recovery)", member.partition)

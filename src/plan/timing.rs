@@ -28,12 +28,6 @@ pub const PROGRESS_STEP_PERMILLE: u16 = 10;
 /// How often the state of controllers and the progress of a recovery are sampled while there are any: the kernel sends
 /// no event for them.
 pub const SAMPLE_MILLIS: u64 = 500;
-/// Writes that take no longer than this, or twice what they took before, are not held up by a recovery.
-pub const WRITE_FAIR_MICROS: u64 = 10_000;
-/// A recovery is never told to be slower, KiB/s: it has to end some day.
-pub const SYNC_SLOWEST_KIB: u32 = 4_096;
-/// Shortest time over which the writes of an array are judged.
-pub const PACE_MILLIS: u64 = 400;
 /// How often everything is looked at although no event came: events can be lost.
 pub const LOOK_MILLIS: u64 = 30_000;
 /// Shortest wait between two turns of the daemon that nothing but its own timer asked for.

@@ -74,7 +74,6 @@ impl Cluster {
             }
             Step::Assemble { array, device, members, .. } => self.assemble(node, *array, device, members),
             Step::SetWritable { array, .. }
-            | Step::LimitSync { array, .. }
             | Step::SetSlots { array, .. }
             | Step::AddMember { array, .. }
             | Step::SetWriteMostly { array, .. }
@@ -279,10 +278,6 @@ impl Cluster {
         let effect = match step {
             Step::SetWritable { .. } => {
                 array.state = crate::plan::ArrayState::Clean;
-                Effect::done()
-            }
-            Step::LimitSync { limit_kib, .. } => {
-                array.sync_limit_kib = *limit_kib;
                 Effect::done()
             }
             Step::SetSlots { slots, .. } => self.set_slots(array, *slots),

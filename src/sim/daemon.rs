@@ -222,7 +222,6 @@ impl Cluster {
         let daemon = machine.daemon.as_mut()?;
         daemon.planned += 1;
         daemon.memory.track_legs(&seen, now);
-        daemon.memory.track_writes(&seen, now);
         let input = Input { me: name, world: &daemon.world, seen: &seen, memory: &daemon.memory, now };
         let mut plan = provider::plan(&input);
         plan.merge(owner::plan(&input));

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::disk::{BLOCKS, Disk};
 use crate::domain::{Bytes, DriveId, Epoch, NodeName};
 use crate::plan::{
-    Activity, ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, MemberFlag,
-    MemberSeen, MountSeen, Observation, SyncAction, SyncSeen, WritesSeen,
+    ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, MemberFlag, MemberSeen,
+    MountSeen, Observation, SyncAction, SyncSeen,
 };
 
 /// A partition in one epoch.
@@ -98,8 +98,6 @@ pub(super) struct Array {
     pub(super) open: bool,
     /// A call waits inside `mddev_suspend`: nothing else moves.
     pub(super) frozen: bool,
-    /// `sync_speed_max`; nothing is slower for it here.
-    pub(super) sync_limit_kib: Option<u32>,
 }
 
 impl Array {
@@ -144,11 +142,7 @@ impl Array {
             state: self.state.clone(),
             slots: self.slots,
             members: self.members.iter().map(seen_member).collect(),
-            activity: Activity {
-                sync: self.sync(),
-                sync_limit_kib: self.sync_limit_kib,
-                writes: WritesSeen::default(),
-            },
+            sync: self.sync(),
             size: self.size,
         }
     }

@@ -169,7 +169,6 @@ impl Cluster {
             size: Bytes::mib(512),
             open: false,
             frozen: false,
-            sync_limit_kib: None,
         })
     }
 

@@ -4,7 +4,7 @@ use kernel_abi::md::bitmap::Bitmap;
 use kernel_abi::md::header::{self, MemberHeader};
 use kernel_abi::md::ioctl::{DiskState, MdNode, NewDisk};
 use kernel_abi::md::superblock::{NewArray, NewMember as MdMember, Seat, SetName, Superblock, Timestamp};
-use kernel_abi::md::sysfs::{self, ArrayState, ArrayVerb, SpeedLimit};
+use kernel_abi::md::sysfs::{self, ArrayState, ArrayVerb};
 use kernel_abi::md::{NodeName, geometry};
 use kernel_abi::{CallError, Root};
 use uuid::Uuid;
@@ -24,10 +24,6 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
         Step::SetWritable { array, .. } => set_writable(root, &node(array)?),
         Step::SetSlots { array, slots, .. } => {
             sysfs::set_raid_disks(root, &node(array)?, *slots).map_err(|error| retry(&error))
-        }
-        Step::LimitSync { array, limit_kib, .. } => {
-            let limit = limit_kib.map_or(SpeedLimit::System, SpeedLimit::KibPerSec);
-            sysfs::set_sync_speed_max(root, &node(array)?, limit).map_err(|error| retry(&error))
         }
         Step::StopArray { array, .. } => stop(root, &node(array)?),
         other => Err(failure(FailureKind::Retry, format_args!("not a step on an array: {other}"))),

@@ -8,9 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::Bytes;
 use crate::kernel::device;
-use crate::plan::{
-    Activity, ArraySeen, ArrayState, MemberFlag, MemberSeen, SyncAction, SyncSeen, WritesSeen,
-};
+use crate::plan::{ArraySeen, ArrayState, MemberFlag, MemberSeen, SyncAction, SyncSeen};
 
 pub(super) fn all(root: &Root) -> Result<BTreeMap<Uuid, ArraySeen>, CallError> {
     let arrays = sysfs::arrays(root)?;
@@ -18,9 +16,9 @@ pub(super) fn all(root: &Root) -> Result<BTreeMap<Uuid, ArraySeen>, CallError> {
 }
 
 /// What an array does now; `None` when it is gone.
-pub(super) fn sample(root: &Root, array: &ArraySeen) -> Result<Option<Activity>, CallError> {
+pub(super) fn sample(root: &Root, array: &ArraySeen) -> Result<Option<SyncSeen>, CallError> {
     let Ok(name) = array.name.parse() else { return Ok(None) };
-    Ok(sysfs::activity(root, &name)?.as_ref().map(activity))
+    Ok(sysfs::activity(root, &name)?.as_ref().map(sync))
 }
 
 fn seen(array: &ArrayObservation) -> Option<ArraySeen> {
@@ -30,7 +28,7 @@ fn seen(array: &ArrayObservation) -> Option<ArraySeen> {
         state: state(&array.state),
         slots: array.raid_disks.unwrap_or(0),
         members: array.members.iter().filter_map(member).collect(),
-        activity: activity(&array.activity),
+        sync: sync(&array.activity),
         size: Bytes(array.size_sectors.saturating_mul(512)),
     })
 }
@@ -49,17 +47,12 @@ fn state(state: &sysfs::ArrayState) -> ArrayState {
     }
 }
 
-fn activity(activity: &sysfs::Activity) -> Activity {
+fn sync(activity: &sysfs::Activity) -> SyncSeen {
     let (done, total) = match activity.sync_completed {
         Some(SyncCompleted::Sectors { done, total }) => (done, total),
         Some(SyncCompleted::None | SyncCompleted::Delayed) | None => (0, 0),
     };
-    let writes = activity.writes;
-    Activity {
-        sync: SyncSeen { action: action(activity.sync_action.as_ref()), done, total },
-        sync_limit_kib: activity.sync_speed_max_kib,
-        writes: WritesSeen { done: writes.done, millis: writes.millis, in_flight: writes.in_flight },
-    }
+    SyncSeen { action: action(activity.sync_action.as_ref()), done, total }
 }
 
 fn action(word: Option<&sysfs::SyncAction>) -> SyncAction {

@@ -160,8 +160,7 @@ fn compare(serving: &mut Serving, member: &Member) {
     for column in serving.columns() {
         let Some(array) = serving.array(column) else { continue };
         let partition = partition_guid(member.replica, column);
-        if serving.input.memory.compared.contains_key(&partition)
-            || array.activity.sync.action == SyncAction::Recover
+        if serving.input.memory.compared.contains_key(&partition) || array.sync.action == SyncAction::Recover
         {
             continue;
         }
@@ -276,7 +275,7 @@ fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: 
 
 /// As many slots as copies: one more for a spare that waits, one less when a copy has gone.
 fn slots_step(serving: &Serving, array: &ArraySeen) -> Option<Step> {
-    if array.activity.sync.action != SyncAction::Idle
+    if array.sync.action != SyncAction::Idle
         || array.members.iter().any(|member| member.is(MemberFlag::Faulty))
     {
         return None;

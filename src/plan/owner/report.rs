@@ -57,9 +57,9 @@ fn array(serving: &Serving) -> ArrayReport {
 }
 
 fn progress(array: &ArraySeen) -> Option<u16> {
-    let busy = matches!(array.activity.sync.action, SyncAction::Recover | SyncAction::Resync);
-    let total = array.activity.sync.total;
-    let permille = array.activity.sync.done.saturating_mul(1000).checked_div(total)?;
+    let busy = matches!(array.sync.action, SyncAction::Recover | SyncAction::Resync);
+    let total = array.sync.total;
+    let permille = array.sync.done.saturating_mul(1000).checked_div(total)?;
     busy.then_some(u16::try_from(permille.min(1000)).ok()?)
 }
 
@@ -79,7 +79,7 @@ fn md_state(serving: &Serving, array: &ArraySeen) -> MdState {
     if serving.status.members.iter().any(waits) {
         return MdState::Waiting;
     }
-    match array.activity.sync.action {
+    match array.sync.action {
         SyncAction::Recover | SyncAction::Resync => MdState::Recovering,
         SyncAction::Check | SyncAction::Repair => MdState::Checking,
         SyncAction::Idle | SyncAction::Frozen | SyncAction::Reshape => idle_state(serving, array),

@@ -1,7 +1,7 @@
 //! The running array: writable, members as recorded, file system made, mounted where it shall be.
 
+use super::members;
 use super::serving::Serving;
-use super::{members, pace};
 use crate::domain::FsType;
 use crate::plan::{ArrayState, Dev, Step};
 
@@ -14,7 +14,6 @@ pub(super) fn plan(serving: &mut Serving) {
     if !held {
         members::change(serving);
         serve_file_system(serving);
-        pace::plan(serving);
     }
 }
 

@@ -75,13 +75,7 @@ fn of_array(array: &ArraySeen) -> String {
         other => format!("{other:?}"),
     };
     let members: Vec<String> = array.members.iter().map(of_member).collect();
-    format!(
-        "{}, {state}, {:?}, {} slots: {}",
-        array.dev,
-        array.activity.sync.action,
-        array.slots,
-        members.join("; ")
-    )
+    format!("{}, {state}, {:?}, {} slots: {}", array.dev, array.sync.action, array.slots, members.join("; "))
 }
 
 fn of_member(member: &MemberSeen) -> String {

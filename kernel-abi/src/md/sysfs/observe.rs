@@ -7,7 +7,6 @@ use nix::errno::Errno;
 use uuid::Uuid;
 
 use super::{ArrayState, MemberFlags, SyncAction};
-use crate::block::stat::WriteStat;
 use crate::md::{MemberDir, NodeName};
 use crate::{CallError, DevNum, Root};
 
@@ -101,17 +100,13 @@ impl SyncCompleted {
     }
 }
 
-/// What an array does beside serving, and how it serves: what changes all the time.
+/// What an array does beside serving: what changes all the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activity {
     /// `sync_action`.
     pub sync_action: Option<SyncAction>,
     /// `sync_completed`.
     pub sync_completed: Option<SyncCompleted>,
-    /// `sync_speed_max`, KiB/s, if it is the array's own (`local`); `None` where the machine's holds (`system`).
-    pub sync_speed_max_kib: Option<u32>,
-    /// Its writes.
-    pub writes: WriteStat,
 }
 
 /// The activity of the array `name`, for sampling; `None` when there is none.
@@ -160,11 +155,6 @@ pub fn array(root: &Root, name: &NodeName) -> Result<Option<ArrayObservation>, C
     Ok(read.text("array_state")?.map(|_| observation))
 }
 
-/// Reads `5000 (local)`; `200000 (system)` is nobody's wish.
-fn local_speed(text: &str) -> Option<u32> {
-    text.trim().strip_suffix("(local)")?.trim().parse().ok()
-}
-
 fn members(array: &Attributes<'_>) -> Result<Vec<MemberObservation>, CallError> {
     let names = match array.root.list(&array.directory) {
         Err(error) if is_gone(&error) => return Ok(Vec::new()),
@@ -202,8 +192,6 @@ impl Attributes<'_> {
         Ok(Activity {
             sync_action: self.text("sync_action")?.map(|word| SyncAction::from(word.as_str())),
             sync_completed: self.text("sync_completed")?.and_then(|text| SyncCompleted::parse(&text)),
-            sync_speed_max_kib: self.text("sync_speed_max")?.and_then(|text| local_speed(&text)),
-            writes: self.text("../stat")?.and_then(|text| WriteStat::parse(&text)).unwrap_or_default(),
         })
     }
 
