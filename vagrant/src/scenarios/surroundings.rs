@@ -36,6 +36,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: execve_is_forbidden,
     },
     Scenario {
+        name: "legs_are_sent_to_by_workers",
+        shows: "a daemon that starts lets nvme_tcp send from workers only, and preflight looks without changing it",
+        lab: Needs::Cluster,
+        run: workers_send,
+    },
+    Scenario {
         name: "garbage_in_configuration",
         shows: "a daemon with a wrong configuration ends at once and names file, line and key",
         lab: Needs::Cluster,
@@ -117,6 +123,22 @@ fn execve_is_forbidden(stage: &mut Stage<'_>) -> Result<()> {
         ensure!(children.text().is_empty(), "{} has children {}", node.name(), children.text());
     }
     Ok(())
+}
+
+fn workers_send(stage: &mut Stage<'_>) -> Result<()> {
+    const SWITCH: &str = "/sys/module/nvme_tcp/parameters/wq_unbound";
+    let lab = stage.lab()?;
+    let one = lab.node("node-1")?;
+    kill(&one)?;
+    one.sh(&format!("echo N > {SWITCH}"))?.ok()?;
+    start(&one, &config(lab, &one))?;
+    wait_answering(lab, &one)?;
+    ensure!(one.sh(&format!("cat {SWITCH}"))?.ok()?.text() == "Y", "writers still send themselves");
+    one.sh(&format!("echo N > {SWITCH}"))?.ok()?;
+    let said = verb(&one, "node preflight")?;
+    ensure!(said.contains("is N; `mdfabric node` sets it"), "{said}");
+    ensure!(one.sh(&format!("cat {SWITCH}"))?.ok()?.text() == "N", "preflight changed it");
+    one.sh(&format!("echo Y > {SWITCH}"))?.ok().map(drop)
 }
 
 fn garbage_in_configuration(stage: &mut Stage<'_>) -> Result<()> {
