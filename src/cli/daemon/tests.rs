@@ -101,6 +101,11 @@ async fn furnish(store: &dyn Store) {
     }
 }
 
+/// The whole of it is there: a drive is listed from its first record on, and usable only with both.
+fn is_furnished(world: &World) -> bool {
+    world.drives().filter(|(_, drive)| drive.spec.is_some() && drive.status.is_some()).count() == 2
+}
+
 struct House {
     store: Arc<dyn Store>,
     client: Client,
@@ -132,7 +137,7 @@ impl House {
     async fn new() -> Self {
         let house = Self::with(|path| Arc::new(LocalStore::open(&path).unwrap())).await;
         furnish(&*house.store).await;
-        house.until(|world| world.nodes().count() == 3 && world.drives().count() == 2).await;
+        house.until(|world| world.nodes().count() == 3 && is_furnished(world)).await;
         house
     }
 
@@ -325,7 +330,7 @@ async fn without_a_store_reads_are_answered_and_writes_say_why_not() {
     let away = Arc::new(AtomicBool::new(false));
     let mut house = frail(&away).await;
     furnish(&*house.store).await;
-    house.until(|world| world.drives().count() == 2).await;
+    house.until(is_furnished).await;
     away.store(true, SeqCst);
 
     let status = house.create("a", false).await.unwrap_err();
@@ -362,7 +367,7 @@ async fn a_request_that_is_overtaken_is_decided_again() {
         let mut house =
             House::with(|_| Arc::new(Frail { inner, away: Arc::default(), overtaken: overtaken.into() }))
                 .await;
-        house.until(|world| world.drives().count() == 2).await;
+        house.until(is_furnished).await;
         let request = proto::CordonDriveRequest { id: "S2".to_owned(), cordoned: true, dry_run: false };
         let result = house.client.cordon_drive(request).await;
         assert_eq!(result.map(drop).map_err(|status| status.code()), expected);
