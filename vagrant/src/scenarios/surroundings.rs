@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::{Needs, Scenario, Stage};
-use crate::daemon::{CONFIG, config, kill, mdfabric, start, wait_answering};
+use crate::daemon::{CONFIG, config, kill, mdfabric, start, start_and_wait, wait_answering};
 use crate::lab::Lab;
 use crate::product::{Load, is_settled_on, remove, until, verb};
 use crate::supervisor::control::Power;
@@ -131,8 +131,7 @@ fn workers_send(stage: &mut Stage<'_>) -> Result<()> {
     let one = lab.node("node-1")?;
     kill(&one)?;
     one.sh(&format!("echo N > {SWITCH}"))?.ok()?;
-    start(&one, &config(lab, &one))?;
-    wait_answering(lab, &one)?;
+    start_and_wait(lab, &one)?;
     ensure!(one.sh(&format!("cat {SWITCH}"))?.ok()?.text() == "Y", "writers still send themselves");
     one.sh(&format!("echo N > {SWITCH}"))?.ok()?;
     let said = verb(&one, "node preflight")?;
