@@ -22,8 +22,9 @@ struct Scene {
 impl Scene {
     /// The given node's view of a world; every node was heard of just now.
     fn new(me: u8, (world, now): (World, Timestamp), seen: Observation) -> Self {
-        let alive = world.nodes().map(|(name, _)| (Key::new(Kind::NodeStatus, name), now)).collect();
-        let memory = Memory { started_at: now, last_seen: alive, ..Memory::default() };
+        let mut memory = Memory { started_at: now, ..Memory::default() };
+        memory.liveness.store_answered(now);
+        memory.liveness.heard(world.nodes().map(|(name, _)| Key::new(Kind::NodeStatus, name)), now);
         Self { me: cluster::node(me), world, seen, memory, now }
     }
 

@@ -28,4 +28,4 @@ pub use volume::{
     MoveReport, OnStoreLoss, PlacementEntry, PlacementRequest, Relocation, SectorSize, Verify, Volume,
     VolumePhase, VolumeSpec, VolumeStatus,
 };
-pub use world::{Key, Kind, LastSeen, Lease, Record, Revision, Versioned, World};
+pub use world::{Key, Kind, Lease, Record, Revision, Versioned, World};

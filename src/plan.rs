@@ -8,6 +8,7 @@
 pub mod controller;
 pub mod explain;
 pub mod leg;
+mod liveness;
 mod memory;
 mod observation;
 pub mod owner;
@@ -17,6 +18,7 @@ mod step;
 pub mod timing;
 pub mod verbs;
 
+pub use liveness::Liveness;
 pub use memory::{Attempt, Compared, Memory};
 pub use observation::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
@@ -39,6 +41,14 @@ pub struct Input<'a> {
     pub memory: &'a Memory,
     /// Now.
     pub now: Timestamp,
+}
+
+impl Input<'_> {
+    /// Whether a node was heard of lately. This one always is.
+    #[must_use]
+    pub fn is_alive(&self, node: &NodeName) -> bool {
+        node == self.me || self.memory.liveness.is_alive(node, self.now)
+    }
 }
 
 /// A record to be written if it still has the revision it had in the plan's [`World`]; `None` removes it.

@@ -10,6 +10,8 @@
 
 #[path = "simulation/chaos.rs"]
 mod chaos;
+#[path = "simulation/failover.rs"]
+mod failover;
 #[path = "simulation/support.rs"]
 mod support;
 

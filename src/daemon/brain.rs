@@ -181,24 +181,20 @@ impl Brain {
                 Vec::new()
             }
         };
-        self.note_signs_of_life(changed);
+        self.memory.liveness.heard(changed, clock::now());
     }
 
     fn find_store(&mut self) {
+        let now = clock::now();
         self.store = StoreHealth::Good;
-        self.notes.store_answers(clock::now());
+        self.notes.store_answers(now);
+        self.memory.liveness.store_answered(now);
     }
 
     fn lose_store(&mut self, why: String) {
         self.notes.store_lost(clock::now(), &why);
         self.store = StoreHealth::Lost(why);
         self.store_retry_at = clock::now().plus(timing::STORE_RETRY_MILLIS);
-    }
-
-    fn note_signs_of_life(&mut self, changed: Vec<Key>) {
-        let now = clock::now();
-        let signs = changed.into_iter().filter(|key| matches!(key.kind, Kind::NodeStatus | Kind::Lease));
-        self.memory.last_seen.extend(signs.map(|key| (key, now)));
     }
 
     fn take_finished(&mut self, Finished { step, result }: Finished) {
@@ -319,7 +315,7 @@ impl Brain {
                 self.notes.written(clock::now(), self.records.world(), write, revision);
                 let value = write.record.clone().map(|value| Versioned { revision, value });
                 let changed = self.records.take_change(Change { key: write.key.clone(), value, revision });
-                self.note_signs_of_life(changed.into_iter().collect());
+                self.memory.liveness.heard(changed, clock::now());
                 Written::Some
             }
             Err(StoreError::Conflict { key, .. }) => {
@@ -342,7 +338,7 @@ impl Brain {
             Ok(Some(value)) => {
                 let change = Change { key: key.clone(), revision: value.revision, value: Some(value) };
                 let changed = self.records.take_change(change);
-                self.note_signs_of_life(changed.into_iter().collect());
+                self.memory.liveness.heard(changed, clock::now());
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%key, %error, "could not read"),

@@ -50,6 +50,7 @@ pub(crate) fn member(number: u32, node: &str, state: MemberState, since: Timesta
         dev_number: number,
         state,
         since,
+        diverged: false,
     }
 }
 

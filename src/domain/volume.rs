@@ -244,6 +244,10 @@ pub struct Member {
     pub state: MemberState,
     /// Since when.
     pub since: Timestamp,
+    /// It may hold writes that no other copy has: an owner that did not release the volume could still write to it when
+    /// it left the in-sync set. It is never taken back by bitmap: the array's bitmap knows nothing of those writes.
+    #[serde(default)]
+    pub diverged: bool,
 }
 
 /// A replica's place in the array, as recorded by the owner.
@@ -350,6 +354,7 @@ pub struct Event {
 /// What became of the volume. Written by the owner of `epoch`; by the controller while nobody owns it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_excessive_bools, reason = "what has happened to a volume once are independent facts")]
 pub struct VolumeStatus {
     /// Phase.
     pub phase: VolumePhase,
@@ -359,6 +364,9 @@ pub struct VolumeStatus {
     pub owner: Option<NodeName>,
     /// When the current ownership was claimed.
     pub claimed_at: Timestamp,
+    /// The owner before did not release the volume; it may still write to copies that have not acknowledged this epoch.
+    #[serde(default)]
+    pub taken_over: bool,
     /// Replicas that hold every acknowledged write. R1 to R4 of ARCHITECTURE.md hang on it.
     pub in_sync: BTreeSet<ReplicaId>,
     /// Every replica that is part of the volume or becomes so.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Drive, DriveId, DriveSpec, DriveStatus, Node, NodeName, NodeSpec, NodeStatus, Replica, ReplicaId,
-    ReplicaSpec, ReplicaStatus, Timestamp, Volume, VolumeName, VolumeSpec, VolumeStatus,
+    ReplicaSpec, ReplicaStatus, Volume, VolumeName, VolumeSpec, VolumeStatus,
 };
 
 /// The store's number of a write. A record's revision is that of its last write; 0 stands for "not there".
@@ -270,6 +270,3 @@ impl World {
         self.of_kind(one).chain(self.of_kind(other)).map(|(key, _)| key.name.clone()).collect()
     }
 }
-
-/// The moment a lease or heartbeat was last seen to change, by the observer's own clock: no clocks are compared.
-pub type LastSeen = BTreeMap<Key, Timestamp>;

@@ -21,8 +21,7 @@ const MAX_DEV_NUMBERS: u32 = 1920;
 #[must_use]
 pub fn lead(input: &Input) -> (bool, Plan) {
     let mut plan = Plan::default();
-    let seen_at = input.memory.last_seen.get(&Key::new(Kind::Lease, LEASE)).copied().unwrap_or(input.now);
-    let age = input.now.since(seen_at);
+    let age = input.memory.liveness.age(&Key::new(Kind::Lease, LEASE), input.now).unwrap_or(0);
     let (leads, take, next) = match input.world.lease(LEASE) {
         None => (false, true, 0),
         Some(lease) if lease.holder == *input.me => {
@@ -35,7 +34,7 @@ pub fn lead(input: &Input) -> (bool, Plan) {
         let lease = Lease { holder: input.me.clone(), renewals, term_millis: timing::LEASE_TERM_MILLIS };
         plan.put(LEASE, Record::Lease(lease));
     }
-    plan.wake(Timestamp(seen_at.0).plus(next).max(input.now.plus(1)));
+    plan.wake(input.now.plus(next.saturating_sub(age).max(1)));
     (leads, plan)
 }
 
@@ -52,7 +51,7 @@ pub fn plan(input: &Input) -> Plan {
                 plan.merge(place(input, &volume.spec, Some(status), &mut promised));
             }
             Some(status) if status.owner.is_none() => plan.merge(unowned(input, &volume, status)),
-            Some(_) => {}
+            Some(status) => plan.merge(abandoned(input, &volume, status)),
         }
     }
     plan
@@ -148,6 +147,7 @@ pub(super) fn push_member(
         dev_number,
         state: MemberState::Joining,
         since: now,
+        diverged: false,
     });
     replica
 }
@@ -190,6 +190,20 @@ fn unowned(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
         plan.remove(Key::new(Kind::VolumeStatus, &volume.spec.name));
         plan.remove(Key::new(Kind::VolumeSpec, &volume.spec.name));
     } else if next != *status {
+        plan.put(&volume.spec.name, Record::VolumeStatus(next));
+    }
+    plan
+}
+
+/// A volume that nobody wants attached and whose owner is dead: nobody owns it from now on. One that is wanted
+/// somewhere is taken over there.
+fn abandoned(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
+    let mut plan = Plan::default();
+    let Some(owner) = status.owner.as_ref().filter(|_| volume.spec.attachment.is_none()) else { return plan };
+    if input.is_alive(owner) {
+        plan.wake(input.memory.liveness.dead_at(owner, input.now));
+    } else {
+        let next = crate::plan::owner::depose(input, status, owner);
         plan.put(&volume.spec.name, Record::VolumeStatus(next));
     }
     plan

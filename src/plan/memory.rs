@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{ConnectionState, FailureKind, Lane, Observation, Outcome, Step, StepFailure, timing};
-use crate::domain::{Bytes, Epoch, Key, Kind, LastSeen, NodeName, Timestamp};
+use super::{ConnectionState, FailureKind, Lane, Liveness, Observation, Outcome, Step, StepFailure, timing};
+use crate::domain::{Bytes, Epoch, Timestamp};
 
 /// A step that failed and will be tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,8 +52,8 @@ pub struct Memory {
     pub compared: BTreeMap<Uuid, Compared>,
     /// Since when a leg has no working path.
     pub lost_since: BTreeMap<(Uuid, Epoch), Timestamp>,
-    /// When heartbeats and leases were last seen to change.
-    pub last_seen: LastSeen,
+    /// What was heard of nodes and leases.
+    pub liveness: Liveness,
 }
 
 impl Memory {
@@ -126,14 +126,6 @@ impl Memory {
         for key in seen.maps.keys().filter(|key| lost(key)) {
             self.lost_since.entry(*key).or_insert(now);
         }
-    }
-
-    /// Whether a node's heartbeat was seen to change lately.
-    #[must_use]
-    pub fn is_alive(&self, node: &NodeName, now: Timestamp) -> bool {
-        self.last_seen
-            .get(&Key::new(Kind::NodeStatus, node))
-            .is_some_and(|at| now.since(*at) < timing::NODE_DEAD_MILLIS)
     }
 
     /// The last failure of a step, if it is still to be waited for at `now`.

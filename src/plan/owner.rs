@@ -5,7 +5,8 @@
 //! unowned ------claim------> start -> run ------------release------> unowned
 //!   (epoch + 1, by compare-    | legs, headers,    | unmount, stop, unmap, disconnect
 //!    and-swap)                 | assemble          |
-//!                              +--- somebody else's epoch: evict (the same, without a record)
+//!    ^                         +--- somebody else's epoch: evict (the same, without a record)
+//!    +--- owner dead, attachment = me: depose it and claim, in one write
 //! ```
 
 mod claim;
@@ -17,8 +18,10 @@ mod run;
 mod serving;
 mod start;
 mod stop;
+mod takeover;
 
 pub(super) use relocate::finish as finish_relocation;
+pub(super) use takeover::depose;
 
 use crate::domain::{Volume, VolumeStatus};
 use crate::plan::{Input, Plan};
@@ -42,8 +45,8 @@ fn one(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
             lifecycle::serve(input, volume, status)
         }
         Some(owner) if owner == input.me => lifecycle::release(input, volume, status),
-        Some(_) => stop::evict(input, volume, status),
-        None if stop::is_held(input, volume) => stop::evict(input, volume, status),
+        _ if stop::is_held(input, volume) => stop::evict(input, volume, status),
+        Some(owner) => takeover::plan(input, volume, status, owner),
         None => claim::plan(input, volume, status),
     }
 }

@@ -1,9 +1,11 @@
 //! Every time-out of the machines, with its unit in its name.
 
-/// A node whose heartbeat did not change for this long is taken for dead.
+/// A node whose heartbeat did not change for this long, while the store answered, is taken for dead.
 pub const NODE_DEAD_MILLIS: u64 = 15_000;
 /// How often a node writes its heartbeat.
 pub const HEARTBEAT_MILLIS: u64 = 5_000;
+/// A store that said nothing for this long did not answer: one's own heartbeat would have made it say something.
+pub const STORE_SILENT_MILLIS: u64 = HEARTBEAT_MILLIS + 2_500;
 /// How long the controller's lease is valid without renewal.
 pub const LEASE_TERM_MILLIS: u64 = 15_000;
 /// How often the controller renews its lease.

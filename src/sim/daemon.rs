@@ -49,8 +49,8 @@ impl Cluster {
         let world = self.store.world.clone();
         let cursor = self.store.log.len();
         let mut memory = Memory { started_at: Timestamp(now), ..Memory::default() };
-        let watched = world.records().map(|(key, _)| key).filter(|key| is_watched(key));
-        memory.last_seen = watched.map(|key| (key.clone(), Timestamp(now))).collect();
+        memory.liveness.store_answered(Timestamp(now));
+        memory.liveness.heard(world.records().map(|(key, _)| key.clone()), Timestamp(now));
         let Some(machine) = self.nodes.get_mut(name) else { return };
         machine.daemon_up_at = None;
         machine.stirred = true;
@@ -92,9 +92,8 @@ impl Cluster {
         };
         let (lag, Some(daemon)) = (machine.lag, &mut machine.daemon) else { return };
         while let Some(change) = self.store.log.get(daemon.cursor).filter(|change| change.at + lag <= now) {
-            if is_watched(&change.key) {
-                daemon.memory.last_seen.insert(change.key.clone(), Timestamp(now));
-            }
+            daemon.memory.liveness.store_answered(Timestamp(now));
+            daemon.memory.liveness.heard([change.key.clone()], Timestamp(now));
             daemon.world.set(change.key.clone(), change.value.clone());
             daemon.cursor += 1;
             machine.stirred = true;
@@ -273,8 +272,4 @@ impl Cluster {
             }
         }
     }
-}
-
-fn is_watched(key: &Key) -> bool {
-    matches!(key.kind, Kind::NodeStatus | Kind::Lease)
 }

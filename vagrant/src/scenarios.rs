@@ -4,6 +4,7 @@ mod adoption;
 mod bad_input;
 mod boot;
 mod dump;
+mod failover;
 mod footprint;
 mod interruption;
 mod leaks;
@@ -81,6 +82,7 @@ pub fn all() -> Vec<Scenario> {
         moves::SCENARIOS,
         verification::SCENARIOS,
         adoption::SCENARIOS,
+        failover::SCENARIOS,
         interruption::SCENARIOS,
         mortality::SCENARIOS,
         bad_input::SCENARIOS,

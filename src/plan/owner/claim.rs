@@ -37,7 +37,7 @@ fn needs_maintenance(input: &Input, volume: &Volume, status: &VolumeStatus) -> b
     let fillable = |member: &Member| {
         matches!(member.state, MemberState::Joining | MemberState::Syncing | MemberState::Missing)
             && status.created
-            && input.memory.is_alive(&member.node, input.now)
+            && input.is_alive(&member.node)
     };
     let asked = volume.spec.placement.generation > status.placement_generation;
     asked || status.relocation.is_some() || status.members.iter().any(fillable)
@@ -45,7 +45,7 @@ fn needs_maintenance(input: &Input, volume: &Volume, status: &VolumeStatus) -> b
 
 fn maintainer<'a>(input: &Input, status: &'a VolumeStatus) -> Option<&'a NodeName> {
     let holders = status.members.iter().filter(|member| status.in_sync.contains(&member.replica));
-    holders.map(|member| &member.node).filter(|node| input.memory.is_alive(node, input.now)).min()
+    holders.map(|member| &member.node).filter(|node| input.is_alive(node)).min()
 }
 
 /// Before the first start every copy has to be carved and zeroed.

@@ -1,7 +1,7 @@
 //! The rungs of serving and of releasing a volume, in order.
 
 use super::serving::Serving;
-use super::{members, relocate, report, run, start, stop};
+use super::{members, relocate, report, run, start, stop, takeover};
 use crate::domain::{MemberState, Record, Volume, VolumeStatus, Wanted};
 use crate::plan::{Input, Plan, controller, leg};
 
@@ -32,6 +32,7 @@ pub(super) fn release(input: &Input, volume: &Volume, status: &VolumeStatus) -> 
 fn finish(mut serving: Serving, released: bool) -> Plan {
     controller::forget_gone(serving.input, &mut serving.next, &mut serving.plan);
     relocate::finish(&mut serving.next, serving.spec, serving.input.now);
+    serving.next.taken_over = is_unfenced(&serving);
     report::plan(&mut serving);
     if released {
         serving.next.owner = None;
@@ -44,6 +45,12 @@ fn finish(mut serving: Serving, released: bool) -> Plan {
         plan.put(&spec.name, Record::VolumeStatus(next));
     }
     plan
+}
+
+/// Whether an earlier owner, which did not release the volume, may still write to a copy that counts.
+fn is_unfenced(serving: &Serving) -> bool {
+    let (world, status) = (serving.input.world, serving.status);
+    serving.next.in_sync.iter().any(|replica| takeover::is_unfenced(world, status, *replica))
 }
 
 /// Every member is asked to serve this epoch; one that leaves and is out of the kernel is asked to go.

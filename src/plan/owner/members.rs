@@ -111,6 +111,7 @@ fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
     match kernel {
         InKernel::InSync if is_settled(serving, member) && is_proven(serving, member) => {
             serving.next.in_sync.insert(member.replica);
+            serving.set_diverged(member.replica, false);
             serving.set_state(member.replica, MemberState::Synced);
             serving.event("MemberSynced", format_args!("the copy on {} holds every write", member.node));
         }
@@ -258,7 +259,6 @@ fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: 
         return None;
     }
     let partition = partition_guid(member.replica, column);
-    let refused = serving.input.memory.bitmap_refused.contains(&partition);
     Some(Step::AddMember {
         volume: serving.spec.name.clone(),
         array: array.name.clone(),
@@ -269,8 +269,15 @@ fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: 
             write_mostly: member.node != *serving.input.me,
         },
         good: serving.leg(good, column).dev()?,
-        join: if member.state == MemberState::Missing && !refused { Join::Bitmap } else { Join::Full },
+        join: how_to_join(serving, member, partition),
     })
+}
+
+/// R3: by bitmap only what was in sync, and what nobody else could write to since.
+fn how_to_join(serving: &Serving, member: &Member, partition: uuid::Uuid) -> Join {
+    let refused = serving.input.memory.bitmap_refused.contains(&partition);
+    let same_lineage = member.state == MemberState::Missing && !member.diverged;
+    if same_lineage && !refused { Join::Bitmap } else { Join::Full }
 }
 
 /// As many slots as copies: one more for a spare that waits, one less when a copy has gone.

@@ -125,6 +125,13 @@ impl<'a> Serving<'a> {
         }
     }
 
+    /// Notes whether a copy may hold writes that no other copy has.
+    pub(super) fn set_diverged(&mut self, replica: ReplicaId, diverged: bool) {
+        if let Some(member) = self.next.members.iter_mut().find(|member| member.replica == replica) {
+            member.diverged = diverged;
+        }
+    }
+
     /// Adds a step unless it failed a moment ago: then the failure is the reason, and the plan wakes when it is due.
     pub(super) fn step(&mut self, step: Step) {
         if let Some(attempt) = self.input.memory.failed.get(&step.to_string()) {

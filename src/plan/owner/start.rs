@@ -1,6 +1,7 @@
 //! From ownership to a running array: R4 (only acknowledging replicas) and R3 (only recorded in-sync ones).
 
 use super::serving::Serving;
+use super::takeover;
 use crate::domain::{Member, MemberState, Reason, array_device, array_uuid, partition_guid};
 use crate::plan::leg::Leg;
 use crate::plan::{ArrayState, NewMember, Step, timing};
@@ -27,7 +28,7 @@ fn is_given_up(serving: &Serving, member: &Member) -> bool {
         return true;
     }
     let waited = serving.input.now.since(serving.status.claimed_at.max(serving.input.memory.started_at));
-    let dead = !serving.input.memory.is_alive(&member.node, serving.input.now);
+    let dead = !serving.input.is_alive(&member.node);
     serving.ready(member).is_none()
         && (dead && waited >= timing::CONNECT_MILLIS || waited >= timing::ACKNOWLEDGE_MILLIS)
 }
@@ -44,7 +45,9 @@ fn give_up(serving: &mut Serving, members: &[&Member]) {
             Some(why) => (MemberState::Faulty, format!("its superblock cannot be used: {why}")),
             None => (MemberState::Missing, "its provider does not answer".to_owned()),
         };
+        let unfenced = takeover::is_unfenced(serving.input.world, serving.status, member.replica);
         serving.drop_from_in_sync(member.replica, state);
+        serving.set_diverged(member.replica, unfenced);
         let epoch = serving.status.epoch;
         serving.event(
             "MemberDropped",

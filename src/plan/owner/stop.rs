@@ -93,6 +93,7 @@ pub(super) fn evict(input: &Input, volume: &Volume, status: &VolumeStatus) -> Pl
         return Plan::default();
     }
     let mut serving = Serving::new(input, volume, status);
+    serving.wait(evicted(&serving));
     if let Some(path) = mounted_here(&serving) {
         let volume = serving.spec.name.clone();
         serving.step(Step::Unmount { volume, path });
@@ -102,6 +103,21 @@ pub(super) fn evict(input: &Input, volume: &Volume, status: &VolumeStatus) -> Pl
     let Serving { mut plan, next, .. } = serving;
     plan.reasons.extend(next.reasons);
     plan
+}
+
+/// What a node says that still holds a volume after it lost it. Writes held on a leg are let go only once the array is down:
+/// before, the kernel would acknowledge them from the local copy alone, and the new owner never saw them.
+fn evicted(serving: &Serving) -> Reason {
+    let (me, name, status) = (serving.input.me, &serving.spec.name, serving.status);
+    let owner = status.owner.as_ref().map_or("nobody", |owner| owner.as_str());
+    Reason::blocked(
+        "OwnershipLost",
+        format_args!(
+            "{name} belongs to {owner} since epoch {}; {me} still holds an earlier array of it, whose writes wait",
+            status.epoch
+        ),
+        format_args!("end the processes on {me} that use {name}; reboot {me} if they cannot end"),
+    )
 }
 
 /// Legs of ours whose volume has no record any more.

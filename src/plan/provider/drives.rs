@@ -17,9 +17,7 @@ pub(super) fn plan(input: &Input) -> Plan {
 /// Whether a live node reports a drive of this id: two drives that call themselves the same are left to the first.
 fn is_elsewhere(input: &Input, id: &DriveId) -> bool {
     input.world.drive_status(id).is_some_and(|status| {
-        status.node != *input.me
-            && status.state != DriveState::Missing
-            && input.memory.is_alive(&status.node, input.now)
+        status.node != *input.me && status.state != DriveState::Missing && input.is_alive(&status.node)
     })
 }
 

@@ -95,8 +95,9 @@ prop_compose! {
             MemberState::Faulty, MemberState::Leaving,
         ]),
         since in time(),
+        diverged in any::<bool>(),
     ) -> Member {
-        Member { replica, node, drives, dev_number, state, since }
+        Member { replica, node, drives, dev_number, state, since, diverged }
     }
 }
 
@@ -145,7 +146,7 @@ prop_compose! {
             VolumePhase::New, VolumePhase::Requested, VolumePhase::Syncing, VolumePhase::Synced,
             VolumePhase::Expanding, VolumePhase::Replacing, VolumePhase::Deleting,
         ]),
-        (epoch, owner, claimed_at) in (epoch(), of(label()), time()),
+        (epoch, owner, claimed_at, taken_over) in (epoch(), of(label()), time(), any::<bool>()),
         in_sync in btree_set(replica(), 0..4),
         members in vec(member(), 0..4),
         (members_made, created, formatted) in any::<(u32, bool, bool)>(),
@@ -157,7 +158,7 @@ prop_compose! {
         events in vec(event(), 0..3),
     ) -> VolumeStatus {
         VolumeStatus {
-            phase, epoch, owner, claimed_at, in_sync, members, members_made, created, formatted,
+            phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, formatted,
             placement_generation, follow_owner, mount_path, relocation, last_move, array, reasons, events,
         }
     }

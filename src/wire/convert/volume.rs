@@ -143,6 +143,7 @@ impl From<Member> for proto::Member {
             dev_number: value.dev_number,
             state: proto::MemberState::from(value.state).into(),
             since_millis: value.since.0,
+            diverged: value.diverged,
         }
     }
 }
@@ -159,6 +160,7 @@ impl TryFrom<proto::Member> for Member {
             dev_number: wire.dev_number,
             state: of.chosen("state", wire.state)?,
             since: Timestamp(wire.since_millis),
+            diverged: wire.diverged,
         })
     }
 }
@@ -286,6 +288,7 @@ impl From<VolumeStatus> for proto::VolumeStatus {
             epoch: value.epoch.0,
             owner: value.owner.map(Into::into),
             claimed_at_millis: value.claimed_at.0,
+            taken_over: value.taken_over,
             in_sync: words(value.in_sync),
             members: each(value.members),
             members_made: value.members_made,
@@ -313,6 +316,7 @@ impl TryFrom<proto::VolumeStatus> for VolumeStatus {
             epoch: Epoch(wire.epoch),
             owner: of.optional_text("owner", wire.owner.as_ref())?,
             claimed_at: Timestamp(wire.claimed_at_millis),
+            taken_over: wire.taken_over,
             in_sync: of.texts("in_sync", &wire.in_sync)?,
             members: all(wire.members)?,
             members_made: wire.members_made,

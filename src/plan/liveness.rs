@@ -1,0 +1,114 @@
+//! Who is alive: judged by what changed in the store, by the observer's own clock. No two clocks are compared.
+//!
+//! ```text
+//! alive --nothing heard for NODE_DEAD_MILLIS while the store answered--> dead --its record changes--> alive
+//! ```
+//!
+//! Time during which the store did not answer counts for nobody: who could have been heard then?
+
+use std::collections::BTreeMap;
+
+use super::timing::{NODE_DEAD_MILLIS, STORE_SILENT_MILLIS};
+use crate::domain::{Key, Kind, NodeName, Timestamp};
+
+/// What was heard of nodes and leases. Empty at start: whoever is listed first counts as heard then.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Liveness {
+    last_seen: BTreeMap<Key, Timestamp>,
+    store_answered_at: Timestamp,
+}
+
+impl Liveness {
+    /// The store answered, whatever it said. This node's own heartbeat makes it answer every few seconds while it works; a
+    /// longer gap was an outage, and everybody is given that time back.
+    pub fn store_answered(&mut self, now: Timestamp) {
+        let gap = now.since(self.store_answered_at);
+        if gap > STORE_SILENT_MILLIS {
+            for seen_at in self.last_seen.values_mut() {
+                *seen_at = seen_at.plus(gap).min(now);
+            }
+        }
+        self.store_answered_at = self.store_answered_at.max(now);
+    }
+
+    /// Records of these names were seen to change.
+    pub fn heard(&mut self, keys: impl IntoIterator<Item = Key>, now: Timestamp) {
+        let signs = keys.into_iter().filter(|key| matches!(key.kind, Kind::NodeStatus | Kind::Lease));
+        self.last_seen.extend(signs.map(|key| (key, now)));
+    }
+
+    /// Milliseconds since a record was seen to change, as far as that could have been seen; `None` for one never seen.
+    #[must_use]
+    pub fn age(&self, key: &Key, now: Timestamp) -> Option<u64> {
+        let known_until = now.min(self.store_answered_at.plus(STORE_SILENT_MILLIS));
+        self.last_seen.get(key).map(|seen_at| known_until.since(*seen_at))
+    }
+
+    /// Whether a node was heard of lately.
+    #[must_use]
+    pub fn is_alive(&self, node: &NodeName, now: Timestamp) -> bool {
+        self.age(&Key::new(Kind::NodeStatus, node), now).is_some_and(|age| age < NODE_DEAD_MILLIS)
+    }
+
+    /// When a node that is alive will be taken for dead if nothing is heard of it any more.
+    #[must_use]
+    pub fn dead_at(&self, node: &NodeName, now: Timestamp) -> Timestamp {
+        let age = self.age(&Key::new(Kind::NodeStatus, node), now).unwrap_or(NODE_DEAD_MILLIS);
+        now.plus(NODE_DEAD_MILLIS.saturating_sub(age))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+
+    use super::*;
+
+    const START: Timestamp = Timestamp(1_000_000);
+
+    fn node() -> NodeName {
+        "node-2".parse().unwrap()
+    }
+
+    fn heard_at_start() -> Liveness {
+        let mut liveness = Liveness::default();
+        liveness.store_answered(START);
+        liveness.heard([Key::new(Kind::NodeStatus, node())], START);
+        liveness
+    }
+
+    /// The store answers every second until `until`.
+    fn answers(liveness: &mut Liveness, from: Timestamp, until: Timestamp) {
+        let mut at = from;
+        while at < until {
+            at = at.plus(1000);
+            liveness.store_answered(at);
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_not_heard_while_the_store_answers_is_dead() {
+        let mut liveness = heard_at_start();
+        let end = START.plus(NODE_DEAD_MILLIS);
+        answers(&mut liveness, START, end);
+        assert!(liveness.is_alive(&node(), Timestamp(end.0 - 1)));
+        assert!(!liveness.is_alive(&node(), end));
+        assert_eq!(liveness.dead_at(&node(), Timestamp(end.0 - 1000)), end);
+    }
+
+    #[test]
+    fn an_outage_of_the_store_declares_nobody_dead() {
+        let mut liveness = heard_at_start();
+        let end = START.plus(3_600_000);
+        assert!(liveness.is_alive(&node(), end), "nobody can be heard during it");
+        liveness.store_answered(end);
+        assert!(liveness.is_alive(&node(), end), "nor was at its end");
+        answers(&mut liveness, end, end.plus(NODE_DEAD_MILLIS));
+        assert!(!liveness.is_alive(&node(), end.plus(NODE_DEAD_MILLIS)), "it has to be heard afterwards");
+    }
+
+    #[test]
+    fn a_node_nobody_ever_heard_of_is_not_alive() {
+        assert!(!heard_at_start().is_alive(&"node-9".parse().unwrap(), START));
+    }
+}

@@ -1,0 +1,186 @@
+//! An owner dies or goes silent: the volume goes on elsewhere, and what comes back is no danger.
+
+use mdfabric::domain::MemberState;
+
+use super::support::{Scene, is_mounted, name, node, wish};
+
+/// A volume that is written to on node-1, where one of its copies is.
+fn served_on_node_1(seed: u64, replicas: u32) -> Scene {
+    let mut scene = Scene::new(seed);
+    scene.create(&wish(replicas));
+    scene.attach(1);
+    scene.write_a_little();
+    scene.whole();
+    scene.write_for(1_000);
+    scene
+}
+
+/// The other node with a copy, and the one without.
+fn others(scene: &Scene) -> (u8, u8) {
+    let holds = |index: &u8| scene.status().unwrap().member_on(&node(*index)).is_some();
+    if holds(&2) { (2, 3) } else { (3, 2) }
+}
+
+fn fail_over(scene: &mut Scene, to: u8) {
+    scene.request_detach();
+    scene.request_attach(to);
+    scene.until(120_000, "mounted elsewhere", is_mounted);
+}
+
+fn joins(scene: &Scene, how: &str) -> usize {
+    scene.cluster.steps().iter().filter(|step| step.contains(how)).count()
+}
+
+#[test]
+fn the_volume_of_a_dead_owner_is_attached_elsewhere_and_its_copy_is_made_anew() {
+    for seed in 0..8 {
+        let mut scene = served_on_node_1(100 + seed, 2);
+        let (with, without) = others(&scene);
+        scene.cluster.power_cut(&node(1), None);
+        scene.cluster.app(&name()).writing = true;
+        fail_over(&mut scene, if seed % 2 == 0 { with } else { without });
+        scene.write_a_little();
+        let status = scene.status().unwrap();
+        let lost = status.member_on(&node(1)).cloned();
+        scene.demand(
+            lost.is_some_and(|member| member.state == MemberState::Missing && member.diverged),
+            "the dead owner's copy is Missing and may have diverged",
+        );
+        let before = joins(&scene, "(Bitmap recovery)");
+        scene.cluster.power_on(&node(1));
+        scene.whole();
+        scene.write_a_little();
+        scene.demand(joins(&scene, "(Bitmap recovery)") == before, "nothing comes back by bitmap");
+        scene.demand(
+            scene.status().unwrap().members.iter().all(|member| !member.diverged),
+            "nothing is diverged any more",
+        );
+        scene.detach();
+        scene.request_delete();
+        scene.gone();
+    }
+}
+
+#[test]
+fn the_only_copy_of_a_dead_owner_is_waited_for() {
+    let mut scene = served_on_node_1(110, 1);
+    scene.cluster.power_cut(&node(1), None);
+    scene.request_detach();
+    scene.request_attach(2);
+    scene.cluster.run_for(60_000);
+    let status = scene.status().unwrap();
+    scene.demand(status.owner == Some(node(2)) && status.in_sync.len() == 1, "node-2 owns it and waits");
+    scene.demand(status.reasons.iter().any(|reason| reason.message.contains("node-1")), "it says for whom");
+    scene.cluster.power_on(&node(1));
+    scene.until(120_000, "mounted elsewhere", is_mounted);
+    scene.write_a_little();
+    scene.whole();
+}
+
+#[test]
+fn the_volume_of_a_dead_owner_can_be_detached_and_deleted() {
+    let mut scene = served_on_node_1(120, 2);
+    scene.cluster.power_cut(&node(1), None);
+    scene.request_detach();
+    scene.until(60_000, "detached", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| status.owner.is_none())
+    });
+    scene.request_delete();
+    scene.cluster.run_for(30_000);
+    scene.demand(
+        scene.cluster.world().volume_spec(&name()).is_some(),
+        "a copy that nobody erased yet keeps the volume's record",
+    );
+    scene.cluster.power_on(&node(1));
+    scene.gone();
+}
+
+/// The third copy is dead like the owner, or dies before it has acknowledged the new one.
+#[test]
+fn copies_that_do_not_answer_the_new_owner_are_made_anew_too() {
+    for between in [0, 10_000] {
+        let mut scene = served_on_node_1(130, 3);
+        scene.cluster.power_cut(&node(1), None);
+        scene.cluster.run_for(between);
+        scene.cluster.power_cut(&node(3), None);
+        scene.cluster.app(&name()).writing = true;
+        fail_over(&mut scene, 2);
+        scene.write_a_little();
+        scene.cluster.power_on(&node(3));
+        scene.cluster.power_on(&node(1));
+        scene.whole();
+        scene.demand(joins(&scene, "(Bitmap recovery)") == 0, "nothing comes back by bitmap");
+    }
+}
+
+#[test]
+fn an_owner_that_returns_before_anybody_else_was_asked_goes_on() {
+    let mut scene = served_on_node_1(140, 2);
+    let epoch = scene.status().unwrap().epoch;
+    scene.cluster.power_cut(&node(1), Some(40_000));
+    scene.cluster.run_for(41_000);
+    scene.write_a_little();
+    scene.demand(scene.status().unwrap().epoch == epoch, "the same ownership");
+    scene.whole();
+}
+
+#[test]
+fn a_store_that_is_away_for_a_minute_makes_nobody_dead() {
+    (150..158).for_each(store_is_away);
+}
+
+fn store_is_away(seed: u64) {
+    let mut scene = served_on_node_1(seed, 2);
+    let epoch = scene.status().unwrap().epoch;
+    (1..=3).for_each(|index| scene.cluster.set_store(&node(index), false));
+    scene.write_for(60_000);
+    scene.request_detach();
+    scene.request_attach(2);
+    // Everybody hears of the wish at the same moment; whoever took the silence for death would take the volume over.
+    (1..=3).for_each(|index| scene.cluster.set_store(&node(index), true));
+    scene.until(60_000, "handed over", is_mounted);
+    let status = scene.status().unwrap();
+    scene.demand(status.epoch == epoch.next() && !status.taken_over, "released, not taken over");
+    scene.demand(
+        !status.events.iter().any(|event| event.reason == "OwnerLost"),
+        "no owner was taken for dead",
+    );
+}
+
+/// The owner loses power at every step of its volume's life and does not come back until somebody else has the volume.
+#[test]
+fn an_owner_may_die_at_any_step() {
+    let mut failed = Vec::new();
+    let moments = owner_dies_at(None);
+    for at in (0..moments).step_by(3) {
+        if std::panic::catch_unwind(|| owner_dies_at(Some(at))).is_err() {
+            failed.push(at);
+        }
+    }
+    assert!(failed.is_empty(), "of {moments} moments these fail: {failed:?}");
+}
+
+/// Returns how many moments there were.
+fn owner_dies_at(at: Option<usize>) -> usize {
+    let mut scene = Scene::new(160);
+    scene.create(&wish(2));
+    scene.cluster.app(&name()).writing = true;
+    let base = scene.cluster.counted();
+    scene.request_attach(1);
+    let dies = |scene: &Scene| at.is_some_and(|at| scene.cluster.counted() - base >= at);
+    for _ in 0..600 {
+        if dies(&scene) {
+            break;
+        }
+        scene.cluster.tick();
+    }
+    let moments = scene.cluster.counted() - base;
+    scene.cluster.power_cut(&node(1), None);
+    let to = others(&scene).0;
+    fail_over(&mut scene, to);
+    scene.write_a_little();
+    scene.cluster.power_on(&node(1));
+    scene.whole();
+    scene.detach();
+    moments
+}

@@ -1,0 +1,198 @@
+//! An owner dies: its volume goes on elsewhere, and what comes back is made anew.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Needs, Scenario, Stage};
+use crate::daemon::{self, start_and_wait, volume};
+use crate::lab::Lab;
+use crate::node::Node;
+use crate::product::{Load, copies, device, is_settled_on, remove, until, verb, xfs_is_clean};
+use crate::supervisor::control::Power;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "owner_dies_volume_is_attached_elsewhere",
+        shows: "after a power cut of its owner a volume is taken over on another node, nothing acknowledged is lost; \
+                the dead owner's copy comes back by a full copy, never by bitmap",
+        lab: Needs::Cluster,
+        run: owner_dies,
+    },
+    Scenario {
+        name: "owner_dies_with_the_only_copy",
+        shows: "the volume of a dead owner that has the only copy is waited for, by name, and served once that is back",
+        lab: Needs::Cluster,
+        run: only_copy_dies,
+    },
+    Scenario {
+        name: "store_outage_declares_nobody_dead",
+        shows: "a store that is paused for half a minute makes nobody dead: writes go on, and a hand-over waits for the release",
+        lab: Needs::Cluster,
+        run: store_outage,
+    },
+];
+
+const FILE: &str = "/mnt/vol/data";
+
+/// An owner is taken for dead 15 s after its last heartbeat; a fail-over may take that and a little more.
+const FAIL_OVER_DEADLINE: Duration = Duration::from_mins(2);
+
+/// A volume that node-1 owns and writes to.
+fn written_volume<'a>(lab: &'a Lab, seed: u64, copies: &str) -> Result<(Node, Load<'a>)> {
+    let one = lab.node("node-1")?;
+    verb(&one, &format!("volume create vol --size 512MiB {copies}"))?;
+    verb(&one, "volume attach vol")?;
+    verb(&one, "volume mount vol /mnt/vol")?;
+    let mut load = Load::new(lab, seed);
+    load.start(&one, FILE)?;
+    load.goes_on(100)?;
+    Ok((one, load))
+}
+
+/// What an orchestrator says when a node has died: not there any more, but here.
+fn attach_elsewhere(to: &Node) -> Result<()> {
+    verb(to, "volume detach vol --no-wait")?;
+    verb(to, &format!("volume attach vol --node {} --no-wait", to.name()))?;
+    verb(to, "volume mount vol /mnt/vol --no-wait").map(drop)
+}
+
+fn is_mounted(lab: &Lab, node: &Node) -> Result<()> {
+    lab.wait_for(&format!("vol on {}", node.name()), FAIL_OVER_DEADLINE, || {
+        let there = node.run(&["mountpoint", "-q", "/mnt/vol"])?.status == 0;
+        let told = || {
+            Ok::<bool, anyhow::Error>(
+                daemon::word(&volume(node, "vol")?, "/status/array/mountedAt") == "/mnt/vol",
+            )
+        };
+        Ok((there && told()?).then_some(()))
+    })
+}
+
+fn owner_dies(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let (one, mut load) = written_volume(lab, 21, "--replicas 2 --on node-1 --on node-2")?;
+    let two = lab.node("node-2")?;
+    one.power_cut()?;
+    load.lost()?;
+    attach_elsewhere(&two)?;
+    is_mounted(lab, &two)?;
+    println!("    {}", claim_to_mount(&two)?);
+    load.verify(&two, FILE)?;
+    load.start(&two, FILE)?;
+    let record = volume(&two, "vol")?;
+    ensure!(daemon::synced_on(&record) == ["node-2"], "in sync: {:?}", daemon::synced_on(&record));
+
+    one.power_on()?;
+    one.wait_up()?;
+    start_and_wait(lab, &one)?;
+    until(lab, &two, "vol", "two copies again", |record| is_settled_on(record, &["node-1", "node-2"]))?;
+    load.goes_on(20)?;
+    load.stop()?;
+    is_copied_in_full(&two)?;
+    all_copies_are_equal(lab, &two)?;
+    load.verify(&two, FILE)?;
+    verb(&two, "volume unmount vol")?;
+    xfs_is_clean(&two, &device(&two, "vol")?)?;
+    copies(lab, &two, "vol")?.iter().try_for_each(|copy| copy.examine().map(drop))?;
+    remove(lab, &two, "vol")
+}
+
+/// From the claim to the mounted file system, by the new owner's flight recorder, with the steps in between.
+fn claim_to_mount(owner: &Node) -> Result<String> {
+    let story = verb(owner, "recorder --tail 2000")?;
+    let lines: Vec<&str> = story.lines().collect();
+    let claimed =
+        lines.iter().rposition(|line| line.contains("event of vol: OwnerLost")).context("no claim")?;
+    let after = lines.get(claimed..).unwrap_or_default();
+    let mounted = after.iter().position(|line| line.contains("done: mount vol")).context("no mount")?;
+    let begin = millis_of_day(after.first().context("no claim")?)?;
+    let steps = after.iter().take(mounted + 1).filter(|line| line.contains("done: "));
+    let steps: Result<Vec<String>> = steps
+        .map(|line| {
+            let what = line.split("done: ").nth(1).unwrap_or_default();
+            let word = what.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+            Ok(format!("{word} at {} ms", millis_of_day(line)? - begin))
+        })
+        .collect();
+    Ok(format!("from claim to mounted: {}", steps?.join(", ")))
+}
+
+/// `2026-11-21T12:01:51.123Z …`
+fn millis_of_day(line: &str) -> Result<i64> {
+    let time = line.split_once('T').and_then(|(_, rest)| rest.split_once('Z')).context("no time")?.0;
+    let mut parts = time.split([':', '.']).map(str::parse::<i64>);
+    let mut next = || parts.next().context("no time")?.context("no number");
+    Ok(((next()? * 60 + next()?) * 60 + next()?) * 1000 + next()?)
+}
+
+/// The copy that the dead owner could write to was filled from the beginning.
+fn is_copied_in_full(owner: &Node) -> Result<()> {
+    let log = owner.sh(&format!("grep -E 'done step=add .*recovery' {}", daemon::LOG))?.ok()?.stdout;
+    let last = log.lines().last().unwrap_or_default();
+    ensure!(last.contains("(Full recovery)"), "it was added by another way: {log}");
+    Ok(())
+}
+
+/// md's own check finds no difference between the copies.
+fn all_copies_are_equal(lab: &Lab, owner: &Node) -> Result<()> {
+    let name = device(owner, "vol")?.trim_start_matches("/dev/").to_owned();
+    let md = format!("/sys/block/{name}/md");
+    owner.sh(&format!("echo check >{md}/sync_action"))?.ok()?;
+    lab.wait_for("md's check", Duration::from_mins(3), || {
+        Ok((owner.sh(&format!("cat {md}/sync_action"))?.ok()?.text() == "idle").then_some(()))
+    })?;
+    let differ = owner.sh(&format!("cat {md}/mismatch_cnt"))?.ok()?;
+    ensure!(differ.text() == "0", "md's check found {} sectors that differ", differ.text());
+    Ok(())
+}
+
+fn only_copy_dies(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let (one, mut load) = written_volume(lab, 22, "--replicas 1 --on node-1")?;
+    let two = lab.node("node-2")?;
+    one.power_cut()?;
+    load.lost()?;
+    attach_elsewhere(&two)?;
+    until(lab, &two, "vol", "it waits for node-1", |record| {
+        daemon::word(record, "/status/owner") == "node-2"
+            && record.pointer("/status/reasons").is_some_and(|reasons| reasons.to_string().contains("node-1"))
+    })?;
+    let said = verb(&two, "explain volume/vol")?;
+    ensure!(said.contains("node-1"), "explain does not name the node: {said}");
+    one.power_on()?;
+    one.wait_up()?;
+    start_and_wait(lab, &one)?;
+    is_mounted(lab, &two)?;
+    load.verify(&two, FILE)?;
+    until(lab, &two, "vol", "it has followed its owner", |record| is_settled_on(record, &["node-2"]))?;
+    verb(&two, "volume unmount vol")?;
+    xfs_is_clean(&two, &device(&two, "vol")?)?;
+    remove(lab, &two, "vol")
+}
+
+/// Longer than a node may be silent.
+const OUTAGE: Duration = Duration::from_secs(30);
+
+fn store_outage(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let (_, mut load) = written_volume(lab, 23, "--replicas 2 --on node-1 --on node-2")?;
+    let two = lab.node("node-2")?;
+    lab.etcd_power(Power::Pause)?;
+    let end = Instant::now() + OUTAGE;
+    while Instant::now() < end {
+        load.goes_on(50)?;
+    }
+    load.stop()?;
+    lab.etcd_power(Power::Resume)?;
+    // The wish is there before anybody can have been heard of.
+    attach_elsewhere(&two)?;
+    is_mounted(lab, &two)?;
+    let record = volume(&two, "vol")?;
+    let events = record.pointer("/status/events").map(ToString::to_string).unwrap_or_default();
+    ensure!(!events.contains("OwnerLost"), "somebody was taken for dead: {events}");
+    load.verify(&two, FILE)?;
+    verb(&two, "volume unmount vol")?;
+    xfs_is_clean(&two, &device(&two, "vol")?)?;
+    remove(lab, &two, "vol")
+}
