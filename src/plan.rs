@@ -17,7 +17,7 @@ mod step;
 pub mod timing;
 pub mod verbs;
 
-pub use memory::{Attempt, Compared, Memory};
+pub use memory::{Attempt, Compared, Memory, Used};
 pub use observation::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
     MemberSeen, MountSeen, Observation, PartitionSeen, Sample, SyncAction, SyncSeen, TableSeen,

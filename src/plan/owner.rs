@@ -17,6 +17,8 @@ mod run;
 mod serving;
 mod start;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 pub(super) use relocate::finish as finish_relocation;
 
