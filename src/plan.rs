@@ -19,7 +19,7 @@ pub mod timing;
 pub mod verbs;
 
 pub use liveness::Liveness;
-pub use memory::{Attempt, Compared, Memory};
+pub use memory::{Attempt, Compared, Memory, Used};
 pub use observation::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
     MemberSeen, MountSeen, Observation, PartitionSeen, Sample, SyncAction, SyncSeen, TableSeen,

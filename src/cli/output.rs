@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::rows::{self, Table};
 use super::session::Session;
 use super::table::Printer;
-use crate::domain::{Timestamp, VolumeName, World};
+use crate::domain::{Bytes, Timestamp, VolumeName, World};
 
 /// `-o`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -66,7 +66,8 @@ impl Listed {
             Self::Volumes => all(world.volumes().map(|volume| (volume.spec.name.to_string(), volume))),
             Self::Replicas => all(world.replicas().map(|replica| {
                 let state = rows::replica_state(world, &replica);
-                (replica.spec.id.to_string(), Merged { state, record: replica })
+                let used = rows::used(world, &replica);
+                (replica.spec.id.to_string(), Merged { state, used, record: replica })
             })),
             Self::Drives => all(world
                 .drives()
@@ -97,6 +98,7 @@ struct Named<T> {
 #[derive(Serialize)]
 struct Merged<T> {
     state: crate::domain::ReplicaState,
+    used: Option<Bytes>,
     #[serde(flatten)]
     record: T,
 }

@@ -118,7 +118,7 @@ fn replica_row(world: &World, now: Timestamp, wide: bool, replica: &Replica) -> 
         spec.volume.to_string(),
         spec.node.to_string(),
         drives.join(","),
-        NOTHING.to_owned(),
+        used(world, replica).map_or_else(|| NOTHING.to_owned(), |used| used.to_string()),
         Bytes(carved).to_string(),
         replica_state(world, replica).to_string(),
         since.map_or_else(|| NOTHING.to_owned(), |since| age(now, since)),
@@ -128,6 +128,14 @@ fn replica_row(world: &World, now: Timestamp, wide: bool, replica: &Replica) -> 
         cells.extend([spec.id.to_string(), epoch.to_string()]);
     }
     Row::new(spec.id, cells)
+}
+
+/// USED: what is in use in the volume's file system, of a copy that has all of it. What one has that is being filled, or
+/// was left behind, nobody knows.
+#[must_use]
+pub fn used(world: &World, replica: &Replica) -> Option<Bytes> {
+    let status = world.volume_status(&replica.spec.volume)?;
+    status.used.filter(|_| status.in_sync.contains(&replica.spec.id))
 }
 
 fn member_of(world: &World, replica: &Replica) -> Option<(VolumeStatus, Member)> {

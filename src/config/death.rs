@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 /// The moments at which a daemon sends SIGKILL to itself. The file has a line for each step it died at before: at those
-/// it lives on, so that a daemon that is started again and again dies once at every step there is. The daemon adds
+/// it lives on, so that a daemon that is started again and again dies once at every step but routine. The daemon adds
 /// the line before it dies; who takes the file away lets it die anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -198,12 +198,16 @@ impl Brain {
     }
 
     fn take_finished(&mut self, Finished { step, result }: Finished) {
+        let routine = step.is_routine() && result.is_ok();
         match &result {
+            Ok(outcome) if routine => tracing::debug!(%step, ?outcome, "done"),
             Ok(outcome) => tracing::info!(%step, ?outcome, "done"),
             Err(failure) => tracing::warn!(%step, kind = ?failure.kind, why = failure.message, "failed"),
         }
         self.notes.finished(clock::now(), &step, &result);
-        self.stale = Stale::Everything;
+        if !routine {
+            self.stale = Stale::Everything;
+        }
         self.lanes.finish(&step);
         self.memory.record(&step, result, clock::now());
     }

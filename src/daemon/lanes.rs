@@ -35,7 +35,11 @@ impl Lanes {
 
     /// Starts a step on its own thread.
     pub(super) fn start(&mut self, step: Step, now: Timestamp) {
-        tracing::info!(step = %step, "begin");
+        if step.is_routine() {
+            tracing::debug!(%step, "begin");
+        } else {
+            tracing::info!(%step, "begin");
+        }
         self.running.insert(step.lane(), (step.clone(), now));
         let (kernel, done, own) = (Arc::clone(&self.kernel), self.done.clone(), step.clone());
         let spawned = thread::Builder::new().name("mdfabric-lane".to_owned()).spawn(move || {

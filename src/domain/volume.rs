@@ -384,6 +384,8 @@ pub struct VolumeStatus {
     /// Where the owner mounts it: written before the mount, so that it is known for ours whatever happens in between.
     #[serde(default)]
     pub mount_path: Option<String>,
+    /// Bytes in use in the file system when that was last recorded; `None` of a raw volume, and before the first mount.
+    pub used: Option<Bytes>,
     /// What is under way.
     pub relocation: Option<Relocation>,
     /// How the last relocation went.

@@ -9,6 +9,7 @@ mod replica;
 mod verify;
 
 use std::error::Error;
+use std::path::Path;
 
 use kernel_abi::Root;
 
@@ -32,6 +33,7 @@ pub(super) fn step(root: &Root, tables: &Tables, step: &Step) -> Result<Outcome,
         Step::Compare { array, dev, good, size, how, .. } => {
             verify::compare(root, &verify::Pair::new(root, array, *good, *dev)?, *size, *how)
         }
+        Step::MeasureUse { dev, path, .. } => filesystem::measure_use(*dev, Path::new(path)),
         other => simple(root, tables, other).map(|()| Outcome::Done),
     }
 }
@@ -59,7 +61,9 @@ fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
         | Step::ReinstateLeg { .. }
         | Step::FailLeg { .. }
         | Step::UnmapLeg { .. } => leg::apply(root, step),
-        Step::Format { .. } | Step::Mount { .. } | Step::Unmount { .. } => filesystem::apply(root, step),
+        Step::Format { .. } | Step::Mount { .. } | Step::Unmount { .. } | Step::MeasureUse { .. } => {
+            filesystem::apply(root, step)
+        }
         Step::AddMember { .. }
         | Step::SetWriteMostly { .. }
         | Step::FailMember { .. }

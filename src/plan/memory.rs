@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::{ConnectionState, FailureKind, Lane, Liveness, Observation, Outcome, Step, StepFailure, timing};
-use crate::domain::{Bytes, Epoch, Timestamp};
+use crate::domain::{Bytes, Epoch, Timestamp, VolumeName};
 
 /// A step that failed and will be tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,15 @@ pub struct Compared {
     pub bytes: Bytes,
     /// 512-byte sectors that differed.
     pub mismatched_sectors: u64,
+}
+
+/// How full a mounted file system was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// What was in use.
+    pub bytes: Bytes,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// See the module.
@@ -50,6 +59,8 @@ pub struct Memory {
     pub formatted: BTreeSet<Uuid>,
     /// Comparisons by the new copy's partition.
     pub compared: BTreeMap<Uuid, Compared>,
+    /// How full volumes were since this daemon mounted them, or since it started with them mounted.
+    pub used: BTreeMap<VolumeName, Used>,
     /// Since when a leg has no working path.
     pub lost_since: BTreeMap<(Uuid, Epoch), Timestamp>,
     /// What was heard of nodes and leases.
@@ -63,13 +74,13 @@ impl Memory {
         match result {
             Ok(outcome) => {
                 self.failed.remove(&step.to_string());
-                self.learn(step, outcome);
+                self.learn(step, outcome, now);
             }
             Err(failure) => self.record_failure(step, failure, now),
         }
     }
 
-    fn learn(&mut self, step: &Step, outcome: Outcome) {
+    fn learn(&mut self, step: &Step, outcome: Outcome, now: Timestamp) {
         match (step, outcome) {
             (Step::Compare { partition, .. }, Outcome::Compared { bytes, mismatched_sectors }) => {
                 self.compared.insert(*partition, Compared { bytes, mismatched_sectors });
@@ -85,6 +96,11 @@ impl Memory {
                 self.zeroed.remove(partition);
                 self.erased.remove(partition);
             }
+            (Step::MeasureUse { volume, .. }, Outcome::Used(bytes)) => {
+                self.used.insert(volume.clone(), Used { bytes, at: now });
+            }
+            // What was measured before may be older than another owner's figure, or that of an earlier volume of the name.
+            (Step::Mount { volume, .. }, _) => drop(self.used.remove(volume)),
             (Step::Format { uuid, .. }, _) => drop(self.formatted.insert(*uuid)),
             (Step::WriteHeaders { array, members, .. }, _) => {
                 self.headers_written.insert(*array);

@@ -19,6 +19,8 @@ mod serving;
 mod start;
 mod stop;
 mod takeover;
+#[cfg(test)]
+mod tests;
 
 pub(super) use relocate::finish as finish_relocation;
 pub(super) use takeover::depose;

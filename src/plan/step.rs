@@ -126,6 +126,8 @@ pub enum Step {
     Mount { volume: VolumeName, dev: Dev, fs: FsType, path: String, read_only: bool },
     /// Unmount.
     Unmount { volume: VolumeName, path: String },
+    /// Ask the file system of `dev`, mounted at `path`, how much of it is in use.
+    MeasureUse { volume: VolumeName, dev: Dev, path: String },
 }
 
 impl Step {
@@ -161,8 +163,16 @@ impl Step {
             | Self::StopArray { volume, .. }
             | Self::Format { volume, .. }
             | Self::Mount { volume, .. }
-            | Self::Unmount { volume, .. } => Lane::Volume(volume.clone()),
+            | Self::Unmount { volume, .. }
+            | Self::MeasureUse { volume, .. } => Lane::Volume(volume.clone()),
         }
+    }
+
+    /// Whether it comes again and again by itself and changes nothing: nobody is told that it was done, and nothing has to
+    /// be looked at afterwards.
+    #[must_use]
+    pub const fn is_routine(&self) -> bool {
+        matches!(self, Self::MeasureUse { .. })
     }
 }
 
@@ -232,6 +242,9 @@ impl fmt::Display for Step {
             Self::Format { volume, fs, .. } => write!(f, "make {fs:?} on {volume}"),
             Self::Mount { volume, path, .. } => write!(f, "mount {volume} at {path}"),
             Self::Unmount { volume, path } => write!(f, "unmount {volume} from {path}"),
+            Self::MeasureUse { volume, path, .. } => {
+                write!(f, "measure what is in use of {volume} at {path}")
+            }
         }
     }
 }
@@ -243,6 +256,8 @@ pub enum Outcome {
     Done,
     /// [`Step::Compare`]: bytes compared, and 512-byte sectors that differed.
     Compared { bytes: Bytes, mismatched_sectors: u64 },
+    /// [`Step::MeasureUse`]: bytes in use.
+    Used(Bytes),
 }
 
 /// What a failure means to the machines.

@@ -27,6 +27,11 @@ pub const FAILURES_KEPT_MILLIS: u64 = 600_000;
 pub const EVENTS_KEPT: usize = 24;
 /// Sync progress is recorded when it moved by this many tenths of a percent.
 pub const PROGRESS_STEP_PERMILLE: u16 = 10;
+/// How old a figure of a mounted file system's use gets before it is measured again, in the next turn there is anyhow: every
+/// heartbeat brings one.
+pub const USE_MILLIS: u64 = 60_000;
+/// A file system's use is recorded when it moved by more than this many tenths of a percent of the volume's size.
+pub const USE_STEP_PERMILLE: u64 = 10;
 /// How often the state of controllers and the progress of a recovery are sampled while there are any: the kernel sends
 /// no event for them.
 pub const SAMPLE_MILLIS: u64 = 500;

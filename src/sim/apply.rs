@@ -8,7 +8,7 @@ use super::cluster::Cluster;
 use super::disk::{BLOCKS, Blocks, GARBAGE, Partition};
 use super::fabric::Reach;
 use super::kernel::{Array, Export, Map};
-use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId};
+use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId, VolumeName};
 use crate::plan::{ConnectionState, Dev, FailureKind, MountSeen, Outcome, Step, StepFailure};
 
 /// What a step came to.
@@ -84,6 +84,7 @@ impl Cluster {
             Step::Format { dev, .. } => self.format(node, *dev),
             Step::Mount { dev, path, read_only, .. } => self.mount(node, *dev, path, *read_only),
             Step::Unmount { path, .. } => self.unmount(node, path),
+            Step::MeasureUse { volume, dev, path } => self.measure_use(node, volume, *dev, path),
         }
     }
 
@@ -346,6 +347,22 @@ impl Cluster {
             machine.kernel.mounts.insert(path.to_owned(), mount);
         }
         Effect::done()
+    }
+
+    /// The share of blocks that were ever written, as the first good copy has it. The real call reads no disk; one that
+    /// waits as long as a read does is the harder case.
+    fn measure_use(&mut self, node: &NodeName, volume: &VolumeName, dev: Dev, path: &str) -> Effect {
+        let Some(machine) = self.nodes.get(node) else { return Effect::retry("ENODEV") };
+        let mounted = machine.kernel.mounts.get(path).is_some_and(|mount| mount.dev == dev);
+        let array = machine.kernel.arrays.values().find(|array| mounted && array.dev == dev).cloned();
+        let Some(array) = array else { return Effect::retry("ENODEV") };
+        let mut written = 0;
+        for block in 0..BLOCKS {
+            let Some(version) = self.read_good(node, &array, block) else { return Effect::Blocked };
+            written += u64::from(version != 0);
+        }
+        let size = self.store.world.volume_spec(volume).map_or(0, |spec| spec.size.0);
+        Effect::Over(Ok(Outcome::Used(Bytes(size / u64::from(BLOCKS) * written))))
     }
 
     fn unmount(&mut self, node: &NodeName, path: &str) -> Effect {

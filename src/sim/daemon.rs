@@ -122,6 +122,7 @@ impl Cluster {
                 }
                 Effect::Over(result) => {
                     match &result {
+                        Ok(_) if running.step.is_routine() => {}
                         Ok(_) => {
                             let line = format!("{name}: {}", running.step);
                             self.note(&line);

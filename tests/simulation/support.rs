@@ -195,9 +195,10 @@ impl Scene {
         self.demand(before == after, &format!("quiet, but {} things happened", after - before));
     }
 
-    /// The application writes; apart from that nothing happens.
+    /// The application writes until everything is in use and the record says so; apart from that nothing happens.
     pub(crate) fn quiet_while_writing(&mut self) {
         self.cluster.app(&name()).writing = true;
+        self.until(120_000, "the record knows how full it is", is_full);
         self.quiet();
     }
 
@@ -217,6 +218,12 @@ pub(crate) fn is_mounted(cluster: &Cluster) -> bool {
     world
         .volume_status(&name())
         .is_some_and(|status| status.array.mounted_at.is_some() && status.owner == wanted)
+}
+
+fn is_full(cluster: &Cluster) -> bool {
+    let world = cluster.world();
+    let size = world.volume_spec(&name()).map(|spec| spec.size);
+    size.is_some() && world.volume_status(&name()).is_some_and(|status| status.used == size)
 }
 
 /// Every copy asked for holds every write, and no other copy is there.

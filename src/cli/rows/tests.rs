@@ -114,6 +114,16 @@ fn replicas_show_what_provider_and_owner_say() {
 }
 
 #[test]
+fn a_copy_that_holds_every_write_has_the_volumes_use() {
+    let mut world = syncing();
+    let before = world.volume_status(&"a".parse().unwrap()).unwrap().clone();
+    put(&mut world, "a", Record::VolumeStatus(VolumeStatus { used: Some(Bytes::mib(37)), ..before }));
+    let used: Vec<String> =
+        replicas(&world, NOW, false).rows.into_iter().map(|row| row.cells[3].clone()).collect();
+    assert_eq!(used, ["37 MiB", "-"]);
+}
+
+#[test]
 fn replica_states_merge() {
     use ReplicaState::{Created, Deleting, Faulty, Missing, Replacing, Requested, Spare, Synced};
     let cases = [

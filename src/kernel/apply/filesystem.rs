@@ -1,14 +1,14 @@
-//! File systems on a volume: make, mount, unmount.
+//! File systems on a volume: make, mount, unmount, measure.
 
 use std::path::Path;
 
 use kernel_abi::Root;
-use kernel_abi::fs::{self, MountOptions, MountRequest, UmountError, UmountFlags, ext4, xfs};
+use kernel_abi::fs::{self, MountOptions, MountPoint, MountRequest, UmountError, UmountFlags, ext4, xfs};
 
 use super::{Done, failure, retry};
-use crate::domain::FsType;
+use crate::domain::{Bytes, FsType};
 use crate::kernel::{chain, device};
-use crate::plan::{FailureKind, Step};
+use crate::plan::{Dev, FailureKind, Outcome, Step, StepFailure};
 
 pub(super) fn apply(root: &Root, step: &Step) -> Done {
     match step {
@@ -51,6 +51,13 @@ fn mount(source: &Path, fs: FsType, target: &Path, read_only: bool) -> Done {
     })
 }
 
+/// What is free to nobody but root is not in use. ENODEV when another file system is seen at `path` by now.
+pub(super) fn measure_use(dev: Dev, path: &Path) -> Result<Outcome, StepFailure> {
+    let at = MountPoint::open(path, device::number(dev)).map_err(|error| retry(&error))?;
+    let usage = fs::usage(&at).map_err(|error| retry(&error))?;
+    Ok(Outcome::Used(Bytes(usage.used())))
+}
+
 fn unmount(path: &Path) -> Done {
     match fs::umount(path, UmountFlags::default()) {
         Ok(_) => Ok(()),
@@ -59,5 +66,29 @@ fn unmount(path: &Path) -> Done {
             format_args!("{error}: a process has a file open or its working directory there"),
         )),
         Err(error) => Err(retry(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use nix::sys::stat::{major, minor};
+
+    use super::*;
+
+    #[test]
+    fn only_the_file_system_that_is_meant_is_measured() {
+        let dir = tempfile::tempdir().unwrap();
+        let number = dir.path().metadata().unwrap().dev();
+        let part = |number: u64| u32::try_from(number).unwrap();
+        let dev = Dev { major: part(major(number)), minor: part(minor(number)) };
+        let free = nix::sys::statvfs::statvfs(dir.path()).unwrap();
+        let all = free.blocks() * free.fragment_size();
+        let used = measure_use(dev, dir.path()).unwrap();
+        assert!(matches!(used, Outcome::Used(Bytes(used)) if used > 0 && used <= all), "{used:?} of {all}");
+
+        let other = measure_use(Dev { minor: dev.minor + 1, ..dev }, dir.path()).unwrap_err();
+        assert!(other.message.contains("expected") && other.message.contains("No such device"), "{other:?}");
     }
 }

@@ -1,13 +1,14 @@
-//! What users see of a volume: phase, array state, progress.
+//! What users see of a volume: phase, array state, progress, use.
 
 use super::serving::{InKernel, Serving};
 use super::stop;
-use crate::domain::{ArrayReport, MdState, Member, MemberState, Reason, VolumePhase};
+use crate::domain::{ArrayReport, Bytes, MdState, Member, MemberState, Reason, VolumePhase};
 use crate::plan::{ArraySeen, ArrayState, SyncAction, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
     serving.next.phase = phase(serving);
     serving.next.array = array(serving);
+    serving.next.used = used(serving);
     let of_replicas: Vec<Reason> =
         serving.next.members.iter().filter_map(|member| replica_reason(serving, member)).collect();
     serving.next.reasons.extend(of_replicas);
@@ -69,6 +70,16 @@ fn coarse(now: Option<u16>, before: Option<u16>) -> Option<u16> {
         (Some(now), Some(before)) if now.abs_diff(before) < timing::PROGRESS_STEP_PERMILLE => Some(before),
         (now, _) => now,
     }
+}
+
+/// Of a file system that is mounted here. Written down only when it moved visibly, and kept when it is unmounted.
+fn used(serving: &Serving) -> Option<Bytes> {
+    let before = serving.status.used;
+    let mounted = serving.next.array.mounted_at.is_some();
+    let now = serving.input.memory.used.get(&serving.spec.name).filter(|_| mounted).map(|used| used.bytes);
+    let step = serving.spec.size.0 / 1000 * timing::USE_STEP_PERMILLE;
+    let moved = |now: &Bytes| before.is_none_or(|before| now.0.abs_diff(before.0) > step);
+    now.filter(moved).or(before)
 }
 
 fn md_state(serving: &Serving, array: &ArraySeen) -> MdState {

@@ -1,9 +1,9 @@
-//! The running array: writable, members as recorded, file system made, mounted where it shall be.
+//! The running array: writable, members as recorded, file system made, mounted where it shall be, and how full it is.
 
 use super::members;
 use super::serving::Serving;
 use crate::domain::FsType;
-use crate::plan::{ArrayState, Dev, Step};
+use crate::plan::{ArrayState, Dev, Lane, Step, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
     if make_writable(serving) {
@@ -56,6 +56,7 @@ fn serve_file_system(serving: &mut Serving) {
             if serving.status.mount_path.as_ref() != Some(&wanted.path) {
                 serving.next.mount_path = Some(wanted.path);
             } else if mounted(&wanted.path) {
+                measure_use(serving, dev, &wanted.path);
                 serving.next.array.mounted_at = Some(wanted.path);
             } else {
                 let (volume, fs) = (serving.spec.name.clone(), serving.spec.fs);
@@ -71,6 +72,19 @@ fn serve_file_system(serving: &mut Serving) {
             serving.next.mount_path = None;
             serving.next.array.mounted_at = None;
         }
+    }
+}
+
+/// When the last figure is old and nothing else is to be done in the lane: a file system that does not answer would hold
+/// it up. A failure is no reason the volume's record tells: what the volume is for goes on.
+fn measure_use(serving: &mut Serving, dev: Dev, path: &str) {
+    let volume = serving.spec.name.clone();
+    let (input, lane) = (serving.input, Lane::Volume(volume.clone()));
+    let is_fresh = |at| input.now.since(at) < timing::USE_MILLIS;
+    let fresh = input.memory.used.get(&volume).is_some_and(|used| is_fresh(used.at));
+    let free = !serving.is_busy() && serving.plan.steps.iter().all(|step| step.lane() != lane);
+    if free && !fresh {
+        serving.plan.steps.push(Step::MeasureUse { volume, dev, path: path.to_owned() });
     }
 }
 

@@ -30,14 +30,18 @@ impl Notes {
         self.recorder.note(Entry { at, what });
     }
 
-    /// A step was given to its lane.
+    /// A step was given to its lane. Routine is told only when it fails.
     pub fn begun(&self, at: Timestamp, step: &Step) {
+        if step.is_routine() {
+            return;
+        }
         self.note(at, What::StepBegun { step: clip(step), lane: clip(summary::lane(&step.lane())) });
     }
 
     /// A step has ended.
     pub fn finished(&self, at: Timestamp, step: &Step, result: &Result<Outcome, StepFailure>) {
         let what = match result {
+            Ok(_) if step.is_routine() => return,
             Ok(outcome) => What::StepDone { step: clip(step), outcome: summary::outcome(*outcome) },
             Err(failure) => What::StepFailed {
                 step: clip(step),

@@ -18,6 +18,7 @@ pub(super) fn outcome(outcome: Outcome) -> String {
         Outcome::Compared { bytes, mismatched_sectors } => {
             format!("compared {bytes}, {mismatched_sectors} sectors differ")
         }
+        Outcome::Used(bytes) => format!("{bytes} in use"),
     }
 }
 

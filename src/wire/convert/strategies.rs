@@ -151,7 +151,7 @@ prop_compose! {
         members in vec(member(), 0..4),
         (members_made, created, formatted) in any::<(u32, bool, bool)>(),
         (placement_generation, follow_owner) in any::<(u64, bool)>(),
-        (relocation, mount_path) in (of(relocation()), of(text())),
+        (relocation, mount_path, used) in (of(relocation()), of(text()), of(bytes())),
         last_move in of(move_report()),
         array in array(),
         reasons in vec(reason(), 0..3),
@@ -159,7 +159,7 @@ prop_compose! {
     ) -> VolumeStatus {
         VolumeStatus {
             phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, formatted,
-            placement_generation, follow_owner, mount_path, relocation, last_move, array, reasons, events,
+            placement_generation, follow_owner, mount_path, used, relocation, last_move, array, reasons, events,
         }
     }
 }
