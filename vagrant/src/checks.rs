@@ -1,7 +1,9 @@
-//! What is checked without a guest: format, lints, unit tests, licences and sources of dependencies, fuzz targets.
+//! What is checked without a guest: format, lints, unit tests, licences and sources of dependencies, the Vagrantfile, fuzz
+//! targets.
 
 mod deny;
 mod fuzz;
+mod vagrantfile;
 
 use std::process::Command;
 
@@ -18,8 +20,9 @@ pub struct Check {
 }
 
 /// All of them, the quickest to say no first.
-pub const ALL: [Check; 6] = [
+pub const ALL: [Check; 7] = [
     Check { name: "fmt", run: |cache| cargo(cache, &["fmt", "--check"]) },
+    Check { name: "vagrantfile", run: vagrantfile::check },
     Check {
         name: "clippy",
         run: |cache| cargo(cache, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
