@@ -1,5 +1,5 @@
 //! The Vagrantfile as Vagrant itself reads it, for each provider it is written for. Neither has to be there: what is asked of
-//! VirtualBox before its part is read is only the version, and a script of ours tells one.
+//! `VirtualBox` before its part is read is only the version, and a script of ours tells one.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::command;
 use crate::setup::cache::Cache;
 
 const PROVIDERS: [&str; 2] = ["libvirt", "virtualbox"];
-/// Stands in for VirtualBox.
+/// Stands in for `VirtualBox`.
 const VBOX_MANAGE: &str = "#!/bin/sh\necho 7.0.20r163906\n";
 
 /// Evaluates all nodes for every provider; settings that a provider does not have are errors.
