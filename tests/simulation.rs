@@ -329,6 +329,32 @@ fn a_dead_provider_holds_up_nobody_else() {
     scene.whole();
 }
 
+/// A copy that was let go by record holds nothing any more: the volume is mounted, and others move, without its node.
+#[test]
+fn a_leg_that_was_let_go_holds_up_nobody() {
+    let mut scene = Scene::with(mdfabric::sim::Config { nodes: 4, seed: 16, ..Default::default() });
+    scene.create(&wish(3));
+    let holds = |scene: &Scene, index: u8| scene.status().unwrap().member_on(&node(index)).is_some();
+    let homes: Vec<u8> = (1..=4).filter(|index| holds(&scene, *index)).collect();
+    let free = (1..=4).find(|index| !homes.contains(index)).unwrap();
+    let [owner, dead, other] = homes[..] else { panic!("three copies") };
+    scene.attach(owner);
+    scene.write_for(500);
+    scene.cluster.power_cut(&node(dead), None);
+    scene.until(30_000, "it is missed", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| status.in_sync.len() == 2)
+    });
+    scene.request_move(other, free);
+    scene.until(60_000, "moved beside a lost copy", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| {
+            let gone = status.member_on(&node(other)).is_none();
+            gone && status.relocation.is_none() && status.in_sync.len() == 2
+        })
+    });
+    scene.cluster.power_on(&node(dead));
+    scene.whole();
+}
+
 #[test]
 fn a_new_copy_that_differs_replaces_nobody() {
     let mut scene = Scene::new(14);

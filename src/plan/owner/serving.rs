@@ -73,6 +73,15 @@ impl<'a> Serving<'a> {
         self.legs(member).iter().any(|leg| matches!(leg, Leg::Lost(_)))
     }
 
+    /// Whether a member's lost leg holds I/O: one that was let go fails it, and nobody waits for that one.
+    pub(super) fn holds_writes(&self, member: &Member) -> bool {
+        self.columns().any(|column| {
+            let key = (partition_guid(member.replica, column), self.status.epoch);
+            let queues = self.input.seen.maps.get(&key).is_some_and(|map| map.queueing);
+            queues && matches!(self.leg(member, column), Leg::Lost(_))
+        })
+    }
+
     /// Since when a member has no working path, by the first column that lost it.
     pub(super) fn lost_since(&self, member: &Member) -> Option<Timestamp> {
         let since = |column| {
