@@ -1,11 +1,12 @@
 //! What the owner's rungs share: one volume, its columns and members as they are, and the status that is to be written.
 
 use crate::domain::{
-    Event, Member, MemberState, Reason, ReplicaId, Timestamp, Volume, VolumeSpec, VolumeStatus, array_uuid,
+    Member, MemberState, Reason, ReplicaId, Timestamp, Volume, VolumeSpec, VolumeStatus, array_uuid,
     partition_guid,
 };
+pub(super) use crate::plan::event::push as push_event;
 use crate::plan::leg::{self, Leg};
-use crate::plan::{ArraySeen, Dev, Input, Lane, MemberFlag, Plan, Step, timing};
+use crate::plan::{ArraySeen, Dev, Input, Lane, MemberFlag, Plan, Step};
 
 /// A member as the kernel has it, the worst of its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,11 @@ impl<'a> Serving<'a> {
 
     pub(super) fn columns(&self) -> std::ops::Range<u8> {
         0..self.spec.stripe_width
+    }
+
+    /// Copies that have to hold every write: see [`VolumeStatus::copies_due`].
+    pub(super) fn copies_due(&self) -> usize {
+        self.next.copies_due(self.spec)
     }
 
     pub(super) fn array(&self, column: u8) -> Option<&'a ArraySeen> {
@@ -160,16 +166,4 @@ impl<'a> Serving<'a> {
     pub(super) fn event(&mut self, reason: &str, message: impl std::fmt::Display) {
         push_event(&mut self.next, self.input.now, reason, message);
     }
-}
-
-/// Adds an event and forgets the oldest ones.
-pub(super) fn push_event(
-    status: &mut VolumeStatus,
-    at: Timestamp,
-    reason: &str,
-    message: impl std::fmt::Display,
-) {
-    status.events.push(Event { at, reason: reason.to_owned(), message: message.to_string() });
-    let surplus = status.events.len().saturating_sub(timing::EVENTS_KEPT);
-    status.events.drain(..surplus);
 }
