@@ -353,6 +353,36 @@ fn a_copy_that_is_being_built_is_taken_back() {
     }
 }
 
+/// The owner dies in the middle: the next one reads what was taken up, ends it, and says so once.
+#[test]
+fn the_next_owner_ends_what_a_dead_one_began() {
+    for down in [false, true] {
+        let mut scene = one_copy(60, 3);
+        scale(&mut scene, &add(2));
+        if down {
+            scale(&mut scene, &add(3));
+        }
+        request(&mut scene, &if down { remove(3) } else { add(3) }).unwrap();
+        let middle = if down { MemberState::Leaving } else { MemberState::Syncing };
+        scene.until(60_000, "it is in the middle", |cluster| {
+            let member = cluster.world().volume_status(&name()).unwrap().member_on(&node(3)).cloned();
+            member.is_some_and(|member| member.state == middle)
+        });
+        scene.cluster.power_cut(&node(1), None);
+        scene.request_detach();
+        scene.request_attach(2);
+        scene.until(120_000, "attached elsewhere", super::support::is_mounted);
+        scene.write_a_little();
+        scene.cluster.power_on(&node(1));
+        whole(&mut scene);
+        let said = events(&scene, SCALING);
+        let wanted = if down { &SAID[..4] } else { &SAID[..2] };
+        scene.demand(said == wanted, &format!("{said:#?}"));
+        let nodes: &[&str] = if down { &["node-1", "node-2"] } else { &["node-1", "node-2", "node-3"] };
+        scene.demand(homes(&scene) == nodes, "as asked for");
+    }
+}
+
 /// A copy whose node does not come back is dropped, and its place can be given to another node.
 #[test]
 fn a_copy_of_a_dead_node_is_dropped_without_it() {

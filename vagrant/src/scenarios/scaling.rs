@@ -172,8 +172,11 @@ fn refused_when_not_in_sync(stage: &mut Stage<'_>) -> Result<()> {
     lab.heal()?;
     let all = ["node-1", "node-2", "node-3"];
     until(lab, &one, "vol", "node-3 to be in sync again", |record| is_settled_on(record, &all))?;
+    let came_back = verb(&one, "recorder --tail 400")?;
+    ensure!(came_back.contains("(Bitmap recovery)"), "node-3's copy did not come back by bitmap");
     let second = copy_on(lab, &one, "node-2")?;
     edit(lab, &one, "--remove-replica node-2", &["node-1", "node-3"])?;
+    println!("    explain:\n{}", verb(&one, "explain volume/vol")?.trim());
     second.is_wiped()?;
     load.goes_on(20)?;
     longest_write(&mut load)?;
