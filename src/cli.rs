@@ -160,6 +160,8 @@ async fn ask(cli: Cli) -> Result<(), Failure> {
 
 /// What a change came to before anything is waited for. `true` when there is something to wait for.
 fn report(change: &proto::Change, changing: Changing) -> Result<bool, Failure> {
+    let chosen: String = change.chosen.iter().flat_map(|line| [line, "\n"]).collect();
+    output::put(&chosen)?;
     if changing.dry_run {
         let what = if change.already_so { "nothing to do: it is so already" } else { "would be done:" };
         let steps: String = change.steps.iter().flat_map(|step| ["  ", step, "\n"]).collect();

@@ -6,6 +6,7 @@
 //! depends on has always been recorded before.
 
 pub mod controller;
+mod event;
 pub mod explain;
 pub mod leg;
 mod liveness;
@@ -14,6 +15,7 @@ mod observation;
 pub mod owner;
 pub mod placement;
 pub mod provider;
+pub mod scale;
 mod step;
 pub mod timing;
 pub mod verbs;

@@ -163,6 +163,12 @@ impl MdFabric for Api {
         self.carry_out(dry_run, |world| verbs::move_replica(world, &name, &from, &to, drive.as_ref())).await
     }
 
+    async fn edit_volume(&self, request: Request<proto::EditVolumeRequest>) -> Answer<proto::Change> {
+        let request = request.into_inner();
+        let wish = request::edit(&request)?;
+        self.carry_out(request.dry_run, |world| verbs::edit(world, &wish)).await
+    }
+
     async fn add_drive(&self, request: Request<proto::AddDriveRequest>) -> Answer<proto::Change> {
         let proto::AddDriveRequest { id, wipe, dry_run } = request.into_inner();
         let (id, guid, now) = (request::parsed(&id)?, Uuid::new_v4(), (self.now)());

@@ -24,6 +24,8 @@ pub(super) enum Goal {
     Unmounted(VolumeName),
     /// The placement list is carried out.
     Moved(VolumeName),
+    /// The placement list is carried out, and every copy on it is good.
+    Edited(VolumeName),
     /// Nothing is left of it; another one of that name may be there.
     Gone(VolumeName, VolumeUid),
     /// The drive can host copies.
@@ -68,6 +70,7 @@ impl Goal {
             | Self::Mounted(name)
             | Self::Unmounted(name)
             | Self::Moved(name)
+            | Self::Edited(name)
             | Self::Gone(name, _) => format!("volume/{name}"),
             Self::DriveReady(id) | Self::DriveReleased(id) => format!("drive/{id}"),
         }
@@ -85,6 +88,7 @@ impl Goal {
             Self::Mounted(name) => of_volume(world, name, mounted),
             Self::Unmounted(name) => of_volume(world, name, unmounted),
             Self::Moved(name) => of_volume(world, name, moved),
+            Self::Edited(name) => of_volume(world, name, edited),
             Self::Gone(name, uid) => gone(world, name, *uid),
             Self::DriveReady(id) => drive_ready(world, id),
             Self::DriveReleased(id) => drive_released(world, id),
@@ -120,7 +124,7 @@ fn under_way(world: &World, volume: &Volume, status: VolumeStatus) -> Progress {
         rows::phase(volume),
         if status.array.device.is_some() { status.array.state.to_string() } else { "stopped".to_owned() },
         sync.unwrap_or_default(),
-        volume.spec.replicas
+        status.copies(&volume.spec)
     );
     Progress { line, permille: status.array.sync_permille, reasons: status.reasons, done: None, failed: None }
 }
@@ -179,21 +183,29 @@ fn unmounted(_: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
 }
 
 fn moved(_: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
-    let carried_out = status.placement_generation >= volume.spec.placement.generation;
-    let settled = status.relocation.is_none()
-        && status.members.iter().all(|member| member.state != MemberState::Leaving);
-    (carried_out && settled).then(|| {
-        let nodes: Vec<&str> = status.members.iter().map(|member| member.node.as_str()).collect();
-        let report = status
-            .last_move
-            .as_ref()
-            .map(|report| format!(" after {}.{} s", report.millis / 1000, report.millis % 1000 / 100));
-        Ok(format!(
-            "volume {} has its copies on {}{}",
-            volume.spec.name,
-            nodes.join(", "),
-            report.unwrap_or_default()
-        ))
+    let report = status
+        .last_move
+        .as_ref()
+        .map(|report| format!(" after {}.{} s", report.millis / 1000, report.millis % 1000 / 100));
+    is_settled(volume, status)
+        .then(|| Ok(format!("{}{}", whereabouts(volume, status), report.unwrap_or_default())))
+}
+
+/// The placement list is carried out. A dropped copy that waits for its node to erase it is none of it any more.
+fn is_settled(volume: &Volume, status: &VolumeStatus) -> bool {
+    status.is_placed(&volume.spec) && status.relocation.is_none()
+}
+
+fn whereabouts(volume: &Volume, status: &VolumeStatus) -> String {
+    let nodes: Vec<&str> = status.staying().map(|member| member.node.as_str()).collect();
+    format!("volume {} has its copies on {}", volume.spec.name, nodes.join(", "))
+}
+
+fn edited(_: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
+    let faulty = status.staying().find(|member| member.state == MemberState::Faulty);
+    is_settled(volume, status).then(|| match faulty {
+        None => Ok(whereabouts(volume, status)),
+        Some(member) => Err(format!("volume {}: the copy on {} is Faulty", volume.spec.name, member.node)),
     })
 }
 

@@ -50,12 +50,12 @@ fn volume_row(world: &World, now: Timestamp, wide: bool, volume: &Volume) -> Row
     let spec = &volume.spec;
     let status = volume.status.clone().unwrap_or_default();
     let ready = ready(world, &status);
-    let degraded = status.created && ready < usize::from(spec.replicas);
+    let degraded = status.created && ready < status.copies_due(spec);
     let mut cells = vec![
         spec.name.to_string(),
         phase(volume).to_string(),
         status.array.state.to_string(),
-        format!("{ready}/{}", spec.replicas),
+        format!("{ready}/{}", volume.copies()),
         degraded.to_string(),
         status.array.sync_permille.map(percent).unwrap_or_default(),
         status.owner.as_ref().map_or_else(|| NOTHING.to_owned(), ToString::to_string),

@@ -1,5 +1,7 @@
 //! `mdfabric volume …`
 
+mod edit;
+
 use clap::{Subcommand, ValueEnum};
 
 use super::failure::Failure;
@@ -76,6 +78,8 @@ pub(super) enum VolumeCommand {
         #[command(flatten)]
         changing: Changing,
     },
+    /// Change where the copies are, how many there are, and how the volume is looked after
+    Edit(edit::Edit),
     /// Delete the volume and its data
     Rm {
         /// The volume
@@ -154,6 +158,41 @@ enum Verify {
     Off,
 }
 
+/// `--on-store-loss`
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnStoreLoss {
+    Suspend,
+    Continue,
+}
+
+impl From<Locality> for proto::Locality {
+    fn from(value: Locality) -> Self {
+        match value {
+            Locality::Follow => Self::Follow,
+            Locality::Fixed => Self::Fixed,
+        }
+    }
+}
+
+impl From<Verify> for proto::Verify {
+    fn from(value: Verify) -> Self {
+        match value {
+            Verify::Sampled => Self::Sampled,
+            Verify::Full => Self::Full,
+            Verify::Off => Self::Off,
+        }
+    }
+}
+
+impl From<OnStoreLoss> for proto::OnStoreLoss {
+    fn from(value: OnStoreLoss) -> Self {
+        match value {
+            OnStoreLoss::Suspend => Self::Suspend,
+            OnStoreLoss::Continue => Self::Continue,
+        }
+    }
+}
+
 /// A time in whole seconds: `900`, `900s`, `15m`, `2h`.
 fn seconds(text: &str) -> Result<u32, String> {
     let wrong = || format!("{text:?} is not a time: use a whole number with s, m or h");
@@ -190,15 +229,6 @@ impl Create {
             Sector::B512 => proto::SectorSize::B512,
             Sector::B4096 => proto::SectorSize::B4096,
         };
-        let locality = match self.locality {
-            Locality::Follow => proto::Locality::Follow,
-            Locality::Fixed => proto::Locality::Fixed,
-        };
-        let verify = match self.verify {
-            Verify::Sampled => proto::Verify::Sampled,
-            Verify::Full => proto::Verify::Full,
-            Verify::Off => proto::Verify::Off,
-        };
         proto::CreateVolumeRequest {
             name: self.name.to_string(),
             size_bytes: self.size.0,
@@ -207,8 +237,8 @@ impl Create {
             fs: fs.into(),
             sector_size: sector_size.into(),
             member_missing_timeout_seconds: self.member_missing_timeout,
-            locality: locality.into(),
-            verify: verify.into(),
+            locality: proto::Locality::from(self.locality).into(),
+            verify: proto::Verify::from(self.verify).into(),
             on_store_loss: proto::OnStoreLoss::Unspecified.into(),
             placement: self.on.clone(),
             dry_run: self.changing.dry_run,
@@ -248,6 +278,7 @@ impl VolumeCommand {
                 let change = session.client()?.move_volume(request).await?.into_inner();
                 reach(session, &change, &Goal::Moved(name), changing).await
             }
+            Self::Edit(edit) => edit.ask(session).await,
             Self::Rm { name, changing } => rm(session, name, changing).await,
         }
     }

@@ -110,7 +110,8 @@ pub struct PlacementEntry {
     pub drive: Option<DriveId>,
 }
 
-/// The list of places a user edited (seed B). It is carried out once per `generation`.
+/// The list of places a user edited (seed B). It is carried out once: when it, its `generation` or the number of replicas
+/// is another than what was taken up last ([`Placed`]).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlacementRequest {
@@ -132,7 +133,7 @@ pub struct VolumeSpec {
     pub created_at: Timestamp,
     /// Usable size.
     pub size: Bytes,
-    /// Copies.
+    /// Copies. An edit of the list alone may make it more or fewer: [`VolumeStatus::copies`].
     pub replicas: u8,
     /// Columns.
     pub stripe_width: u8,
@@ -325,6 +326,42 @@ pub struct MoveReport {
     pub finished_at: Timestamp,
 }
 
+/// The placement request that was taken up last: what the user's record said then, and what that comes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Placed {
+    /// Its generation.
+    pub generation: u64,
+    /// The number of replicas that stood beside the list.
+    pub replicas: u8,
+    /// The list.
+    pub entries: Vec<PlacementEntry>,
+    /// How many copies the volume shall have by it.
+    pub copies: u8,
+    /// How many it had before, until the request is carried out or given up.
+    pub before: Option<u8>,
+}
+
+impl Placed {
+    /// What a record says that asks for nothing new.
+    #[must_use]
+    pub fn carried_out(spec: &VolumeSpec) -> Self {
+        let PlacementRequest { generation, entries } = spec.placement.clone();
+        Self { generation, replicas: spec.replicas, entries, copies: spec.replicas, before: None }
+    }
+
+    /// The places that bind: a list that is longer than there shall be copies does not.
+    #[must_use]
+    pub fn places(&self) -> &[PlacementEntry] {
+        if self.entries.len() > usize::from(self.copies) { &[] } else { &self.entries }
+    }
+
+    fn is_of(&self, spec: &VolumeSpec) -> bool {
+        let asked = (spec.placement.generation, spec.replicas, &spec.placement.entries);
+        (self.generation, self.replicas, &self.entries) == asked
+    }
+}
+
 /// The running array as the owner last saw it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -379,6 +416,9 @@ pub struct VolumeStatus {
     pub formatted: bool,
     /// The last placement edit that was carried out.
     pub placement_generation: u64,
+    /// The placement request that was taken up last. `None` in records of earlier versions.
+    #[serde(default)]
+    pub placed: Option<Placed>,
     /// The owner shall get a local replica.
     pub follow_owner: bool,
     /// Where the owner mounts it: written before the mount, so that it is known for ours whatever happens in between.
@@ -410,6 +450,49 @@ impl VolumeStatus {
     pub fn member_on(&self, node: &NodeName) -> Option<&Member> {
         self.members.iter().find(|member| member.node == *node)
     }
+
+    /// The members that are not being dropped.
+    pub fn staying(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.state != MemberState::Leaving)
+    }
+
+    /// How many copies the volume shall have.
+    #[must_use]
+    pub fn copies(&self, spec: &VolumeSpec) -> usize {
+        self.placed.as_ref().map_or(spec.replicas, |placed| placed.copies).into()
+    }
+
+    /// How many copies have to hold every write for the volume to be as safe as was asked for: while it gets more of
+    /// them, as many as before.
+    #[must_use]
+    pub fn copies_due(&self, spec: &VolumeSpec) -> usize {
+        let before = self.placed.as_ref().and_then(|placed| placed.before).map(usize::from);
+        self.copies(spec).min(before.unwrap_or(usize::MAX))
+    }
+
+    /// Whether the user's record says what was taken up last.
+    #[must_use]
+    pub fn has_taken_up(&self, spec: &VolumeSpec) -> bool {
+        match &self.placed {
+            Some(placed) => placed.is_of(spec),
+            None => self.placement_generation >= spec.placement.generation,
+        }
+    }
+
+    /// Whether nothing of what the user asked for is left to be placed or dropped.
+    #[must_use]
+    pub fn is_placed(&self, spec: &VolumeSpec) -> bool {
+        self.has_taken_up(spec) && self.placed.as_ref().is_none_or(|placed| placed.before.is_none())
+    }
+
+    /// Whether the replica set is about to lose a copy: one has taken over from it, or there shall be fewer.
+    #[must_use]
+    pub fn is_replacing(&self) -> bool {
+        let joined = |joining: ReplicaId| self.in_sync.contains(&joining);
+        let fewer = |placed: &Placed| placed.before.is_some_and(|before| before > placed.copies);
+        self.relocation.as_ref().is_some_and(|relocation| relocation.joining.is_none_or(joined))
+            || self.placed.as_ref().is_some_and(fewer)
+    }
 }
 
 /// A volume: what was asked for and what it is.
@@ -419,4 +502,12 @@ pub struct Volume {
     pub spec: VolumeSpec,
     /// What it is; `None` until it was placed.
     pub status: Option<VolumeStatus>,
+}
+
+impl Volume {
+    /// How many copies it shall have.
+    #[must_use]
+    pub fn copies(&self) -> usize {
+        self.status.as_ref().map_or(self.spec.replicas.into(), |status| status.copies(&self.spec))
+    }
 }

@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{
-    ExportTo, Key, Kind, Lease, Member, MemberState, Reason, Record, Replica, ReplicaId, ReplicaSpec,
+    ExportTo, Key, Kind, Lease, Member, MemberState, Placed, Reason, Record, Replica, ReplicaId, ReplicaSpec,
     Timestamp, Volume, VolumePhase, VolumeSpec, VolumeStatus, Wanted,
 };
 use crate::plan::placement::{self, Place, Request};
-use crate::plan::{Input, Plan, timing};
+use crate::plan::{Input, Plan, scale, timing};
 
 /// The controller's lease in the store.
 pub const LEASE: &str = "controller";
@@ -75,6 +75,7 @@ fn place(
         Ok(places) => {
             status.phase = VolumePhase::Requested;
             status.placement_generation = spec.placement.generation;
+            status.placed = Some(Placed::carried_out(spec));
             let size = placement::partition_size(spec.size, spec.stripe_width);
             for place in places {
                 promised.extend(place.drives.iter().map(|drive| (drive.clone(), size)));
@@ -255,11 +256,9 @@ fn phase(input: &Input, volume: &Volume, status: &VolumeStatus) -> VolumePhase {
         VolumePhase::Deleting
     } else if !status.created && !status.members.iter().filter(usable).all(|member| is_made(input, member)) {
         VolumePhase::Requested
-    } else if status.relocation.is_some()
-        || status.members.iter().any(|member| member.state == MemberState::Leaving)
-    {
+    } else if status.is_replacing() {
         VolumePhase::Replacing
-    } else if status.in_sync.len() < usize::from(volume.spec.replicas) {
+    } else if status.relocation.is_some() || status.in_sync.len() < status.copies(&volume.spec) {
         VolumePhase::Syncing
     } else {
         VolumePhase::Synced
@@ -271,17 +270,13 @@ fn reasons(input: &Input, volume: &Volume, status: &VolumeStatus) -> Vec<Reason>
         let reason = input.world.replica_status(&member.replica)?.reason.clone()?;
         Some(Reason { message: format!("replica on {}: {}", member.node, reason.message), ..reason })
     });
-    let detached =
-        (status.in_sync.len() < usize::from(volume.spec.replicas) && !volume.spec.deleting).then(|| {
-            Reason::warning(
-                "DegradedDetached",
-                format_args!(
-                    "{} of {} copies are in sync and nobody owns the volume",
-                    status.in_sync.len(),
-                    volume.spec.replicas
-                ),
-                "the missing copy is filled as soon as the volume is attached",
-            )
-        });
-    of_replicas.chain(detached).collect()
+    let due = status.copies_due(&volume.spec);
+    let detached = (status.in_sync.len() < due && !volume.spec.deleting).then(|| {
+        Reason::warning(
+            "DegradedDetached",
+            format_args!("{} of {due} copies are in sync and nobody owns the volume", status.in_sync.len()),
+            "the missing copy is filled as soon as the volume is attached",
+        )
+    });
+    of_replicas.chain(detached).chain(scale::impossible(&volume.spec, status)).collect()
 }

@@ -6,19 +6,20 @@ mod tests;
 mod volume;
 
 pub use drive::{add_drive, cordon_drive, cordon_node, remove_drive};
-pub use volume::{CreateVolume, attach, create, delete, detach, mount, move_replica, unmount};
+pub use volume::{
+    CreateVolume, EditVolume, attach, create, delete, detach, edit, mount, move_replica, unmount,
+};
 
 use crate::domain::{
     InvalidName, InvalidSize, Key, NodeName, Record, Volume, VolumeName, VolumeStatus, World,
 };
 use crate::plan::Write;
+pub use crate::plan::scale::MAX_REPLICAS;
 
 /// The smallest volume.
 pub const MIN_VOLUME: crate::domain::Bytes = crate::domain::Bytes::mib(512);
 /// The largest volume: far beyond any drive, far below where sums of sizes could overflow.
 pub const MAX_VOLUME: crate::domain::Bytes = crate::domain::Bytes::gib(1 << 20);
-/// The most copies.
-pub const MAX_REPLICAS: u8 = 3;
 
 /// The kind of a refusal, as gRPC has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,16 +83,18 @@ pub struct Verdict {
     pub object: String,
     /// What to write; empty when it is already so.
     pub writes: Vec<Write>,
+    /// What was chosen where the request left a choice, and why.
+    pub chosen: Vec<String>,
 }
 
 impl Verdict {
     fn write(object: impl std::fmt::Display, name: impl std::fmt::Display, record: Record) -> Self {
         let write = Write { key: Key::new(record.kind(), name), record: Some(record) };
-        Self { object: object.to_string(), writes: vec![write] }
+        Self { object: object.to_string(), writes: vec![write], chosen: Vec::new() }
     }
 
     fn already(object: impl std::fmt::Display) -> Self {
-        Self { object: object.to_string(), writes: Vec::new() }
+        Self { object: object.to_string(), writes: Vec::new(), chosen: Vec::new() }
     }
 }
 

@@ -97,7 +97,8 @@ fn header(volume: &Volume, member: &Member, guid: Uuid) -> Option<Header> {
         status.members.iter().filter(|member| status.in_sync.contains(&member.replica)).collect();
     let roles: BTreeMap<u32, Role> =
         (0u32..).zip(&in_sync).map(|(slot, member)| (member.dev_number, Role::Slot(slot))).collect();
-    let slots = u32::try_from(in_sync.len()).ok()?.max(u32::from(volume.spec.replicas)).max(2);
+    let slots =
+        u32::try_from(in_sync.len()).ok()?.max(u32::try_from(status.copies_due(&volume.spec)).ok()?).max(2);
     Some(Header {
         array: array_uuid(volume.spec.uid, column),
         device: guid,

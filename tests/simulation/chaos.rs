@@ -1,10 +1,11 @@
 //! Random operations and faults from a seed; then the faults stop, and everything has to be well.
 
-use mdfabric::domain::{MountRequest, NodeName};
-use mdfabric::plan::verbs;
+use mdfabric::domain::{MountRequest, NodeName, PlacementEntry};
+use mdfabric::plan::scale;
+use mdfabric::plan::verbs::{self, EditVolume};
 use mdfabric::sim::{Config, Rng};
 
-use super::support::{Scene, is_mounted, name, node, wish};
+use super::support::{Scene, edit_record, is_mounted, name, node, wish};
 
 const NODES: u8 = 4;
 
@@ -43,7 +44,8 @@ fn pick(rng: &mut Rng) -> u8 {
 
 /// Users may ask for anything; what is refused is refused.
 fn operate(scene: &mut Scene, rng: &mut Rng) {
-    match rng.below(4) {
+    match rng.below(7) {
+        4..=6 => resize(scene, rng),
         0 | 1 => {
             let (from, to) = (node(pick(rng)), node(pick(rng)));
             drop(scene.cluster.request(|world, _| verbs::move_replica(world, &name(), &from, &to, None)));
@@ -51,6 +53,27 @@ fn operate(scene: &mut Scene, rng: &mut Rng) {
         2 => drop(scene.cluster.request(|world, _| verbs::detach(world, &name()))),
         _ => attach(scene, pick(rng)),
     }
+}
+
+/// More copies or fewer, by the verb or by the record itself.
+fn resize(scene: &mut Scene, rng: &mut Rng) {
+    let at = |index| PlacementEntry { node: node(index), drive: None };
+    let mut wish = EditVolume::new(name());
+    match rng.below(4) {
+        0 => wish.add = vec![at(pick(rng))],
+        1 => wish.remove = vec![at(pick(rng))],
+        2 => wish.replicas = Some(1 + u32::try_from(rng.below(3)).unwrap()),
+        _ => {
+            let (place, longest) = (at(pick(rng)), rng.below(4));
+            return edit_record(scene, |spec| {
+                spec.placement.entries.truncate(usize::try_from(longest).unwrap());
+                if !spec.placement.entries.contains(&place) {
+                    spec.placement.entries.push(place);
+                }
+            });
+        }
+    }
+    drop(scene.cluster.request(|world, _| verbs::edit(world, &wish)));
 }
 
 fn attach(scene: &mut Scene, on: u8) {
@@ -110,10 +133,25 @@ fn settle(scene: &mut Scene) {
     });
     attach(scene, 1);
     scene.until(300_000, "mounted", is_mounted);
+    ask_for_what_is_possible(scene);
     scene.whole();
     scene.write_a_little();
     scene.quiet_while_writing();
     scene.detach();
     scene.request_delete();
     scene.gone();
+}
+
+/// Somebody may have written into the record what cannot be: it can always be mended by the verb.
+fn ask_for_what_is_possible(scene: &mut Scene) {
+    scene.until(300_000, "no copy is under way", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| status.relocation.is_none())
+    });
+    let status = scene.status().unwrap();
+    let spec = scene.cluster.world().volume_spec(&name()).unwrap();
+    if scale::impossible(spec, status).is_some() {
+        let replicas = u32::try_from(status.copies(spec)).ok();
+        let wish = EditVolume { replicas, ..EditVolume::new(name()) };
+        scene.cluster.request(|world, _| verbs::edit(world, &wish)).unwrap();
+    }
 }

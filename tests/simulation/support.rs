@@ -1,8 +1,10 @@
 //! What the scenarios share: a cluster with drives, verbs, and the questions that are asked of it.
 
 use mdfabric::domain::{
-    Bytes, DriveState, MountRequest, NodeName, ReplicaId, VolumeName, VolumePhase, VolumeStatus, VolumeUid,
+    Bytes, DriveState, Key, Kind, MountRequest, NodeName, Record, ReplicaId, VolumeName, VolumePhase,
+    VolumeSpec, VolumeStatus, VolumeUid,
 };
+use mdfabric::plan::Write;
 use mdfabric::plan::verbs::{self, CreateVolume};
 use mdfabric::sim::{App, Cluster, Config};
 use uuid::Uuid;
@@ -232,10 +234,18 @@ pub(crate) fn is_whole(cluster: &Cluster) -> bool {
     let Some(spec) = world.volume_spec(&name()) else { return false };
     world.volume_status(&name()).is_some_and(|status| {
         status.phase == VolumePhase::Synced
-            && status.in_sync.len() == usize::from(spec.replicas)
-            && status.members.len() == usize::from(spec.replicas)
+            && status.in_sync.len() == status.copies(spec)
+            && status.members.len() == status.copies(spec)
             && status.relocation.is_none()
             && !status.follow_owner
-            && status.placement_generation >= spec.placement.generation
+            && status.is_placed(spec)
     })
+}
+
+/// The user's record is edited past the verbs, without a new generation.
+pub(crate) fn edit_record(scene: &mut Scene, edit: impl FnOnce(&mut VolumeSpec)) {
+    let mut spec = scene.cluster.world().volume_spec(&name()).unwrap().clone();
+    edit(&mut spec);
+    let key = Key::new(Kind::VolumeSpec, name());
+    scene.cluster.write(&[Write { key, record: Some(Record::VolumeSpec(spec)) }]);
 }

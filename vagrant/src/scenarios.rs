@@ -14,6 +14,7 @@ mod mortality;
 mod moves;
 mod network;
 mod power;
+mod scaling;
 mod service;
 mod surroundings;
 mod verification;
@@ -80,6 +81,7 @@ pub fn all() -> Vec<Scenario> {
     let product = [
         life::SCENARIOS,
         moves::SCENARIOS,
+        scaling::SCENARIOS,
         verification::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,

@@ -47,12 +47,12 @@ impl Api {
             } else {
                 words(world, &verdict.writes)
             };
-            let object = verdict.object;
+            let (object, chosen) = (verdict.object, verdict.chosen);
             if dry_run || already_so {
-                return Ok(answer(&view, proto::Change { already_so, steps, object }));
+                return Ok(answer(&view, proto::Change { already_so, steps, object, chosen }));
             }
             match self.write(world, &verdict.writes).await {
-                Ok(()) => return Ok(answer(&view, proto::Change { already_so, steps, object })),
+                Ok(()) => return Ok(answer(&view, proto::Change { already_so, steps, object, chosen })),
                 Err(Failure::Overtaken) => fresh = Some(self.list().await?),
                 Err(Failure::Final(status)) => return Err(status),
             }

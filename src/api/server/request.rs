@@ -7,8 +7,11 @@ use tonic::Status;
 use super::status;
 use crate::api::proto;
 use crate::domain::{Bytes, DriveId, MountRequest, NodeName, PlacementEntry};
-use crate::plan::verbs::{CreateVolume, Refusal};
+use crate::plan::verbs::{CreateVolume, EditVolume, Refusal};
 use crate::wire::convert::{self, FieldError};
+
+const CREATE: &str = "CreateVolumeRequest";
+const EDIT: &str = "EditVolumeRequest";
 
 /// A name.
 pub(super) fn parsed<T>(text: &str) -> Result<T, Status>
@@ -25,16 +28,30 @@ pub(super) fn create(request: &proto::CreateVolumeRequest) -> Result<CreateVolum
     Ok(CreateVolume {
         replicas: or_default(request.replicas, default.replicas),
         stripe_width: or_default(request.stripe_width, default.stripe_width),
-        fs: chosen("fs", request.fs)?,
-        sector_size: chosen("sector_size", request.sector_size)?,
+        fs: chosen(CREATE, "fs", request.fs)?.unwrap_or_default(),
+        sector_size: chosen(CREATE, "sector_size", request.sector_size)?.unwrap_or_default(),
         member_missing_timeout_seconds: request
             .member_missing_timeout_seconds
             .unwrap_or(default.member_missing_timeout_seconds),
-        locality: chosen("locality", request.locality)?,
-        verify: chosen("verify", request.verify)?,
-        on_store_loss: chosen("on_store_loss", request.on_store_loss)?,
-        placement: request.placement.iter().map(place).collect::<Result<_, _>>()?,
+        locality: chosen(CREATE, "locality", request.locality)?.unwrap_or_default(),
+        verify: chosen(CREATE, "verify", request.verify)?.unwrap_or_default(),
+        on_store_loss: chosen(CREATE, "on_store_loss", request.on_store_loss)?.unwrap_or_default(),
+        placement: places(&request.placement)?,
         ..default
+    })
+}
+
+/// `volume edit`; what is not set stays as it is.
+pub(super) fn edit(request: &proto::EditVolumeRequest) -> Result<EditVolume, Status> {
+    Ok(EditVolume {
+        name: parsed(&request.name)?,
+        add: places(&request.add)?,
+        remove: places(&request.remove)?,
+        replicas: request.replicas,
+        member_missing_timeout_seconds: request.member_missing_timeout_seconds,
+        locality: chosen(EDIT, "locality", request.locality)?,
+        verify: chosen(EDIT, "verify", request.verify)?,
+        on_store_loss: chosen(EDIT, "on_store_loss", request.on_store_loss)?,
     })
 }
 
@@ -47,11 +64,17 @@ fn or_default(number: u32, default: u32) -> u32 {
     if number == 0 { default } else { number }
 }
 
-fn chosen<T: convert::Twin + Default>(field: &'static str, value: i32) -> Result<T, Status> {
-    let choice = convert::choice("CreateVolumeRequest", field, value);
-    choice
-        .map(Option::unwrap_or_default)
-        .map_err(|error: FieldError| Status::invalid_argument(error.to_string()))
+fn chosen<T: convert::Twin>(
+    message: &'static str,
+    field: &'static str,
+    value: i32,
+) -> Result<Option<T>, Status> {
+    let choice = convert::choice(message, field, value);
+    choice.map_err(|error: FieldError| Status::invalid_argument(error.to_string()))
+}
+
+fn places(entries: &[proto::PlacementEntry]) -> Result<Vec<PlacementEntry>, Status> {
+    entries.iter().map(place).collect()
 }
 
 fn place(entry: &proto::PlacementEntry) -> Result<PlacementEntry, Status> {

@@ -13,7 +13,7 @@ use crate::cli::session::Session;
 use crate::daemon::{self, Identity, Running, StoreHealth};
 use crate::domain::{
     Bytes, DriveState, DriveStatus, Endpoint, Key, NodeName, NodeStatus, Record, ReplicaState, ReplicaStatus,
-    Revision, Timestamp, Versioned, World, host_id, host_nqn,
+    Revision, Timestamp, Verify, Versioned, VolumeName, VolumeSpec, World, host_id, host_nqn,
 };
 use crate::plan::{FailureKind, Observation, Outcome, Sample, Step, StepFailure};
 use crate::ports::{Kernel, Listing, PortFuture, Store, StoreError, Watch};
@@ -250,6 +250,28 @@ async fn a_change_says_what_it_changes() {
     house.client.cordon_drive(cordon(false)).await.unwrap();
     assert!(house.running.view.borrow().world.drive_spec(&"S2".parse().unwrap()).unwrap().cordoned);
     assert!(house.client.cordon_drive(cordon(false)).await.unwrap().into_inner().already_so);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_says_what_was_chosen_and_leaves_the_rest() {
+    let mut house = House::new().await;
+    house.create("a", false).await.unwrap();
+    house.until(|world| world.replicas().count() == 2).await;
+    let edit = proto::EditVolumeRequest { name: "a".to_owned(), replicas: Some(1), ..Default::default() };
+    let change = house.client.edit_volume(edit.clone()).await.unwrap().into_inner();
+    assert!(change.chosen[0].contains(" goes: all copies are equally good"), "{:?}", change.chosen);
+    assert!(house.client.edit_volume(edit.clone()).await.unwrap().into_inner().already_so);
+    let name: VolumeName = "a".parse().unwrap();
+    let spec = house.running.view.borrow().world.volume_spec(&name).unwrap().clone();
+    assert_eq!((spec.replicas, spec.placement.generation, spec.verify), (1, 1, Verify::Sampled));
+    let verify = proto::Verify::Full.into();
+    let how = proto::EditVolumeRequest { name: "a".to_owned(), verify, ..Default::default() };
+    house.client.edit_volume(how).await.unwrap();
+    let edited = house.running.view.borrow().world.volume_spec(&name).unwrap().clone();
+    assert_eq!(edited, VolumeSpec { verify: Verify::Full, ..spec });
+    let none = proto::EditVolumeRequest { replicas: Some(0), ..edit };
+    assert_eq!(house.client.edit_volume(none).await.unwrap_err().code(), Code::InvalidArgument);
     house.close().await;
 }
 

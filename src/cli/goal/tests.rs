@@ -128,6 +128,22 @@ fn moved_when_the_placement_is_carried_out() {
 }
 
 #[test]
+fn edited_when_every_copy_that_was_asked_for_is_good() {
+    let goal = Goal::Edited(name());
+    let spec = spec();
+    let placed = crate::domain::Placed::carried_out(&spec);
+    let taken_up = |before| Some(crate::domain::Placed { before, ..placed.clone() });
+    waits(&goal, &world(spec.clone(), Some(VolumeStatus { placed: taken_up(Some(2)), ..status() })));
+    let other = VolumeSpec { replicas: 2, ..spec.clone() };
+    waits(&goal, &world(other, Some(VolumeStatus { placed: taken_up(None), ..status() })));
+    let mut good = VolumeStatus { placed: taken_up(None), ..status() };
+    good.members.push(testing::member(2, "n2", MemberState::Leaving, Timestamp(1)));
+    assert_eq!(is_done(&goal, &world(spec.clone(), Some(good.clone()))), "volume a has its copies on n1");
+    good.members.push(testing::member(3, "n3", MemberState::Faulty, Timestamp(1)));
+    assert_eq!(is_failed(&goal, &world(spec, Some(good))), "volume a: the copy on n3 is Faulty");
+}
+
+#[test]
 fn gone_even_if_the_name_is_used_again() {
     let goal = Goal::Gone(name(), spec().uid);
     waits(&goal, &world(VolumeSpec { deleting: true, ..spec() }, Some(status())));

@@ -3,7 +3,7 @@
 use super::{Facts, age};
 use crate::domain::{
     Bytes, DriveId, DriveStatus, Event, Member, NodeName, NodeStatus, Reason, Relocation, ReplicaId, Volume,
-    VolumeName, VolumeStatus, World, array_device, partition_guid,
+    VolumeName, VolumeSpec, VolumeStatus, World, array_device, partition_guid,
 };
 use crate::plan::{controller, timing};
 
@@ -37,7 +37,8 @@ fn unplaced(world: &World, facts: &Facts) -> String {
 
 fn what(volume: &Volume, facts: &Facts) -> String {
     let spec = &volume.spec;
-    let copies = if spec.replicas == 1 { "1 copy".to_owned() } else { format!("{} copies", spec.replicas) };
+    let copies =
+        if volume.copies() == 1 { "1 copy".to_owned() } else { format!("{} copies", volume.copies()) };
     let fs = format!("{:?}", spec.fs).to_lowercase();
     let going = if spec.deleting { "; it is being deleted" } else { "" };
     format!(
@@ -53,9 +54,7 @@ fn placed(world: &World, facts: &Facts, volume: &Volume, status: &VolumeStatus) 
         vec![format!("It is {}{}.", status.phase, array(status)), ownership(facts, volume, status)];
     lines.extend(status.members.iter().map(|member| copy(world, facts, status, member)));
     lines.extend(status.relocation.as_ref().map(|relocation| under_way(facts, status, relocation)));
-    let pending =
-        volume.spec.placement.generation > status.placement_generation && status.relocation.is_none();
-    lines.extend(pending.then(|| "A change of its placement is asked for and has not begun.".to_owned()));
+    lines.extend(scaling(&volume.spec, status));
     lines.extend(last_move(facts, status));
     lines.extend(status.reasons.iter().map(reason));
     lines
@@ -107,29 +106,40 @@ fn copy(world: &World, facts: &Facts, status: &VolumeStatus, member: &Member) ->
     )
 }
 
+/// What was asked for and is not so yet, beyond the copy that comes or goes just now.
+fn scaling(spec: &VolumeSpec, status: &VolumeStatus) -> Option<String> {
+    if !status.has_taken_up(spec) {
+        return Some("A change of its placement is asked for and has not begun.".to_owned());
+    }
+    let placed = status.placed.as_ref()?;
+    let before = placed.before.filter(|before| *before != placed.copies)?;
+    Some(format!("The number of its copies is being changed from {before} to {}.", placed.copies))
+}
+
 fn under_way(facts: &Facts, status: &VolumeStatus, relocation: &Relocation) -> String {
-    let node = |replica: Option<ReplicaId>| {
-        let member = replica.and_then(|replica| status.member(replica));
-        member.map_or_else(|| "nowhere".to_owned(), |member| member.node.to_string())
-    };
-    let (from, to) = (node(relocation.leaving), node(relocation.joining));
+    let node = |replica: Option<ReplicaId>| status.member(replica?).map(|member| &member.node);
+    let since = age(facts.now, relocation.started_at);
     let progress = status.array.sync_permille.map(|permille| format!(", {} copied", percent(permille)));
-    let verified = if relocation.verified { ", compared" } else { "" };
-    format!(
-        "A copy has been moving from {from} to {to} for {}{}{verified}.",
-        age(facts.now, relocation.started_at),
-        progress.unwrap_or_default()
-    )
+    let verified = if relocation.joining.is_some() && relocation.verified { ", compared" } else { "" };
+    let how_far = format!("{}{verified}", progress.unwrap_or_default());
+    match (node(relocation.leaving), node(relocation.joining)) {
+        (Some(from), Some(to)) => format!("A copy has been moving from {from} to {to} for {since}{how_far}."),
+        (None, Some(to)) => format!("A copy has been joining on {to} for {since}{how_far}."),
+        (Some(from), None) => format!("The copy on {from} has been leaving for {since}."),
+        (None, None) => format!("A change of its copies has been ending for {since}."),
+    }
 }
 
 fn last_move(facts: &Facts, status: &VolumeStatus) -> Option<String> {
     let report = status.last_move.as_ref()?;
-    let name =
-        |node: &Option<NodeName>| node.as_ref().map_or_else(|| "elsewhere".to_owned(), ToString::to_string);
+    let what = match (&report.from, &report.to) {
+        (Some(from), Some(to)) => format!("The last move, from {from} to {to},"),
+        (None, Some(to)) => format!("The last change, a copy more on {to},"),
+        (Some(from), None) => format!("The last change, a copy less on {from},"),
+        (None, None) => "The last change".to_owned(),
+    };
     Some(format!(
-        "The last move, from {} to {}, ended {} ago and took {}.{} s.",
-        name(&report.from),
-        name(&report.to),
+        "{what} ended {} ago and took {}.{} s.",
         age(facts.now, report.finished_at),
         report.millis / 1000,
         report.millis % 1000 / 100

@@ -81,6 +81,38 @@ fn a_volume_says_owner_copies_reasons_events_and_what_is_done_here() {
 }
 
 #[test]
+fn a_change_of_the_number_of_copies_is_said() {
+    let mut world = World::default();
+    volume(&mut world, "a");
+    let text = |world: &World| explain(world, &Here::quiet().facts(), "volume/a").unwrap().join("\n");
+    let spec = world.volume_spec(&"a".parse().unwrap()).unwrap().clone();
+    let placed =
+        crate::domain::Placed { copies: 3, before: Some(2), ..crate::domain::Placed::carried_out(&spec) };
+    let joining = member(3, "n3", MemberState::Syncing, NOW);
+    let relocation = crate::domain::Relocation {
+        joining: Some(joining.replica),
+        leaving: None,
+        from: None,
+        cause: crate::domain::MoveCause::Placement,
+        started_at: Timestamp(NOW.0 - 4000),
+        verified: false,
+    };
+    let mut growing = VolumeStatus { placed: Some(placed), relocation: Some(relocation), ..status() };
+    growing.members.push(joining);
+    growing.array.sync_permille = Some(431);
+    put(&mut world, "a", Record::VolumeStatus(growing));
+    for expected in [
+        "Volume a: 1 GiB, 3 copies",
+        "The number of its copies is being changed from 2 to 3.",
+        "A copy has been joining on n3 for 4s, 43.1 % copied.",
+    ] {
+        assert!(text(&world).contains(expected), "{expected:?} in\n{}", text(&world));
+    }
+    put(&mut world, "a", Record::VolumeSpec(VolumeSpec { replicas: 1, ..spec }));
+    assert!(text(&world).contains("A change of its placement is asked for and has not begun."));
+}
+
+#[test]
 fn a_volume_nobody_placed_says_why() {
     let mut world = World::default();
     volume(&mut world, "a");

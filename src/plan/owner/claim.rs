@@ -1,7 +1,7 @@
 //! Who owns a volume next.
 
 use crate::domain::{Locality, Member, MemberState, NodeName, Record, Volume, VolumeStatus};
-use crate::plan::{Input, Plan};
+use crate::plan::{Input, Plan, scale};
 
 /// Claims a volume that shall be attached here, or that this node has to look after while it is detached.
 pub(super) fn plan(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
@@ -39,7 +39,7 @@ fn needs_maintenance(input: &Input, volume: &Volume, status: &VolumeStatus) -> b
             && status.created
             && input.is_alive(&member.node)
     };
-    let asked = volume.spec.placement.generation > status.placement_generation;
+    let asked = !status.is_placed(&volume.spec) && scale::impossible(&volume.spec, status).is_none();
     asked || status.relocation.is_some() || status.members.iter().any(fillable)
 }
 

@@ -72,7 +72,7 @@ fn ask_providers(serving: &mut Serving) {
 }
 
 /// Whether this node holds nothing of a member any more.
-fn is_released(serving: &Serving, member: &crate::domain::Member) -> bool {
+pub(super) fn is_released(serving: &Serving, member: &crate::domain::Member) -> bool {
     serving.in_kernel(member) == super::serving::InKernel::Absent
         && serving.columns().all(|column| {
             let partition = crate::domain::partition_guid(member.replica, column);

@@ -7,9 +7,9 @@
 //! ```
 
 use super::serving::{InKernel, Serving};
-use crate::domain::{Member, MemberState, Reason, Verify, partition_guid};
+use crate::domain::{Member, MemberState, MoveCause, Reason, Verify, partition_guid};
 use crate::plan::leg::{self, Leg};
-use crate::plan::{ArraySeen, Dev, Join, Lane, MemberFlag, NewMember, Step, SyncAction, timing};
+use crate::plan::{ArraySeen, Dev, Join, Lane, MemberFlag, NewMember, Step, SyncAction, scale, timing};
 
 /// Legs without a path: bring them back, or record the smaller in-sync set and then let them go (R1).
 pub(super) fn lost(serving: &mut Serving) {
@@ -129,13 +129,11 @@ fn is_settled(serving: &Serving, member: &Member) -> bool {
             .all(|column| !running.contains(&Lane::Leg(partition_guid(member.replica, column))))
 }
 
-/// R2: a copy in whose favour another one goes has been compared with the rest.
+/// R2: a new copy has been compared with the rest: another one goes in its favour, now or by a later wish.
 fn is_proven(serving: &mut Serving, member: &Member) -> bool {
-    let favoured =
-        serving.status.relocation.as_ref().is_some_and(|relocation| {
-            relocation.joining == Some(member.replica) && relocation.leaving.is_some()
-        });
-    if !favoured || serving.spec.verify == Verify::Off {
+    let relocation = serving.status.relocation.as_ref();
+    let new = relocation.is_some_and(|relocation| relocation.joining == Some(member.replica));
+    if !new || serving.spec.verify == Verify::Off {
         return true;
     }
     let results: Option<Vec<_>> = serving
@@ -178,10 +176,15 @@ fn refuse(serving: &mut Serving, member: &Member, mismatched_sectors: u64) {
     serving.event(
         "VerificationFailed",
         format_args!(
-            "the new copy on {} differs in {mismatched_sectors} sectors; the old one stays",
+            "the new copy on {} differs in {mismatched_sectors} sectors; no other one goes",
             member.node
         ),
     );
+    let of_request =
+        serving.status.relocation.as_ref().is_some_and(|relocation| relocation.cause == MoveCause::Placement);
+    if of_request {
+        scale::give_up(&mut serving.next, member, serving.input.now);
+    }
 }
 
 /// Legs are brought and released side by side; of the changes to the array's members only the first that is due is
@@ -289,7 +292,8 @@ fn slots_step(serving: &Serving, array: &ArraySeen) -> Option<Step> {
     }
     let used = u32::try_from(array.members.iter().filter(|member| member.slot.is_some()).count()).ok()?;
     let spare = array.members.iter().any(|member| member.slot.is_none());
-    let wanted = if spare { used + 1 } else { used }.max(u32::from(serving.spec.replicas)).max(2);
+    let due = u32::try_from(serving.copies_due()).ok()?;
+    let wanted = if spare { used + 1 } else { used }.max(due).max(2);
     let (volume, array_name) = (serving.spec.name.clone(), array.name.clone());
     (wanted != array.slots).then_some(Step::SetSlots { volume, array: array_name, slots: wanted })
 }

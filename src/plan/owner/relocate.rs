@@ -1,12 +1,14 @@
-//! Changing where replicas are: one joins, is filled and compared, then one leaves. Never the other way round.
+//! Changing where replicas are and how many: one joins, is filled and compared, then one leaves. Never the other way
+//! round. A move is both, more copies is only the first half, fewer only the second.
 
-use super::run;
 use super::serving::{InKernel, Serving, push_event};
+use super::{lifecycle, run};
 use crate::domain::{
-    Bytes, Member, MemberState, MoveCause, MoveReport, NodeName, PlacementEntry, Reason, Relocation,
+    Bytes, Member, MemberState, MoveCause, MoveReport, NodeName, Placed, PlacementEntry, Reason, Relocation,
     ReplicaId, Timestamp, VolumeSpec, VolumeStatus,
 };
-use crate::plan::placement::{self, Request};
+use crate::plan::placement::{self, Request, Unfit};
+use crate::plan::scale::{self, Difference, Why};
 use crate::plan::{controller, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
@@ -22,8 +24,12 @@ pub(super) fn plan(serving: &mut Serving) {
 fn begin(serving: &mut Serving) {
     if serving.status.follow_owner {
         follow(serving);
-    } else if serving.spec.placement.generation > serving.status.placement_generation {
+    } else if !serving.status.has_taken_up(serving.spec) {
+        take_up(serving);
+    } else if !serving.status.is_placed(serving.spec) {
         place(serving);
+    } else if serving.status.placed.is_none() {
+        serving.next.placed = Some(Placed::carried_out(serving.spec));
     }
 }
 
@@ -35,69 +41,66 @@ fn follow(serving: &mut Serving) {
     }
     let entry = PlacementEntry { node: serving.input.me.clone(), drive: None };
     let leaving = leaving_for_owner(serving);
-    if join(serving, &entry, leaving, MoveCause::FollowOwner) {
-        serving.next.follow_owner = false;
-    }
+    join(serving, Some(&entry), leaving, MoveCause::FollowOwner);
+    serving.next.follow_owner = serving.next.relocation.is_none();
 }
 
 fn leaving_for_owner(serving: &Serving) -> Option<ReplicaId> {
-    let cordoned =
-        |member: &Member| serving.input.world.node_spec(&member.node).is_some_and(|spec| spec.cordoned);
-    let stays = |member: &&Member| member.state != MemberState::Leaving;
-    let worst = |member: &&Member| {
-        (!serving.status.in_sync.contains(&member.replica), cordoned(member), member.node.clone())
+    let (world, status) = (serving.input.world, serving.status);
+    let worst = status.staying().max_by(|one, other| scale::worse(world, status, one, other));
+    worst.map(|member| member.replica)
+}
+
+/// The user's record asks for something new: what that comes to is recorded before any of it is done. Fewer copies are
+/// not even begun with while one that stays does not hold every write.
+fn take_up(serving: &mut Serving) {
+    let Ok(placed) = scale::take_up(serving.spec, serving.status) else {
+        return serving.next.reasons.extend(scale::impossible(serving.spec, serving.status));
     };
-    serving.status.members.iter().filter(stays).max_by_key(worst).map(|member| member.replica)
+    let difference = scale::difference(serving.input.world, serving.status, &placed);
+    match scale::unproven(serving.status, &difference.surplus) {
+        Some(member) if difference.missing.is_empty() && !difference.surplus.is_empty() => {
+            serving.wait(not_in_sync(member));
+        }
+        Some(_) | None => scale::begin(&mut serving.next, placed, serving.input.now),
+    }
 }
 
-/// The placement list was edited: the first place without a replica gets one, the first replica without a place goes.
+/// What was taken up: the first place without a copy gets one, the first copy without a place goes.
 fn place(serving: &mut Serving) {
-    let entries = &serving.spec.placement.entries;
-    let members: Vec<Member> = serving
-        .status
-        .members
-        .iter()
-        .filter(|member| member.state != MemberState::Leaving)
-        .cloned()
-        .collect();
-    let missing = entries.iter().find(|entry| !members.iter().any(|member| is_at(member, entry))).cloned();
-    let surplus = members.iter().find(|member| !entries.iter().any(|entry| is_at(member, entry)));
-    let leaving = surplus.map(|member| member.replica);
-    let unproven = members.iter().find(|member| !serving.status.in_sync.contains(&member.replica));
-    match (missing, leaving) {
-        (Some(entry), leaving) => drop(join(serving, &entry, leaving, MoveCause::Placement)),
-        (None, Some(_)) if unproven.is_some_and(|member| surplus != Some(member)) => {
-            if let Some(member) = unproven {
-                keep_surplus(serving, member);
-            }
+    let Some(placed) = &serving.status.placed else { return };
+    let Difference { missing, surplus } = scale::difference(serving.input.world, serving.status, placed);
+    let unproven = scale::unproven(serving.status, &surplus).cloned();
+    match (missing.first(), surplus.first(), unproven) {
+        (Some(place), leaving, _) => join(serving, place.as_ref(), leaving.copied(), MoveCause::Placement),
+        (None, _, Some(member)) if member.state == MemberState::Faulty => {
+            scale::give_up(&mut serving.next, &member, serving.input.now);
         }
-        (None, Some(leaving)) => {
-            let begun = relocation(serving, None, Some(leaving), MoveCause::Placement);
-            serving.next.relocation = Some(Relocation { verified: true, ..begun });
-        }
-        (None, None) => serving.next.placement_generation = serving.spec.placement.generation,
+        (None, _, Some(member)) => serving.wait(not_in_sync(&member)),
+        (None, Some(leaving), None) => drop_surplus(serving, *leaving),
+        (None, None, None) => {}
     }
 }
 
-/// R2: nobody goes while a copy that was to take a place does not hold every write. One that never will ends the
-/// request: the copies stay as they are, and another place can be asked for.
-fn keep_surplus(serving: &mut Serving, unproven: &Member) {
-    if unproven.state == MemberState::Faulty {
-        serving.next.placement_generation = serving.spec.placement.generation;
-        serving.event(
-            "MoveGivenUp",
-            format_args!("the copy on {} is Faulty; no other copy goes in its favour", unproven.node),
-        );
-    } else {
-        serving.wait(Reason::waiting(
-            "CopyNotInSync",
-            format_args!("the copy on {} does not hold every write yet; none goes before", unproven.node),
-        ));
-    }
+/// R2: nobody goes while a copy that stays does not hold every write.
+fn not_in_sync(member: &Member) -> Reason {
+    Reason::waiting(
+        "CopyNotInSync",
+        format_args!("the copy on {} does not hold every write yet; no copy goes before", member.node),
+    )
 }
 
-fn is_at(member: &Member, entry: &PlacementEntry) -> bool {
-    member.node == entry.node && entry.drive.as_ref().is_none_or(|drive| member.drives.first() == Some(drive))
+/// A copy goes and none comes for it.
+fn drop_surplus(serving: &mut Serving, leaving: ReplicaId) {
+    let Some(member) = serving.status.member(leaving).cloned() else { return };
+    let placed = serving.status.placed.as_ref();
+    let chosen = placed.is_some_and(|placed| placed.places().len() < usize::from(placed.copies));
+    let why = chosen.then(|| scale::why(serving.input.world, serving.status, &member));
+    let_leave(serving, &member, why);
+    if serving.next.member(leaving).is_some_and(|member| member.state == MemberState::Leaving) {
+        let begun = relocation(serving, None, Some(leaving), MoveCause::Placement);
+        serving.next.relocation = Some(Relocation { verified: true, ..begun });
+    }
 }
 
 fn relocation(
@@ -110,49 +113,115 @@ fn relocation(
     Relocation { joining, leaving, from, cause, started_at: serving.input.now, verified: false }
 }
 
-/// Writes down who joins, and who leaves afterwards. `false` with a reason when there is no room.
-fn join(serving: &mut Serving, entry: &PlacementEntry, leaving: Option<ReplicaId>, cause: MoveCause) -> bool {
+/// Writes down who joins, and who leaves afterwards; or why there is no room.
+fn join(serving: &mut Serving, entry: Option<&PlacementEntry>, leaving: Option<ReplicaId>, cause: MoveCause) {
     let promised = placement::promised(serving.input.world);
+    let taken = taken(serving, entry.is_none());
     let request = Request {
         partition_size: placement::partition_size(serving.spec.size, serving.spec.stripe_width),
         columns: serving.spec.stripe_width,
         sector_size: serving.spec.sector_size,
-        taken: &[],
+        taken: &taken,
         promised: &promised,
     };
-    match placement::choose(serving.input.world, &request, Some(entry)) {
+    match placement::choose(serving.input.world, &request, entry) {
         Ok(place) => {
-            let now = serving.input.now;
-            let joining = controller::push_member(&mut serving.next, serving.spec, place, now);
+            serving.event("ReplicaJoining", format_args!("a new copy is built on {}", place.node));
+            let joining = controller::push_member(&mut serving.next, serving.spec, place, serving.input.now);
             serving.next.relocation = Some(relocation(serving, Some(joining), leaving, cause));
-            serving.event("ReplicaJoining", format_args!("a new copy is built on {}", entry.node));
-            true
         }
-        Err(unfit) => {
-            let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
-            serving.wait(Reason::blocked(
-                "NoPlace",
-                format_args!("no room for a copy on {}: {}", entry.node, whys.join("; ")),
-                format_args!("free space on {}, add a drive there, or choose another node", entry.node),
-            ));
-            serving.plan.wake(serving.input.now.plus(timing::RETRY_MAX_MILLIS));
-            false
-        }
+        Err(unfit) => no_place(serving, entry, &unfit),
     }
 }
 
-/// The new copy is in the recorded in-sync set: the old one leaves it, by record first (R1).
+/// Nodes that host a copy already, one that still has to be erased among them; where the place is ours to choose, also
+/// those that do not answer.
+fn taken(serving: &Serving, chosen: bool) -> Vec<(NodeName, &'static str)> {
+    let input = serving.input;
+    let hosts = serving.status.members.iter().map(|member| (member.node.clone(), "hosts a copy"));
+    let silent =
+        |(node, _): (NodeName, _)| (chosen && !input.is_alive(&node)).then_some((node, "does not answer"));
+    hosts.chain(input.world.nodes().filter_map(silent)).collect()
+}
+
+fn no_place(serving: &mut Serving, entry: Option<&PlacementEntry>, unfit: &[Unfit]) {
+    let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
+    let (whys, where_to) = (whys.join("; "), entry.map(|entry| format!(" on {}", entry.node)));
+    let where_to = where_to.unwrap_or_default();
+    serving.wait(Reason::blocked(
+        "NoPlace",
+        format_args!("no room for a copy{where_to}: {whys}"),
+        format_args!("free space{where_to}, add a drive, or ask for another place"),
+    ));
+    serving.plan.wake(serving.input.now.plus(timing::RETRY_MAX_MILLIS));
+}
+
+/// Once the new copy is in the recorded in-sync set, the old one leaves it.
 fn advance(serving: &mut Serving, relocation: &Relocation) {
     if !has_joined(serving.status, relocation) {
+        return take_back(serving, relocation);
+    }
+    let leaving = relocation.leaving.and_then(|leaving| serving.status.member(leaving)).cloned();
+    match leaving {
+        Some(leaving) if leaving.state == MemberState::Leaving => leave_behind(serving, relocation, &leaving),
+        Some(leaving) => let_leave(serving, &leaving, None),
+        None => {}
+    }
+}
+
+/// The user does not want the copy any more that is being built: it goes, and nobody goes for it.
+fn take_back(serving: &mut Serving, relocation: &Relocation) {
+    let (spec, status) = (serving.spec, serving.status);
+    if relocation.cause != MoveCause::Placement || status.has_taken_up(spec) {
         return;
     }
-    let Some(leaving) = relocation.leaving.and_then(|leaving| serving.status.member(leaving)).cloned() else {
-        return finish(&mut serving.next, serving.spec, serving.input.now);
-    };
-    if leaving.state != MemberState::Leaving && others_are_good(serving, leaving.replica) {
-        serving.next.in_sync.remove(&leaving.replica);
-        serving.set_state(leaving.replica, MemberState::Leaving);
-        serving.event("ReplicaLeaving", format_args!("the copy on {} is dropped", leaving.node));
+    let (Some(joining), Ok(placed)) = (relocation.joining, scale::take_up(spec, status)) else { return };
+    if scale::difference(serving.input.world, status, &placed).surplus.contains(&joining) {
+        serving.set_state(joining, MemberState::Leaving);
+        serving.next.relocation = None;
+        let node = status.member(joining).map(|member| member.node.to_string()).unwrap_or_default();
+        serving.event("ReplicaLeaving", format_args!("the copy on {node} is not wanted any more"));
+    }
+}
+
+/// R1: a copy leaves the recorded set first. Not the last one, and not while one of the others would be missed. `why`
+/// says why it is this one, where that was for us to choose.
+fn let_leave(serving: &mut Serving, leaving: &Member, why: Option<Why>) {
+    if let Some(reason) = refusal(serving, leaving.replica) {
+        return serving.wait(reason);
+    }
+    serving.next.in_sync.remove(&leaving.replica);
+    serving.set_state(leaving.replica, MemberState::Leaving);
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    serving.event("ReplicaLeaving", format_args!("the copy on {} is dropped{why}", leaving.node));
+}
+
+/// Why a copy may not leave now: everybody else in the recorded set has to be in sync in the kernel and reachable, and
+/// there has to be somebody else.
+fn refusal(serving: &Serving, leaving: ReplicaId) -> Option<Reason> {
+    let status = serving.status;
+    let others: Vec<&Member> = status
+        .members
+        .iter()
+        .filter(|member| member.replica != leaving && status.in_sync.contains(&member.replica))
+        .collect();
+    if others.is_empty() {
+        return Some(Reason::waiting("LastInSync", "the last copy that holds every write does not go"));
+    }
+    let good = |member: &&Member| serving.in_kernel(member) == InKernel::InSync && !serving.is_lost(member);
+    others.into_iter().find(|member| !good(member)).map(not_in_sync)
+}
+
+/// A copy that left and whose node does not answer holds up nothing: its node erases it when it is back.
+fn leave_behind(serving: &mut Serving, relocation: &Relocation, leaving: &Member) {
+    let input = serving.input;
+    if !input.is_alive(&leaving.node) && lifecycle::is_released(serving, leaving) {
+        end(&mut serving.next, serving.spec, relocation, input.now);
+        let node = &leaving.node;
+        serving.event(
+            "ReplicaLeftBehind",
+            format_args!("{node} does not answer; it erases its dropped copy when it is back"),
+        );
     }
 }
 
@@ -160,38 +229,28 @@ fn has_joined(status: &VolumeStatus, relocation: &Relocation) -> bool {
     relocation.joining.is_none_or(|joining| status.in_sync.contains(&joining))
 }
 
-/// Whether everybody else in the recorded set is in sync in the kernel and reachable, and there is somebody else.
-fn others_are_good(serving: &Serving, leaving: ReplicaId) -> bool {
-    let mut others = serving
-        .status
-        .members
-        .iter()
-        .filter(|member| member.replica != leaving && serving.status.in_sync.contains(&member.replica))
-        .peekable();
-    others.peek().is_some()
-        && others.all(|member| serving.in_kernel(member) == InKernel::InSync && !serving.is_lost(member))
+/// Ends a relocation whose leaving member is gone from the volume, and then the request it was for.
+pub(in crate::plan) fn finish(next: &mut VolumeStatus, spec: &VolumeSpec, now: Timestamp) {
+    if let Some(relocation) = next.relocation.clone() {
+        let gone = relocation.leaving.is_none_or(|leaving| next.member(leaving).is_none());
+        if gone && has_joined(next, &relocation) {
+            end(next, spec, &relocation, now);
+        }
+    }
+    scale::finish(next, now);
 }
 
-/// Ends a relocation whose leaving member is gone from the volume.
-pub(in crate::plan) fn finish(next: &mut VolumeStatus, spec: &VolumeSpec, now: Timestamp) {
-    let Some(relocation) = next.relocation.clone() else { return };
-    let gone = relocation.leaving.is_none_or(|leaving| next.member(leaving).is_none());
-    if !gone || !has_joined(next, &relocation) {
-        return;
-    }
-    let to_node =
-        relocation.joining.and_then(|joining| next.member(joining)).map(|member| member.node.clone());
+fn end(next: &mut VolumeStatus, spec: &VolumeSpec, relocation: &Relocation, now: Timestamp) {
+    let to = relocation.joining.and_then(|joining| next.member(joining)).map(|member| member.node.clone());
     let millis = now.since(relocation.started_at);
-    let copied = if to_node.is_some() { spec.size } else { Bytes(0) };
+    let copied = if to.is_some() { spec.size } else { Bytes(0) };
+    let (reason, what) = match (&relocation.from, &to) {
+        (Some(from), Some(to)) => ("ReplicaMoved", format!("a copy moved from {from} to {to}")),
+        (None, Some(to)) => ("ReplicaAdded", format!("a copy was added on {to}")),
+        (Some(from), None) => ("ReplicaDropped", format!("the copy on {from} was dropped")),
+        (None, None) => ("ReplicaMoved", "nothing was to be moved".to_owned()),
+    };
+    push_event(next, now, reason, format_args!("{what} in {}.{} s", millis / 1000, millis % 1000 / 100));
     next.relocation = None;
-    let name = |node: &Option<NodeName>| node.as_ref().map_or("nowhere".to_owned(), ToString::to_string);
-    let (from, to) = (name(&relocation.from), name(&to_node));
-    push_event(
-        next,
-        now,
-        "ReplicaMoved",
-        format_args!("a copy moved from {from} to {to} in {}.{} s", millis / 1000, millis % 1000 / 100),
-    );
-    next.last_move =
-        Some(MoveReport { from: relocation.from, to: to_node, millis, copied, finished_at: now });
+    next.last_move = Some(MoveReport { from: relocation.from.clone(), to, millis, copied, finished_at: now });
 }

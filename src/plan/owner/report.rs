@@ -2,7 +2,7 @@
 
 use super::serving::{InKernel, Serving};
 use super::stop;
-use crate::domain::{ArrayReport, Bytes, MdState, Member, MemberState, Reason, VolumePhase};
+use crate::domain::{ArrayReport, Bytes, MdState, Member, Reason, VolumePhase};
 use crate::plan::{ArraySeen, ArrayState, SyncAction, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
@@ -12,8 +12,8 @@ pub(super) fn plan(serving: &mut Serving) {
     let of_replicas: Vec<Reason> =
         serving.next.members.iter().filter_map(|member| replica_reason(serving, member)).collect();
     serving.next.reasons.extend(of_replicas);
-    if serving.next.in_sync.len() < usize::from(serving.spec.replicas) {
-        let (have, want) = (serving.next.in_sync.len(), serving.spec.replicas);
+    if serving.next.in_sync.len() < serving.copies_due() {
+        let (have, want) = (serving.next.in_sync.len(), serving.copies_due());
         serving.wait(Reason::warning(
             "Degraded",
             format_args!("{have} of {want} copies hold every write"),
@@ -29,15 +29,11 @@ fn replica_reason(serving: &Serving, member: &Member) -> Option<Reason> {
 
 fn phase(serving: &Serving) -> VolumePhase {
     let next = &serving.next;
-    let joined = |relocation: &crate::domain::Relocation| {
-        relocation.joining.is_none_or(|joining| next.in_sync.contains(&joining))
-    };
-    let leaving = next.members.iter().any(|member| member.state == MemberState::Leaving);
     if serving.spec.deleting {
         VolumePhase::Deleting
-    } else if leaving || next.relocation.as_ref().is_some_and(joined) {
+    } else if next.is_replacing() {
         VolumePhase::Replacing
-    } else if next.relocation.is_some() || next.in_sync.len() < usize::from(serving.spec.replicas) {
+    } else if next.relocation.is_some() || next.in_sync.len() < next.copies(serving.spec) {
         VolumePhase::Syncing
     } else if next.formatted {
         VolumePhase::Synced
@@ -98,7 +94,7 @@ fn md_state(serving: &Serving, array: &ArraySeen) -> MdState {
 }
 
 fn idle_state(serving: &Serving, array: &ArraySeen) -> MdState {
-    if serving.next.in_sync.len() < usize::from(serving.spec.replicas) {
+    if serving.next.in_sync.len() < serving.copies_due() {
         return MdState::Degraded;
     }
     match array.state {

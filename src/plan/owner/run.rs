@@ -10,7 +10,7 @@ pub(super) fn plan(serving: &mut Serving) {
         return;
     }
     members::learn(serving);
-    let held = serving.status.members.iter().any(|member| serving.is_lost(member));
+    let held = serving.status.members.iter().any(|member| serving.holds_writes(member));
     if !held {
         members::change(serving);
         serve_file_system(serving);

@@ -1,11 +1,12 @@
 //! What the owner's rungs share: one volume, its columns and members as they are, and the status that is to be written.
 
 use crate::domain::{
-    Event, Member, MemberState, Reason, ReplicaId, Timestamp, Volume, VolumeSpec, VolumeStatus, array_uuid,
+    Member, MemberState, Reason, ReplicaId, Timestamp, Volume, VolumeSpec, VolumeStatus, array_uuid,
     partition_guid,
 };
+pub(super) use crate::plan::event::push as push_event;
 use crate::plan::leg::{self, Leg};
-use crate::plan::{ArraySeen, Dev, Input, Lane, MemberFlag, Plan, Step, timing};
+use crate::plan::{ArraySeen, Dev, Input, Lane, MemberFlag, Plan, Step};
 
 /// A member as the kernel has it, the worst of its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +42,11 @@ impl<'a> Serving<'a> {
         0..self.spec.stripe_width
     }
 
+    /// Copies that have to hold every write: see [`VolumeStatus::copies_due`].
+    pub(super) fn copies_due(&self) -> usize {
+        self.next.copies_due(self.spec)
+    }
+
     pub(super) fn array(&self, column: u8) -> Option<&'a ArraySeen> {
         self.input.seen.arrays.get(&array_uuid(self.spec.uid, column))
     }
@@ -71,6 +77,15 @@ impl<'a> Serving<'a> {
 
     pub(super) fn is_lost(&self, member: &Member) -> bool {
         self.legs(member).iter().any(|leg| matches!(leg, Leg::Lost(_)))
+    }
+
+    /// Whether a member's lost leg holds I/O: one that was let go fails it, and nobody waits for that one.
+    pub(super) fn holds_writes(&self, member: &Member) -> bool {
+        self.columns().any(|column| {
+            let key = (partition_guid(member.replica, column), self.status.epoch);
+            let queues = self.input.seen.maps.get(&key).is_some_and(|map| map.queueing);
+            queues && matches!(self.leg(member, column), Leg::Lost(_))
+        })
     }
 
     /// Since when a member has no working path, by the first column that lost it.
@@ -151,16 +166,4 @@ impl<'a> Serving<'a> {
     pub(super) fn event(&mut self, reason: &str, message: impl std::fmt::Display) {
         push_event(&mut self.next, self.input.now, reason, message);
     }
-}
-
-/// Adds an event and forgets the oldest ones.
-pub(super) fn push_event(
-    status: &mut VolumeStatus,
-    at: Timestamp,
-    reason: &str,
-    message: impl std::fmt::Display,
-) {
-    status.events.push(Event { at, reason: reason.to_owned(), message: message.to_string() });
-    let surplus = status.events.len().saturating_sub(timing::EVENTS_KEPT);
-    status.events.drain(..surplus);
 }

@@ -124,7 +124,7 @@ fn start_column(serving: &mut Serving, members: &[Member], column: u8) {
             array,
             column,
             created_at: serving.spec.created_at,
-            slots: u32::from(serving.spec.replicas).max(2),
+            slots: u32::try_from(serving.copies_due()).unwrap_or_default().max(2),
             size: column_size(serving),
             members: members.collect(),
         };

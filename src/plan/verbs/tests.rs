@@ -1,5 +1,7 @@
 //! Bad input, each case once: refused with the object's name and a next step, and nothing written.
 
+mod edit;
+
 use uuid::Uuid;
 
 use super::{

@@ -1,18 +1,25 @@
 //! Verbs on volumes.
 
+mod edit;
+
+pub use edit::{EditVolume, edit};
+
 use super::{
     MAX_REPLICAS, MAX_VOLUME, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node, known_volume,
     live_volume,
 };
 use crate::domain::{
-    Attachment, Bytes, DriveId, FsType, Locality, MemberState, MountRequest, NodeName, OnStoreLoss,
+    Attachment, Bytes, DriveId, FsType, Locality, Member, MemberState, MountRequest, NodeName, OnStoreLoss,
     PlacementEntry, PlacementRequest, Record, SectorSize, Timestamp, Verify, VolumeName, VolumeSpec,
     VolumeStatus, VolumeUid, World,
 };
 use crate::plan::placement::{self, Request, Unfit};
+use crate::plan::scale;
 
 /// Seconds a lost replica is waited for unless the user says otherwise.
 const MEMBER_MISSING_TIMEOUT_SECONDS: u32 = 900;
+/// The shortest time that may be asked for.
+const MEMBER_MISSING_TIMEOUT_LEAST: u32 = 60;
 /// Copies unless the user says otherwise.
 const REPLICAS: u32 = 2;
 
@@ -120,13 +127,7 @@ fn checked(wish: &CreateVolume, uid: VolumeUid, now: Timestamp) -> Result<Volume
             "use 1: striping is not available in this version",
         ));
     }
-    if wish.member_missing_timeout_seconds < 60 {
-        let seconds = wish.member_missing_timeout_seconds;
-        return Err(invalid(
-            format_args!("volume {name}: memberMissingTimeout {seconds} s"),
-            "use at least 60 s",
-        ));
-    }
+    check_timeout(name, wish.member_missing_timeout_seconds)?;
     if wish.placement.len() > wish.replicas as usize {
         return Err(invalid(
             format_args!("volume {name}: {} places for {} copies", wish.placement.len(), wish.replicas),
@@ -150,6 +151,16 @@ fn checked(wish: &CreateVolume, uid: VolumeUid, now: Timestamp) -> Result<Volume
         placement: PlacementRequest { generation: 0, entries: wish.placement.clone() },
         deleting: false,
     })
+}
+
+fn check_timeout(name: &VolumeName, seconds: u32) -> Result<(), Refusal> {
+    if seconds >= MEMBER_MISSING_TIMEOUT_LEAST {
+        return Ok(());
+    }
+    Err(invalid(
+        format_args!("volume {name}: memberMissingTimeout {seconds} s"),
+        format_args!("use at least {MEMBER_MISSING_TIMEOUT_LEAST} s"),
+    ))
 }
 
 fn is_same(there: &VolumeSpec, wish: &VolumeSpec) -> bool {
@@ -336,7 +347,7 @@ pub fn move_replica(
     if let Some(done) = already_moving(&volume.spec, &status, from, to)? {
         return Ok(done);
     }
-    movable(&status, name, from, to)?;
+    movable(&volume.spec, &status, from, to)?;
     let entry = PlacementEntry { node: to.clone(), drive: drive.cloned() };
     let promised = placement::promised(world);
     placement::choose(world, &request(&volume.spec, &[], &promised), Some(&entry)).map_err(|unfit| {
@@ -347,18 +358,26 @@ pub fn move_replica(
             format_args!("free space on {to}, add a drive there, or choose another node"),
         )
     })?;
-    let stays =
-        |member: &&crate::domain::Member| member.node != *from && member.state != MemberState::Leaving;
-    let mut entries: Vec<_> = status
-        .members
-        .iter()
-        .filter(stays)
-        .map(|member| PlacementEntry { node: member.node.clone(), drive: None })
-        .collect();
+    let left_over: Vec<_> = scale::leftovers(&volume.spec, &status).map(|member| &member.node).collect();
+    let stays = |member: &&Member| member.node != *from && !left_over.contains(&&member.node);
+    let mut entries: Vec<_> =
+        status.staying().filter(stays).map(|member| kept(&volume.spec, member)).collect();
     entries.push(entry);
-    let placement = PlacementRequest { generation: volume.spec.placement.generation + 1, entries };
-    let next = VolumeSpec { placement, ..volume.spec };
-    Ok(Verdict::write(format_args!("volume/{name}"), name, Record::VolumeSpec(next)))
+    Ok(set_places(&volume.spec, entries))
+}
+
+/// A copy that stays where it is, as the list has it already.
+fn kept(spec: &VolumeSpec, member: &Member) -> PlacementEntry {
+    let listed = spec.placement.entries.iter().find(|entry| scale::is_at(member, entry));
+    listed.cloned().unwrap_or_else(|| PlacementEntry { node: member.node.clone(), drive: None })
+}
+
+/// A new list, complete: as many copies as places.
+fn set_places(spec: &VolumeSpec, entries: Vec<PlacementEntry>) -> Verdict {
+    let replicas = u8::try_from(entries.len()).unwrap_or(MAX_REPLICAS);
+    let placement = PlacementRequest { generation: spec.placement.generation + 1, entries };
+    let next = VolumeSpec { replicas, placement, ..spec.clone() };
+    Verdict::write(format_args!("volume/{}", spec.name), &spec.name, Record::VolumeSpec(next))
 }
 
 /// The very same move under way is already so; another one is refused.
@@ -369,7 +388,7 @@ fn already_moving(
     to: &NodeName,
 ) -> Result<Option<Verdict>, Refusal> {
     let node = |replica| status.member(replica).map(|member| member.node.clone());
-    let pending = spec.placement.generation > status.placement_generation;
+    let pending = !status.is_placed(spec);
     let Some(relocation) = &status.relocation else {
         return if pending { Err(moving(spec, "a change of its placement")) } else { Ok(None) };
     };
@@ -388,7 +407,8 @@ fn moving(spec: &VolumeSpec, what: &str) -> Refusal {
     )
 }
 
-fn movable(status: &VolumeStatus, name: &VolumeName, from: &NodeName, to: &NodeName) -> Result<(), Refusal> {
+fn movable(spec: &VolumeSpec, status: &VolumeStatus, from: &NodeName, to: &NodeName) -> Result<(), Refusal> {
+    let name = &spec.name;
     if from == to {
         return Err(invalid(
             format_args!("volume {name}: {from} and {to} are the same node"),
@@ -400,6 +420,12 @@ fn movable(status: &VolumeStatus, name: &VolumeName, from: &NodeName, to: &NodeN
         return Err(precondition(
             format_args!("volume {name} has no copy on {from}"),
             format_args!("its copies are on {}", nodes.join(", ")),
+        ));
+    }
+    if scale::leftovers(spec, status).any(|member| member.node == *from) {
+        return Err(precondition(
+            format_args!("volume {name}: the copy on {from} is Faulty and none that counts"),
+            format_args!("`mdfabric volume edit {name} --remove-replica {from}` drops it"),
         ));
     }
     if status.member_on(to).is_some() {

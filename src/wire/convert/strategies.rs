@@ -59,10 +59,21 @@ fn attachment() -> impl Strategy<Value = Attachment> {
     (label(), of(mount)).prop_map(|(node, mount)| Attachment { node, mount })
 }
 
+fn entries() -> impl Strategy<Value = Vec<PlacementEntry>> {
+    vec((label(), of(drive())).prop_map(|(node, drive)| PlacementEntry { node, drive }), 0..4)
+}
+
 fn placement() -> impl Strategy<Value = PlacementRequest> {
-    let entry = (label(), of(drive())).prop_map(|(node, drive)| PlacementEntry { node, drive });
-    (any::<u64>(), vec(entry, 0..4))
-        .prop_map(|(generation, entries)| PlacementRequest { generation, entries })
+    (any::<u64>(), entries()).prop_map(|(generation, entries)| PlacementRequest { generation, entries })
+}
+
+prop_compose! {
+    fn placed()(
+        (generation, replicas, copies, before) in any::<(u64, u8, u8, Option<u8>)>(),
+        entries in entries(),
+    ) -> Placed {
+        Placed { generation, replicas, entries, copies, before }
+    }
 }
 
 prop_compose! {
@@ -150,7 +161,7 @@ prop_compose! {
         in_sync in btree_set(replica(), 0..4),
         members in vec(member(), 0..4),
         (members_made, created, formatted) in any::<(u32, bool, bool)>(),
-        (placement_generation, follow_owner) in any::<(u64, bool)>(),
+        (placement_generation, follow_owner, placed) in (any::<u64>(), any::<bool>(), of(placed())),
         (relocation, mount_path, used) in (of(relocation()), of(text()), of(bytes())),
         last_move in of(move_report()),
         array in array(),
@@ -159,7 +170,8 @@ prop_compose! {
     ) -> VolumeStatus {
         VolumeStatus {
             phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, formatted,
-            placement_generation, follow_owner, mount_path, used, relocation, last_move, array, reasons, events,
+            placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, array, reasons,
+            events,
         }
     }
 }
@@ -253,18 +265,18 @@ fn lease() -> impl Strategy<Value = Lease> {
     })
 }
 
-/// Any record of any kind.
+/// Any record of any kind. Each is boxed: together they are more than a thread's stack holds.
 pub(crate) fn record() -> impl Strategy<Value = Record> {
     prop_oneof![
-        volume_spec().prop_map(Record::VolumeSpec),
-        volume_status().prop_map(Record::VolumeStatus),
-        replica_spec().prop_map(Record::ReplicaSpec),
-        replica_status().prop_map(Record::ReplicaStatus),
-        drive_spec().prop_map(Record::DriveSpec),
-        drive_status().prop_map(Record::DriveStatus),
-        any::<bool>().prop_map(|cordoned| Record::NodeSpec(NodeSpec { cordoned })),
-        node_status().prop_map(Record::NodeStatus),
-        lease().prop_map(Record::Lease),
+        volume_spec().prop_map(Record::VolumeSpec).boxed(),
+        volume_status().prop_map(Record::VolumeStatus).boxed(),
+        replica_spec().prop_map(Record::ReplicaSpec).boxed(),
+        replica_status().prop_map(Record::ReplicaStatus).boxed(),
+        drive_spec().prop_map(Record::DriveSpec).boxed(),
+        drive_status().prop_map(Record::DriveStatus).boxed(),
+        any::<bool>().prop_map(|cordoned| Record::NodeSpec(NodeSpec { cordoned })).boxed(),
+        node_status().prop_map(Record::NodeStatus).boxed(),
+        lease().prop_map(Record::Lease).boxed(),
     ]
 }
 

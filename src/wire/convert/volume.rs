@@ -2,7 +2,7 @@
 
 use super::{FieldError, Message, all, each, maybe, twins, words};
 use crate::domain::{
-    ArrayReport, Attachment, Bytes, Epoch, Event, Member, MountRequest, MoveReport, PlacementEntry,
+    ArrayReport, Attachment, Bytes, Epoch, Event, Member, MountRequest, MoveReport, Placed, PlacementEntry,
     PlacementRequest, Reason, Relocation, Timestamp, VolumeSpec, VolumeStatus,
 };
 use crate::wire::proto;
@@ -221,6 +221,34 @@ impl TryFrom<proto::MoveReport> for MoveReport {
     }
 }
 
+impl From<Placed> for proto::Placed {
+    fn from(value: Placed) -> Self {
+        let Placed { generation, replicas, entries, copies, before } = value;
+        Self {
+            generation,
+            replicas: replicas.into(),
+            entries: each(entries),
+            copies: copies.into(),
+            before: before.map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<proto::Placed> for Placed {
+    type Error = FieldError;
+
+    fn try_from(wire: proto::Placed) -> Result<Self, FieldError> {
+        let of = Message("Placed");
+        Ok(Self {
+            generation: wire.generation,
+            replicas: of.number("replicas", wire.replicas)?,
+            entries: all(wire.entries)?,
+            copies: of.number("copies", wire.copies)?,
+            before: wire.before.map(|before| of.number("before", before)).transpose()?,
+        })
+    }
+}
+
 impl From<ArrayReport> for proto::ArrayReport {
     fn from(value: ArrayReport) -> Self {
         Self {
@@ -295,6 +323,7 @@ impl From<VolumeStatus> for proto::VolumeStatus {
             created: value.created,
             formatted: value.formatted,
             placement_generation: value.placement_generation,
+            placed: value.placed.map(Into::into),
             follow_owner: value.follow_owner,
             relocation: value.relocation.map(Into::into),
             mount_path: value.mount_path,
@@ -324,6 +353,7 @@ impl TryFrom<proto::VolumeStatus> for VolumeStatus {
             created: wire.created,
             formatted: wire.formatted,
             placement_generation: wire.placement_generation,
+            placed: maybe(wire.placed)?,
             follow_owner: wire.follow_owner,
             relocation: maybe(wire.relocation)?,
             mount_path: wire.mount_path,

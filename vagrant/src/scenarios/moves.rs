@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::{Needs, Scenario, Stage};
-use crate::daemon::{volume, word};
+use crate::daemon::word;
 use crate::lab::Lab;
 use crate::node::{Node, Spawned};
 use crate::product::{Load, copies, device, is_settled_on, remove, until, verb, xfs_is_clean};
@@ -27,19 +27,19 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// How many members the kernel has in sync, looked at all the time.
-struct Sampler {
+pub(super) struct Sampler {
     node: Node,
     loop_in_guest: Spawned,
 }
 
 impl Sampler {
-    fn start(node: &Node) -> Result<Self> {
+    pub(super) fn start(node: &Node) -> Result<Self> {
         let script = "while :; do grep -o '\\[[0-9]*/[0-9]*\\]' /proc/mdstat; sleep 0.05; done >/tmp/in-sync";
         Ok(Self { node: node.clone(), loop_in_guest: node.spawn(&["sh", "-c", script])? })
     }
 
     /// The fewest it has seen, and how often it has looked.
-    fn stop(&self) -> Result<(u32, usize)> {
+    pub(super) fn stop(&self) -> Result<(u32, usize)> {
         self.loop_in_guest.signal("KILL")?;
         let seen = self.node.run(&["cat", "/tmp/in-sync"])?.ok()?;
         let count = |line: &str| line.split_once('/')?.1.trim_end_matches(']').parse::<u32>().ok();
@@ -95,46 +95,58 @@ fn follows_owner(stage: &mut Stage<'_>) -> Result<()> {
     verb(&one, "volume detach solo")?;
     let old = copies(lab, &one, "solo")?;
 
-    let watch = "exec mdfabric volume ls -w -o json >/tmp/phases 2>&1";
-    let watcher = two.spawn(&["sh", "-c", watch])?;
+    let phases = Phases::start(&two)?;
     verb(&one, "volume attach solo --node node-2")?;
     verb(&one, "volume mount solo /mnt/solo")?;
     load.start(&two, "/mnt/solo/data")?;
     until(lab, &two, "solo", "its only copy on node-2", |record| is_settled_on(record, &["node-2"]))?;
-    watcher.signal("TERM")?;
+    phases.went(&["Synced", "Syncing", "Replacing", "Synced"])?;
     load.stop()?;
-    phases_in_order(&two)?;
-    is_local_and_missing(lab, &two)?;
+    is_local_and_missing(lab, &two, "solo")?;
     old.iter().try_for_each(crate::product::Copy::is_wiped)?;
     load.verify(&two, "/mnt/solo/data")?;
     remove(lab, &two, "solo")
 }
 
-/// The watch has seen Synced, Syncing, Replacing and Synced, in this order.
-fn phases_in_order(node: &Node) -> Result<()> {
-    let text = node.run(&["cat", "/tmp/phases"])?.ok()?.stdout;
-    let mut phases: Vec<String> = Vec::new();
-    for value in serde_json::Deserializer::from_str(&text).into_iter::<Value>() {
-        let phase = value?.pointer("/0").map(|volume| word(volume, "/status/phase")).unwrap_or_default();
-        if phases.last() != Some(&phase) {
-            phases.push(phase);
+/// What a watch of the only volume shows as its PHASE.
+pub(super) struct Phases {
+    node: Node,
+    watch: Spawned,
+}
+
+impl Phases {
+    pub(super) fn start(node: &Node) -> Result<Self> {
+        let watch = node.spawn(&["sh", "-c", "exec mdfabric volume ls -w -o json >/tmp/phases 2>&1"])?;
+        Ok(Self { node: node.clone(), watch })
+    }
+
+    /// Ends the watch; it has seen these, in this order, and may have seen more.
+    pub(super) fn went(&self, through: &[&str]) -> Result<()> {
+        self.watch.signal("TERM")?;
+        let text = self.node.run(&["cat", "/tmp/phases"])?.ok()?.stdout;
+        let mut phases: Vec<String> = Vec::new();
+        for value in serde_json::Deserializer::from_str(&text).into_iter::<Value>() {
+            let phase = value?.pointer("/0").map(|volume| word(volume, "/status/phase")).unwrap_or_default();
+            if phases.last() != Some(&phase) {
+                phases.push(phase);
+            }
         }
+        println!("    PHASE went {}", phases.join(", "));
+        let mut seen = phases.iter();
+        for wanted in through {
+            ensure!(
+                seen.any(|phase| phase == wanted),
+                "PHASE went {}: no {wanted} in its place",
+                phases.join(", ")
+            );
+        }
+        Ok(())
     }
-    println!("    PHASE went {}", phases.join(", "));
-    let mut seen = phases.iter();
-    for wanted in ["Synced", "Syncing", "Replacing", "Synced"] {
-        ensure!(
-            seen.any(|phase| phase == wanted),
-            "PHASE went {}: no {wanted} in its place",
-            phases.join(", ")
-        );
-    }
-    Ok(())
 }
 
 /// A two-slot array with one local member and one missing one, as mdadm sees it.
-fn is_local_and_missing(lab: &Lab, node: &Node) -> Result<()> {
-    let device = word(&volume(node, "solo")?, "/status/array/device");
+pub(super) fn is_local_and_missing(lab: &Lab, node: &Node, name: &str) -> Result<()> {
+    let device = device(node, name)?;
     let detail = lab.wait_for("mdadm to see one member", Duration::from_secs(30), || {
         let detail = node.run(&["mdadm", "--detail", &device])?.ok()?.stdout;
         Ok((detail.contains("Raid Devices : 2") && detail.contains("Total Devices : 1")).then_some(detail))
