@@ -1,4 +1,4 @@
-//! File systems on a volume: make, recognise, mount, grow, freeze, trim, measure.
+//! File systems on a volume: make, recognise, mount, grow, freeze, trim, measure, shut down.
 //!
 //! Guarantees: no program is run and no discard is sent while formatting (a discard sets every bit of a degraded
 //! array's bitmap); a format that is cut short leaves nothing that mounts; what reads superblocks and mountinfo
@@ -25,7 +25,7 @@ pub use mount::{
     ensure_mounted_pseudo, mount, umount,
 };
 pub use mountinfo::{Mount, mountinfo, parse_mountinfo};
-pub use online::{MountPoint, Usage, freeze, thaw, trim, usage};
+pub use online::{MountPoint, Usage, freeze, shut_down, thaw, trim, usage};
 
 /// Whether a verb had anything to do. Both are success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

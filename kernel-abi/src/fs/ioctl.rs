@@ -64,6 +64,8 @@ mod raw {
     ioctl_write_ptr!(ext4_resize, b'f', 16, u64);
     ioctl_read!(xfs_geometry, b'X', 126, XfsGeom);
     ioctl_write_ptr!(xfs_grow_data, b'X', 110, XfsGrow);
+    // XFS_IOC_GOINGDOWN is the same call. Declared as one that writes, although the kernel reads the value.
+    ioctl_read!(ext4_shutdown, b'X', 125, u32);
     ioctl_readwrite!(fitrim, b'X', 121, TrimRange);
     // _IOWR('X', 119|120, int), but the argument is not read (fs/ioctl.c, ioctl_fsfreeze).
     ioctl_none_bad!(fifreeze, super::FIFREEZE);
@@ -72,6 +74,9 @@ mod raw {
 
 const FIFREEZE: libc::c_ulong = nix::request_code_readwrite!(b'X', 119, size_of::<i32>());
 const FITHAW: libc::c_ulong = nix::request_code_readwrite!(b'X', 120, size_of::<i32>());
+
+/// `EXT4_GOING_FLAGS_NOLOGFLUSH` (`include/uapi/linux/ext4.h`) and `XFS_FSOP_GOING_FLAGS_NOLOGFLUSH`.
+const NO_LOG_FLUSH: u32 = 2;
 
 /// Makes `length` bytes from `start` read as zeros, without unmapping them (`block/ioctl.c`, `blk_ioctl_zeroout`).
 #[doc(alias = "BLKZEROOUT")]
@@ -129,6 +134,15 @@ pub(super) fn thaw(directory: &File) -> Result<()> {
     unsafe { raw::fithaw(directory.as_raw_fd()) }.map(drop)
 }
 
+/// Fails everything from now on; writes nothing but the error mark of ext4's journal.
+#[doc(alias = "EXT4_IOC_SHUTDOWN")]
+#[doc(alias = "XFS_IOC_GOINGDOWN")]
+pub(super) fn shut_down(directory: &File) -> Result<()> {
+    let mut how = NO_LOG_FLUSH;
+    // SAFETY: the kernel reads one u32.
+    unsafe { raw::ext4_shutdown(directory.as_raw_fd(), &raw mut how) }.map(drop)
+}
+
 /// Discards free ranges of at least `minimum` bytes; says how many bytes that were.
 #[doc(alias = "FITRIM")]
 pub(super) fn trim(directory: &File, minimum: u64) -> Result<u64> {
@@ -150,6 +164,7 @@ mod tests {
         assert_eq!(request_code_read!(b'X', 126, size_of::<XfsGeom>()), 0x8100_587e);
         assert_eq!(request_code_write!(b'X', 110, size_of::<XfsGrow>()), 0x4010_586e);
         assert_eq!(request_code_readwrite!(b'X', 121, size_of::<TrimRange>()), 0xc018_5879);
+        assert_eq!(request_code_read!(b'X', 125, size_of::<u32>()), 0x8004_587d);
         assert_eq!((FIFREEZE, FITHAW), (0xc004_5877, 0xc004_5878));
     }
 }

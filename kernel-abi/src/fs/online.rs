@@ -68,6 +68,24 @@ pub fn thaw(at: &MountPoint) -> Result<Change, CallError> {
     }
 }
 
+/// Cuts a mounted ext4 or XFS off from its users without flushing the log, for good: `read` and `write` of files give EIO
+/// from now on, in the page cache or past it. What remains to do is to unmount it; the log is replayed at the next mount.
+///
+/// Guarantees, on XFS: it returns at once, whatever the device holds, and a write or fsync under way ends in EIO even if
+/// the device says later that it was done (`fs/xfs/xfs_file.c`, `xfs_dio_write_end_io`).
+///
+/// Caveats: ext4 is cut off just as soon, but the call itself waits for a write of its journal's superblock
+/// (`fs/jbd2/journal.c`, `jbd2_journal_abort`), so unkillably for as long as the device holds I/O: it needs a thread of its
+/// own. On ext4 an overwrite or fsync under way is still acknowledged when the device says so. A mapping made before stays
+/// readable on both. [`MountPoint::open`] gets EIO from an XFS that is shut down; directories of ext4 still open.
+///
+/// Errors: EPERM without `CAP_SYS_ADMIN`; ENOTTY: neither ext4 nor XFS. A second time is success.
+#[doc(alias = "EXT4_IOC_SHUTDOWN")]
+#[doc(alias = "XFS_IOC_GOINGDOWN")]
+pub fn shut_down(at: &MountPoint) -> Result<(), CallError> {
+    ioctl::shut_down(at.directory()).map_err(|errno| at.error("EXT4_IOC_SHUTDOWN", errno))
+}
+
 /// Discards the free ranges of at least `minimum` bytes; returns the bytes discarded. EOPNOTSUPP: the device has no
 /// discard.
 ///

@@ -107,7 +107,8 @@ impl MdNode {
             .map_err(|errno| self.failed("HOT_REMOVE_DISK", errno).with_value(dev))
     }
 
-    /// Fails a member.
+    /// Fails a member. Unlike `faulty` in sysfs it takes no lock of the array (`md_ioctl` answers it before it does), so it
+    /// returns at once even while a superblock write is held.
     ///
     /// Caveats: EBUSY on the last in-sync member is not "nothing happened": the array is broken from then on
     /// (`md_error` sets `MD_BROKEN`). Look before.

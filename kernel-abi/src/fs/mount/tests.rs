@@ -1,6 +1,8 @@
 //! On real loop devices, in a mount namespace of the test's own. Needs root; says so where it is not.
 
 use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -14,7 +16,7 @@ use crate::fs::ext4::{self, Ext4Error, Ext4Options};
 use crate::fs::grow::{GrowError, Grown};
 use crate::fs::image::{Image, accepts, judge};
 use crate::fs::xfs::{self, XfsOptions};
-use crate::fs::{MountPoint, freeze, grow, parse_mountinfo, thaw, usage};
+use crate::fs::{MountPoint, freeze, grow, parse_mountinfo, shut_down, thaw, usage};
 
 const MIB: u64 = 1 << 20;
 /// A fresh one each time: XFS refuses to mount two file systems of one UUID, and tests run side by side.
@@ -175,6 +177,55 @@ fn xfs_lives_on_either_sector_size() {
         for sector in [512, 4096] {
             whole_life("xfs", sector, "xfs_repair", &["-n", "-f"]);
         }
+    });
+}
+
+#[test]
+fn what_is_shut_down_gives_nothing_and_takes_nothing() {
+    apart(|| {
+        for fstype in ["ext4", "xfs"] {
+            shut_down_in_use(fstype);
+        }
+    });
+}
+
+/// A file that was open and in the page cache before is out of reach too; unmounting is all that is left.
+fn shut_down_in_use(fstype: &str) {
+    let Some(volume) = Volume::new(320 * MIB, 512) else { return };
+    format(&volume, fstype, 512);
+    volume.mount(fstype, &MountOptions::default()).unwrap();
+    let path = volume.directory.join("file");
+    fs::write(&path, [7; 4096]).unwrap();
+    let open = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let mut block = [0; 4096];
+    open.read_exact_at(&mut block, 0).unwrap();
+
+    let at = MountPoint::open(&volume.directory, volume.number()).unwrap();
+    shut_down(&at).unwrap();
+    shut_down(&at).unwrap();
+    let refused = [open.read_exact_at(&mut block, 0), open.write_all_at(&block, 0), open.sync_all()];
+    let errno = |result: io::Result<()>| result.unwrap_err().raw_os_error();
+    assert_eq!(refused.map(errno), [Some(libc::EIO); 3], "{fstype}");
+    let again = MountPoint::open(&volume.directory, volume.number());
+    assert_eq!(again.is_err_and(|error| error.is(Errno::EIO)), fstype == "xfs");
+    drop((open, at));
+    assert_eq!(umount(&volume.directory, UmountFlags::default()).unwrap(), Change::Made);
+}
+
+#[test]
+fn only_ext4_and_xfs_are_shut_down() {
+    apart(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let (nothing, flags) = (None::<&str>, MsFlags::empty());
+        if nix::mount::mount(Some("tmpfs"), directory.path(), Some("tmpfs"), flags, nothing).is_err() {
+            println!("skipped: no tmpfs can be mounted here");
+            return;
+        }
+        let dev = mounted(directory.path()).unwrap().dev;
+        let at = MountPoint::open(directory.path(), dev).unwrap();
+        assert!(shut_down(&at).unwrap_err().is(Errno::ENOTTY));
+        drop(at);
+        umount(directory.path(), UmountFlags::default()).unwrap();
     });
 }
 
