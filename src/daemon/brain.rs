@@ -365,7 +365,7 @@ impl Brain {
         for step in steps {
             if self.lanes.is_free(&step.lane()) && self.memory.waits(step, now).is_none() {
                 self.notes.begun(now, step);
-                self.memory.running.insert(step.lane());
+                self.memory.begin(step.clone(), now);
                 self.lanes.start(step.clone(), now);
             }
         }

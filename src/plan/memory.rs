@@ -41,8 +41,8 @@ pub struct Used {
 pub struct Memory {
     /// When this daemon started: before that it waited for nobody.
     pub started_at: Timestamp,
-    /// Lanes with a step under way.
-    pub running: BTreeSet<Lane>,
+    /// Steps under way, by lane, and since when.
+    pub running: BTreeMap<Lane, (Step, Timestamp)>,
     /// Failed steps by their text.
     pub failed: BTreeMap<String, Attempt>,
     /// Members whose superblock cannot be used, by partition.
@@ -68,6 +68,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Notes that a step was given to its lane.
+    pub fn begin(&mut self, step: Step, now: Timestamp) {
+        self.running.insert(step.lane(), (step, now));
+    }
+
     /// Takes in what a step came to.
     pub fn record(&mut self, step: &Step, result: Result<Outcome, StepFailure>, now: Timestamp) {
         self.running.remove(&step.lane());

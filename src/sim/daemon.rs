@@ -268,7 +268,8 @@ impl Cluster {
             if let Some(attempt) = daemon.memory.waits(&step, Timestamp(now)) {
                 let at = attempt.retry_at.0;
                 daemon.wake_at = Some(daemon.wake_at.map_or(at, |earlier| earlier.min(at)));
-            } else if daemon.memory.running.insert(step.lane()) {
+            } else if !daemon.memory.running.contains_key(&step.lane()) {
+                daemon.memory.begin(step.clone(), Timestamp(now));
                 daemon.running.push(Running { step, ends_at: now + took });
             }
         }

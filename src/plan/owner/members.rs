@@ -126,7 +126,7 @@ fn is_settled(serving: &Serving, member: &Member) -> bool {
     !serving.is_lost(member)
         && serving
             .columns()
-            .all(|column| !running.contains(&Lane::Leg(partition_guid(member.replica, column))))
+            .all(|column| !running.contains_key(&Lane::Leg(partition_guid(member.replica, column))))
 }
 
 /// R2: a new copy has been compared with the rest: another one goes in its favour, now or by a later wish.

@@ -58,7 +58,7 @@ impl<'a> Serving<'a> {
 
     /// Whether a step on the volume's array is under way: what it does is not to be seen yet.
     pub(super) fn is_busy(&self) -> bool {
-        self.input.memory.running.contains(&Lane::Volume(self.spec.name.clone()))
+        self.input.memory.running.contains_key(&Lane::Volume(self.spec.name.clone()))
     }
 
     pub(super) fn leg(&self, member: &Member, column: u8) -> Leg {

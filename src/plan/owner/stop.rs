@@ -3,8 +3,10 @@
 use uuid::Uuid;
 
 use super::serving::Serving;
-use crate::domain::{Epoch, Reason, Volume, VolumeStatus, array_device, array_uuid, partition_guid};
-use crate::plan::{Input, Plan, Step, leg};
+use crate::domain::{
+    Epoch, Reason, Timestamp, Volume, VolumeStatus, array_device, array_uuid, partition_guid,
+};
+use crate::plan::{Input, Lane, Plan, Step, leg, timing};
 
 /// The next steps down. `true` once nothing is left on this node and nothing is on its way.
 pub(super) fn plan(serving: &mut Serving) -> bool {
@@ -94,7 +96,9 @@ pub(super) fn evict(input: &Input, volume: &Volume, status: &VolumeStatus) -> Pl
     }
     let mut serving = Serving::new(input, volume, status);
     serving.wait(evicted(&serving));
-    if let Some(path) = mounted_here(&serving) {
+    if let Some(since) = going_down(&serving) {
+        let_legs_go(&mut serving, since);
+    } else if let Some(path) = mounted_here(&serving) {
         let volume = serving.spec.name.clone();
         serving.step(Step::Unmount { volume, path });
     } else {
@@ -103,6 +107,26 @@ pub(super) fn evict(input: &Input, volume: &Volume, status: &VolumeStatus) -> Pl
     let Serving { mut plan, next, .. } = serving;
     plan.reasons.extend(next.reasons);
     plan
+}
+
+/// Since when a call is out that takes the volume down. The kernel refuses it with EBUSY at once while anybody has the array
+/// open (`md_ioctl`) or the file system in use (`propagate_mount_busy`; a mount that goes is not listed any more): whatever such
+/// a call still waits for, nobody is left to whom a write could be acknowledged.
+fn going_down(serving: &Serving) -> Option<Timestamp> {
+    let lane = Lane::Volume(serving.spec.name.clone());
+    let (step, since) = serving.input.memory.running.get(&lane)?;
+    let down = matches!(step, Step::StopArray { .. } | Step::Unmount { .. });
+    (down && mounted_here(serving).is_none()).then_some(*since)
+}
+
+/// What holds the call up is a leg: it may fail now.
+fn let_legs_go(serving: &mut Serving, since: Timestamp) {
+    let due = since.plus(timing::GOING_DOWN_MILLIS);
+    if serving.input.now < due {
+        return serving.plan.wake(due);
+    }
+    let legs = legs_of(serving.input, serving.status, serving.spec.stripe_width);
+    legs.into_iter().filter(|step| matches!(step, Step::FailLeg { .. })).for_each(|step| serving.step(step));
 }
 
 /// What a node says that still holds a volume after it lost it. Writes held on a leg are let go only once the array is down:

@@ -7,9 +7,9 @@ use crate::domain::{
     Timestamp, Versioned, World, array_device, array_uuid,
 };
 use crate::plan::{
-    ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, FailureKind, Lane, MapSeen,
-    MemberFlag, MemberSeen, Memory, MountSeen, Observation, Outcome, PartitionSeen, Step, StepFailure,
-    SyncAction, SyncSeen, TableSeen, timing,
+    ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, FailureKind, MapSeen, MemberFlag,
+    MemberSeen, Memory, MountSeen, Observation, Outcome, PartitionSeen, Step, StepFailure, SyncAction,
+    SyncSeen, TableSeen, timing,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -197,7 +197,7 @@ fn nothing_is_measured_while_anything_else_goes_on() {
         assert!(!scene.measures(), "{:?}", scene.plan());
     };
     not_while(|scene| {
-        scene.memory.running.insert(Lane::Volume("v".parse().unwrap()));
+        scene.memory.begin(measure(), NOW);
     });
     not_while(|scene| scene.wish(|attachment| attachment.mount = None));
     not_while(|scene| scene.wish(|attachment| attachment.node = "n2".parse().unwrap()));

@@ -199,7 +199,7 @@ fn held_by_an_earlier_owner(input: &Input, replica: &Replica, export: &ExportTo)
     if export.node == *input.me {
         return None;
     }
-    if input.memory.running.contains(&Lane::Volume(replica.spec.volume.clone())) {
+    if input.memory.running.contains_key(&Lane::Volume(replica.spec.volume.clone())) {
         return Some(Reason::waiting(
             "HeldByEarlierOwner",
             format_args!("{} still works on {}; epoch {} waits", input.me, replica.spec.volume, export.epoch),
