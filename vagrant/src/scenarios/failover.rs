@@ -20,6 +20,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: owner_dies,
     },
     Scenario {
+        name: "paused_owner_wakes_up_and_lets_go",
+        shows: "an owner that was paused while its volume was taken over takes down what it holds when it wakes up, though \
+                its unmount waits for a leg; nothing acknowledged is lost, its copy comes back by a full copy",
+        lab: Needs::Cluster,
+        run: owner_wakes_up,
+    },
+    Scenario {
         name: "owner_dies_with_the_only_copy",
         shows: "the volume of a dead owner that has the only copy is waited for, by name, and served once that is back",
         lab: Needs::Cluster,
@@ -86,16 +93,41 @@ fn owner_dies(stage: &mut Stage<'_>) -> Result<()> {
     one.power_on()?;
     one.wait_up()?;
     start_and_wait(lab, &one)?;
-    until(lab, &two, "vol", "two copies again", |record| is_settled_on(record, &["node-1", "node-2"]))?;
+    is_whole_again(lab, &two, load)
+}
+
+/// The old owner's copy has come back by a full copy while node-2 wrote, and every judge is content.
+fn is_whole_again(lab: &Lab, two: &Node, mut load: Load<'_>) -> Result<()> {
+    until(lab, two, "vol", "two copies again", |record| is_settled_on(record, &["node-1", "node-2"]))?;
     load.goes_on(20)?;
     load.stop()?;
-    is_copied_in_full(&two)?;
-    all_copies_are_equal(lab, &two)?;
+    is_copied_in_full(two)?;
+    all_copies_are_equal(lab, two)?;
+    load.verify(two, FILE)?;
+    verb(two, "volume unmount vol")?;
+    xfs_is_clean(two, &device(two, "vol")?)?;
+    copies(lab, two, "vol")?.iter().try_for_each(|copy| copy.examine().map(drop))?;
+    remove(lab, two, "vol")
+}
+
+/// Nobody uses the volume any more when its owner is paused, but what was written last is still in its log and cache.
+fn owner_wakes_up(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let (one, mut load) = written_volume(lab, 24, "--replicas 2 --on node-1 --on node-2")?;
+    let two = lab.node("node-2")?;
+    load.stop()?;
+    one.sh("echo unsynced >/mnt/vol/late")?.ok()?;
+    lab.power("node-1", Power::Pause)?;
+    attach_elsewhere(&two)?;
+    is_mounted(lab, &two)?;
     load.verify(&two, FILE)?;
-    verb(&two, "volume unmount vol")?;
-    xfs_is_clean(&two, &device(&two, "vol")?)?;
-    copies(lab, &two, "vol")?.iter().try_for_each(|copy| copy.examine().map(drop))?;
-    remove(lab, &two, "vol")
+    load.start(&two, FILE)?;
+    lab.power("node-1", Power::Resume)?;
+    lab.wait_for("node-1 to let go of vol", FAIL_OVER_DEADLINE, || {
+        let held = "ls -d /sys/block/md* /sys/block/dm-* /sys/class/nvme-fabrics/ctl/nvme* 2>/dev/null";
+        Ok(one.sh(held)?.text().is_empty().then_some(()))
+    })?;
+    is_whole_again(lab, &two, load)
 }
 
 /// From the claim to the mounted file system, by the new owner's flight recorder, with the steps in between.
