@@ -301,10 +301,10 @@ fn a_volume_of_the_same_name_is_a_new_one() {
     }
 }
 
-/// A provider that stays dead holds up nobody else: the others come back, and copies move.
-#[test]
-fn a_dead_provider_holds_up_nobody_else() {
-    let mut scene = Scene::with(mdfabric::sim::Config { nodes: 4, seed: 15, ..Default::default() });
+/// Three copies on four nodes, written to, and one of their providers dead: the owner, the dead one, the other one, and
+/// the node without a copy.
+fn one_of_three_is_dead(seed: u64) -> (Scene, [u8; 4]) {
+    let mut scene = Scene::with(mdfabric::sim::Config { nodes: 4, seed, ..Default::default() });
     scene.create(&wish(3));
     let holds = |scene: &Scene, index: u8| scene.status().unwrap().member_on(&node(index)).is_some();
     let homes: Vec<u8> = (1..=4).filter(|index| holds(&scene, *index)).collect();
@@ -313,6 +313,13 @@ fn a_dead_provider_holds_up_nobody_else() {
     scene.attach(owner);
     scene.write_for(500);
     scene.cluster.power_cut(&node(dead), None);
+    (scene, [owner, dead, other, free])
+}
+
+/// A provider that stays dead holds up nobody else: the others come back, and copies move.
+#[test]
+fn a_dead_provider_holds_up_nobody_else() {
+    let (mut scene, [owner, dead, other, free]) = one_of_three_is_dead(15);
     scene.cluster.power_cut(&node(owner), Some(500));
     scene.cluster.power_cut(&node(other), Some(60_000));
     scene.cluster.run_for(30_000);
@@ -337,15 +344,7 @@ fn a_dead_provider_holds_up_nobody_else() {
 /// A copy that was let go by record holds nothing any more: the volume is mounted, and others move, without its node.
 #[test]
 fn a_leg_that_was_let_go_holds_up_nobody() {
-    let mut scene = Scene::with(mdfabric::sim::Config { nodes: 4, seed: 16, ..Default::default() });
-    scene.create(&wish(3));
-    let holds = |scene: &Scene, index: u8| scene.status().unwrap().member_on(&node(index)).is_some();
-    let homes: Vec<u8> = (1..=4).filter(|index| holds(&scene, *index)).collect();
-    let free = (1..=4).find(|index| !homes.contains(index)).unwrap();
-    let [owner, dead, other] = homes[..] else { panic!("three copies") };
-    scene.attach(owner);
-    scene.write_for(500);
-    scene.cluster.power_cut(&node(dead), None);
+    let (mut scene, [_, dead, other, free]) = one_of_three_is_dead(16);
     scene.until(30_000, "it is missed", |cluster| {
         cluster.world().volume_status(&name()).is_some_and(|status| status.in_sync.len() == 2)
     });

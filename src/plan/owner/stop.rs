@@ -89,7 +89,7 @@ pub(super) fn is_held(input: &Input, volume: &Volume) -> bool {
 }
 
 /// R5: what this node still runs of a volume that belongs to nobody or to somebody else is stopped. Legs that hold
-/// I/O are let go: whatever they hold was never acknowledged and must not be.
+/// I/O are let go once nobody is left to whom it could be acknowledged.
 pub(super) fn evict(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
     if !is_held(input, volume) {
         return Plan::default();

@@ -8,7 +8,9 @@ use super::{Needs, Scenario, Stage};
 use crate::daemon::{kill, start_and_wait, volume, word};
 use crate::lab::Lab;
 use crate::node::Node;
-use crate::product::{Load, device, is_settled_on, remove, until, verb, xfs_is_clean};
+use crate::product::{
+    FILE, Load, TWO_COPIES, device, is_settled_on, remove, until, verb, written_volume, xfs_is_clean,
+};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -31,19 +33,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-const FILE: &str = "/mnt/vol/data";
-
-/// A mounted volume with copies on node-1, its owner, and node-2, and a writer on it.
-fn written_volume(lab: &Lab, seed: u64) -> Result<(Node, Load<'_>)> {
-    let one = lab.node("node-1")?;
-    verb(&one, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2")?;
-    verb(&one, "volume attach vol")?;
-    verb(&one, "volume mount vol /mnt/vol")?;
-    let mut load = Load::new(lab, seed);
-    load.start(&one, FILE)?;
-    Ok((one, load))
-}
-
 /// The end of all of them: every write is there, the file system is clean, nothing is left.
 fn good_end(lab: &Lab, owner: &Node, load: &Load<'_>) -> Result<()> {
     load.verify(owner, FILE)?;
@@ -54,7 +43,7 @@ fn good_end(lab: &Lab, owner: &Node, load: &Load<'_>) -> Result<()> {
 
 fn daemon_killed(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 5)?;
+    let (one, mut load) = written_volume(lab, 5, TWO_COPIES)?;
     let two = lab.node("node-2")?;
     let before = made(&one, &two)?;
     let epoch = volume(&one, "vol")?.pointer("/status/epoch").cloned();
@@ -102,7 +91,7 @@ fn is_back(lab: &Lab, owner: &Node) -> Result<()> {
 
 fn owner_power_cut(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 6)?;
+    let (one, mut load) = written_volume(lab, 6, TWO_COPIES)?;
     load.goes_on(100)?;
     one.power_cut()?;
     load.lost()?;
@@ -118,7 +107,7 @@ fn owner_power_cut(stage: &mut Stage<'_>) -> Result<()> {
 
 fn whole_cluster_reboot(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 7)?;
+    let (one, mut load) = written_volume(lab, 7, TWO_COPIES)?;
     load.goes_on(100)?;
     lab.nodes().iter().try_for_each(Node::power_cut)?;
     load.lost()?;

@@ -8,7 +8,9 @@ use super::{Needs, Scenario, Stage};
 use crate::daemon::{self, start_and_wait, volume};
 use crate::lab::Lab;
 use crate::node::Node;
-use crate::product::{Load, copies, device, is_settled_on, remove, until, verb, xfs_is_clean};
+use crate::product::{
+    FILE, Load, TWO_COPIES, copies, device, is_settled_on, remove, until, verb, written_volume, xfs_is_clean,
+};
 use crate::supervisor::control::Power;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -40,22 +42,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-const FILE: &str = "/mnt/vol/data";
-
 /// An owner is taken for dead 15 s after its last heartbeat; a fail-over may take that and a little more.
 const FAIL_OVER_DEADLINE: Duration = Duration::from_mins(2);
-
-/// A volume that node-1 owns and writes to.
-fn written_volume<'a>(lab: &'a Lab, seed: u64, copies: &str) -> Result<(Node, Load<'a>)> {
-    let one = lab.node("node-1")?;
-    verb(&one, &format!("volume create vol --size 512MiB {copies}"))?;
-    verb(&one, "volume attach vol")?;
-    verb(&one, "volume mount vol /mnt/vol")?;
-    let mut load = Load::new(lab, seed);
-    load.start(&one, FILE)?;
-    load.goes_on(100)?;
-    Ok((one, load))
-}
 
 /// What an orchestrator says when a node has died: not there any more, but here.
 fn attach_elsewhere(to: &Node) -> Result<()> {
@@ -78,8 +66,9 @@ fn is_mounted(lab: &Lab, node: &Node) -> Result<()> {
 
 fn owner_dies(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 21, "--replicas 2 --on node-1 --on node-2")?;
+    let (one, mut load) = written_volume(lab, 21, TWO_COPIES)?;
     let two = lab.node("node-2")?;
+    load.goes_on(100)?;
     one.power_cut()?;
     load.lost()?;
     attach_elsewhere(&two)?;
@@ -113,8 +102,9 @@ fn is_whole_again(lab: &Lab, two: &Node, mut load: Load<'_>) -> Result<()> {
 /// Nobody uses the volume any more when its owner is paused, but what was written last is still in its log and cache.
 fn owner_wakes_up(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 24, "--replicas 2 --on node-1 --on node-2")?;
+    let (one, mut load) = written_volume(lab, 24, TWO_COPIES)?;
     let two = lab.node("node-2")?;
+    load.goes_on(100)?;
     load.stop()?;
     one.sh("echo unsynced >/mnt/vol/late")?.ok()?;
     lab.power("node-1", Power::Pause)?;
@@ -183,6 +173,7 @@ fn only_copy_dies(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let (one, mut load) = written_volume(lab, 22, "--replicas 1 --on node-1")?;
     let two = lab.node("node-2")?;
+    load.goes_on(100)?;
     one.power_cut()?;
     load.lost()?;
     attach_elsewhere(&two)?;
@@ -208,7 +199,7 @@ const OUTAGE: Duration = Duration::from_secs(30);
 
 fn store_outage(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (_, mut load) = written_volume(lab, 23, "--replicas 2 --on node-1 --on node-2")?;
+    let (_, mut load) = written_volume(lab, 23, TWO_COPIES)?;
     let two = lab.node("node-2")?;
     lab.etcd_power(Power::Pause)?;
     let end = Instant::now() + OUTAGE;

@@ -10,7 +10,9 @@ use super::{Needs, Scenario, Stage, refused};
 use crate::daemon::{mdfabric, synced_on, volume, word};
 use crate::lab::Lab;
 use crate::node::Node;
-use crate::product::{Copy, Load, copies, device, is_settled_on, remove, until, verb, xfs_is_clean};
+use crate::product::{
+    Copy, FILE, Load, copies, device, is_settled_on, remove, until, verb, written_volume, xfs_is_clean,
+};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -27,7 +29,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-const FILE: &str = "/mnt/vol/data";
 /// The events of the whole way, in the words that users know, each of them once.
 const SAID: [&str; 6] = [
     "successfully scaled volume replicas to 2",
@@ -38,20 +39,9 @@ const SAID: [&str; 6] = [
     "successfully scaled volume replicas to 1",
 ];
 
-/// A mounted volume of node-1 with its first copy there, and a writer on it.
-fn written<'a>(lab: &'a Lab, replicas: &str, seed: u64) -> Result<(Node, Load<'a>)> {
-    let one = lab.node("node-1")?;
-    verb(&one, &format!("volume create vol --size 512MiB --replicas {replicas} --on node-1"))?;
-    verb(&one, "volume attach vol")?;
-    verb(&one, "volume mount vol /mnt/vol")?;
-    let mut load = Load::new(lab, seed);
-    load.start(&one, FILE)?;
-    Ok((one, load))
-}
-
 fn one_two_three_two_one(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written(lab, "1", 31)?;
+    let (one, mut load) = written_volume(lab, 31, "--replicas 1 --on node-1")?;
     let phases = Phases::start(&one)?;
     edit(lab, &one, "--add-replica node-2", &["node-1", "node-2"])?;
     load.goes_on(20)?;
@@ -154,7 +144,7 @@ fn events(record: &Value) -> Vec<String> {
 
 fn refused_when_not_in_sync(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written(lab, "3", 32)?;
+    let (one, mut load) = written_volume(lab, 32, "--replicas 3 --on node-1")?;
     lab.cut("node-1", "node-3")?;
     until(lab, &one, "vol", "node-3 to be missed", |record| synced_on(record) == ["node-1", "node-2"])?;
     load.goes_on(20)?;
