@@ -8,6 +8,7 @@
 pub mod controller;
 mod event;
 pub mod explain;
+pub mod heal;
 pub mod leg;
 mod liveness;
 mod memory;
@@ -28,7 +29,9 @@ pub use observation::{
 };
 pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure};
 
-use crate::domain::{Key, NodeName, Reason, Record, Timestamp, World};
+use std::collections::BTreeMap;
+
+use crate::domain::{Key, NodeName, Reason, Record, ReplicaId, Timestamp, World};
 
 /// What a machine looks at.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +76,8 @@ pub struct Plan {
     pub reasons: Vec<Reason>,
     /// When to look again even if nothing happens.
     pub wake_at: Option<Timestamp>,
+    /// Copies this node sees missing and looks after, with what is recorded of that: see [`heal`].
+    pub missing: BTreeMap<ReplicaId, u64>,
 }
 
 impl Plan {
@@ -81,6 +86,7 @@ impl Plan {
         self.writes.extend(other.writes);
         self.steps.extend(other.steps);
         self.reasons.extend(other.reasons);
+        self.missing.extend(other.missing);
         if let Some(at) = other.wake_at {
             self.wake(at);
         }

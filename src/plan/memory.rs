@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
+use super::heal::{self, Waiting};
 use super::{ConnectionState, FailureKind, Lane, Liveness, Observation, Outcome, Step, StepFailure, timing};
-use crate::domain::{Bytes, Epoch, Timestamp, VolumeName};
+use crate::domain::{Bytes, Epoch, ReplicaId, Timestamp, VolumeName};
 
 /// A step that failed and will be tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +64,10 @@ pub struct Memory {
     pub used: BTreeMap<VolumeName, Used>,
     /// Since when a leg has no working path.
     pub lost_since: BTreeMap<(Uuid, Epoch), Timestamp>,
+    /// Copies that are missing and looked after here.
+    pub missing: BTreeMap<ReplicaId, Waiting>,
+    /// Members whose leg was let go since they were last added: what the kernel says of them is not their drive's fault.
+    pub let_go: BTreeSet<Uuid>,
     /// What was heard of nodes and leases.
     pub liveness: Liveness,
 }
@@ -92,9 +97,11 @@ impl Memory {
             }
             (Step::AddMember { member, .. }, _) => {
                 self.compared.remove(&member.partition);
+                self.let_go.remove(&member.partition);
                 self.bitmap_refused.remove(&member.partition);
                 self.bad_headers.remove(&member.partition);
             }
+            (Step::FailLeg { partition, .. }, _) => drop(self.let_go.insert(*partition)),
             (Step::Zero { partition, .. }, _) => drop(self.zeroed.insert(*partition)),
             (Step::Erase { partition, .. }, _) => drop(self.erased.insert(*partition)),
             (Step::Carve { partition, .. } | Step::RemovePartition { partition, .. }, _) => {
@@ -147,6 +154,11 @@ impl Memory {
         for key in seen.maps.keys().filter(|key| lost(key)) {
             self.lost_since.entry(*key).or_insert(now);
         }
+    }
+
+    /// Notes which copies are missing.
+    pub fn track_missing(&mut self, missing: &BTreeMap<ReplicaId, u64>, now: Timestamp) {
+        self.missing = heal::remember(&self.missing, missing, now);
     }
 
     /// The last failure of a step, if it is still to be waited for at `now`.

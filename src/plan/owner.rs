@@ -10,6 +10,7 @@
 //! ```
 
 mod claim;
+mod heal;
 mod lifecycle;
 mod members;
 mod relocate;
@@ -34,17 +35,18 @@ pub fn plan(input: &Input) -> Plan {
     let mut plan = Plan::default();
     for volume in input.world.volumes() {
         if let Some(status) = &volume.status {
-            plan.merge(one(input, &volume, status));
+            let more = one(input, &volume, status, &plan);
+            plan.merge(more);
         }
     }
     plan.merge(stop::unknown(input));
     plan
 }
 
-fn one(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
+fn one(input: &Input, volume: &Volume, status: &VolumeStatus, so_far: &Plan) -> Plan {
     match &status.owner {
         Some(owner) if owner == input.me && claim::is_wanted(input, volume, status) => {
-            lifecycle::serve(input, volume, status)
+            lifecycle::serve(input, volume, status, so_far)
         }
         Some(owner) if owner == input.me => lifecycle::release(input, volume, status),
         _ if stop::is_held(input, volume) => stop::evict(input, volume, status),

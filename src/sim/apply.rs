@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::cluster::Cluster;
 use super::disk::{BLOCKS, Blocks, GARBAGE, Partition};
+use super::drives::DriveFault;
 use super::fabric::Reach;
 use super::kernel::{Array, Export, Map};
 use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId, VolumeName};
@@ -113,7 +114,7 @@ impl Cluster {
     }
 
     fn disk(&mut self, node: &NodeName, drive: &DriveId) -> Option<&mut super::disk::Disk> {
-        self.nodes.get_mut(node)?.disks.get_mut(drive)
+        self.nodes.get_mut(node)?.disks.get_mut(drive).filter(|disk| disk.fault == DriveFault::None)
     }
 
     fn carve(&mut self, node: &NodeName, drive: &DriveId, guid: Uuid, size: Bytes) -> Effect {
@@ -156,6 +157,9 @@ impl Cluster {
     fn zero(&mut self, node: &NodeName, guid: Uuid, dev: Dev, what: &str) -> Effect {
         if self.partition(node, guid).is_none_or(|partition| partition.dev != dev) {
             return Effect::retry("ENXIO");
+        }
+        if !self.works(node, guid) {
+            return Effect::retry("EIO");
         }
         if self.nodes.get(node).is_some_and(|machine| machine.kernel.holds(dev)) {
             return Effect::failed(FailureKind::Busy, "open O_EXCL: EBUSY");

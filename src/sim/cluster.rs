@@ -465,5 +465,6 @@ pub(super) fn new_disk(capacity: Bytes, sector_size: u32) -> Disk {
         guid: None,
         found: Vec::new(),
         partitions: BTreeMap::new(),
+        fault: super::drives::DriveFault::default(),
     }
 }

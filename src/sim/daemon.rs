@@ -230,6 +230,7 @@ impl Cluster {
         if leads {
             plan.merge(controller::plan(&input));
         }
+        daemon.memory.track_missing(&plan.missing, now);
         Some((plan, reachable))
     }
 

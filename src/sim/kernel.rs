@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::disk::{BLOCKS, Disk};
+use super::drives::DriveFault;
 use crate::domain::{Bytes, DriveId, Epoch, NodeName};
 use crate::plan::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, MemberFlag, MemberSeen,
@@ -213,7 +214,11 @@ impl Kernel {
             (*key, seen)
         };
         Observation {
-            drives: disks.iter().map(|(id, disk)| (id.clone(), disk.seen())).collect(),
+            drives: disks
+                .iter()
+                .filter(|(_, disk)| disk.fault != DriveFault::Pulled)
+                .map(|(id, disk)| (id.clone(), disk.seen()))
+                .collect(),
             exports: self.exports.iter().map(|(key, export)| (*key, seen_export(export))).collect(),
             connections: self.connections.iter().map(connection).collect(),
             maps: self.maps.iter().map(|(key, map)| (*key, seen_map(map))).collect(),

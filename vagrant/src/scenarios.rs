@@ -6,6 +6,7 @@ mod boot;
 mod dump;
 mod failover;
 mod footprint;
+mod healing;
 mod interruption;
 mod leaks;
 mod life;
@@ -85,6 +86,7 @@ pub fn all() -> Vec<Scenario> {
         verification::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
+        healing::SCENARIOS,
         interruption::SCENARIOS,
         mortality::SCENARIOS,
         bad_input::SCENARIOS,

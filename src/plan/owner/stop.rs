@@ -94,7 +94,8 @@ pub(super) fn evict(input: &Input, volume: &Volume, status: &VolumeStatus) -> Pl
     if !is_held(input, volume) {
         return Plan::default();
     }
-    let mut serving = Serving::new(input, volume, status);
+    let nothing = Plan::default();
+    let mut serving = Serving::new(input, volume, status, &nothing);
     serving.wait(evicted(&serving));
     if let Some(since) = going_down(&serving) {
         let_legs_go(&mut serving, since);

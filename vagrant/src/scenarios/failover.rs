@@ -150,14 +150,19 @@ fn millis_of_day(line: &str) -> Result<i64> {
 
 /// The copy that the dead owner could write to was filled from the beginning.
 fn is_copied_in_full(owner: &Node) -> Result<()> {
-    let log = owner.sh(&format!("grep -E 'done step=add .*recovery' {}", daemon::LOG))?.ok()?.stdout;
-    let last = log.lines().last().unwrap_or_default();
-    ensure!(last.contains("(Full recovery)"), "it was added by another way: {log}");
+    let how = how_it_was_filled(owner)?;
+    ensure!(how.contains("(Full recovery)"), "it was added by another way: {how}");
     Ok(())
 }
 
+/// What the owner's daemon wrote about the copy it added last.
+pub(super) fn how_it_was_filled(owner: &Node) -> Result<String> {
+    let log = owner.sh(&format!("grep -E 'done step=add .*recovery' {}", daemon::LOG))?.ok()?.stdout;
+    Ok(log.lines().last().unwrap_or_default().to_owned())
+}
+
 /// md's own check finds no difference between the copies.
-fn all_copies_are_equal(lab: &Lab, owner: &Node) -> Result<()> {
+pub(super) fn all_copies_are_equal(lab: &Lab, owner: &Node) -> Result<()> {
     let name = device(owner, "vol")?.trim_start_matches("/dev/").to_owned();
     let md = format!("/sys/block/{name}/md");
     owner.sh(&format!("echo check >{md}/sync_action"))?.ok()?;
