@@ -5,7 +5,9 @@
 //! Steps are decided from records as they are stored, never from those the same plan is about to write: what a step
 //! depends on has always been recorded before.
 
+mod candidate;
 pub mod controller;
+mod evacuate;
 mod event;
 pub mod explain;
 pub mod heal;
@@ -16,6 +18,7 @@ mod observation;
 pub mod owner;
 pub mod placement;
 pub mod provider;
+pub mod questions;
 pub mod scale;
 mod step;
 pub mod timing;

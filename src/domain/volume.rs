@@ -297,6 +297,8 @@ pub enum MoveCause {
     FollowOwner,
     /// The copy that goes was missing for too long, or failed.
     Heal,
+    /// Its node or drive is being emptied.
+    Evacuate,
 }
 
 /// A drive on which a new copy of the volume was begun and could not be finished. It is not tried again while it is the

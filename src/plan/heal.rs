@@ -11,12 +11,8 @@
 
 use std::collections::BTreeMap;
 
-use super::placement::{self, Place, Request, Unfit};
-use super::{Input, Plan, timing};
-use crate::domain::{
-    Bytes, DriveId, Member, MemberState, NodeName, Record, ReplicaId, Timestamp, VolumeSpec, VolumeStatus,
-    World,
-};
+use super::{Input, Plan, candidate, timing};
+use crate::domain::{Member, MemberState, MoveCause, ReplicaId, Timestamp, VolumeSpec, VolumeStatus};
 
 /// Since when this daemon has seen a copy missing, and what was recorded of it before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,83 +88,15 @@ pub fn lost<'a>(spec: &VolumeSpec, status: &'a VolumeStatus) -> Option<&'a Membe
         .find(|member| member.state == MemberState::Faulty || member.waited_millis >= timeout_millis(spec))
 }
 
-/// The place of a new copy in favour of which `leaving` goes: on a node without one; if there is none, on another drive
-/// of the same node.
-pub(super) fn place(
-    input: &Input,
-    spec: &VolumeSpec,
-    status: &VolumeStatus,
-    leaving: &Member,
-    so_far: &Plan,
-) -> Result<Place, Vec<Unfit>> {
-    let avoided = avoided(input.world, status, leaving);
-    let promised = promised(input.world, so_far);
-    let on = |taken: &[(NodeName, &'static str)]| {
-        let request = Request { avoided: &avoided, ..Request::of(spec, taken, &promised) };
-        placement::choose(input.world, &request, None)
-    };
-    let taken = unavailable(input, status);
-    on(&taken).or_else(|unfit| {
-        let others: Vec<_> =
-            status.members.iter().filter(|member| member.replica != leaving.replica).collect();
-        if !input.is_alive(&leaving.node) || others.iter().any(|member| member.node == leaving.node) {
-            return Err(unfit);
-        }
-        let taken: Vec<_> = taken.iter().filter(|(node, _)| *node != leaving.node).cloned().collect();
-        on(&taken)
-    })
-}
-
-/// Why a node that has a copy gets no other one.
-pub(super) const HOSTS: &str = "hosts a copy";
-
-/// Nodes that host a copy already, one that still has to be erased among them, and those that do not answer.
-pub(super) fn unavailable(input: &Input, status: &VolumeStatus) -> Vec<(NodeName, &'static str)> {
-    let hosts = status.members.iter().map(|member| (member.node.clone(), HOSTS));
-    let silent = |(node, _): (NodeName, _)| (!input.is_alive(&node)).then_some((node, "does not answer"));
-    hosts.chain(input.world.nodes().filter_map(silent)).collect()
-}
-
-/// Drives that were tried in vain and are still those they were, and those of the lost copy.
-fn avoided(world: &World, status: &VolumeStatus, leaving: &Member) -> Vec<(DriveId, String)> {
-    let same = |drive: &DriveId, guid| world.drive_spec(drive).is_some_and(|spec| spec.disk_guid == guid);
-    let tried = status.tried.iter().filter(|tried| same(&tried.drive, tried.disk_guid));
-    let tried = tried.map(|tried| (tried.drive.clone(), format!("tried in vain: {}", tried.why)));
-    let own = leaving.drives.iter().map(|drive| (drive.clone(), "has the lost copy".to_owned()));
-    tried.chain(own).collect()
-}
-
-/// What stands in records, and what the same plan has already given away.
-fn promised(world: &World, so_far: &Plan) -> Vec<(DriveId, Bytes)> {
-    let mut promised = placement::promised(world);
-    for (spec, status) in begun(world, so_far) {
-        let size = placement::partition_size(spec.size, spec.stripe_width);
-        let known: Vec<ReplicaId> = world
-            .volume_status(&spec.name)
-            .map(|stored| stored.members.iter().map(|member| member.replica).collect())
-            .unwrap_or_default();
-        let new = status.members.iter().filter(|member| !known.contains(&member.replica));
-        promised.extend(new.flat_map(|member| &member.drives).map(|drive| (drive.clone(), size)));
-    }
-    promised
-}
-
-/// Volumes for which the plan so far begins a relocation.
-fn begun<'a>(world: &'a World, so_far: &'a Plan) -> impl Iterator<Item = (&'a VolumeSpec, &'a VolumeStatus)> {
-    so_far.writes.iter().filter_map(|write| {
-        let Some(Record::VolumeStatus(status)) = &write.record else { return None };
-        let name = write.key.name.parse().ok()?;
-        let stored = world.volume_status(&name)?;
-        let new = stored.relocation.is_none() && status.relocation.is_some();
-        new.then_some((world.volume_spec(&name)?, status))
-    })
-}
-
-/// Replacements this node fills just now, those of the plan so far among them.
+/// New copies this node fills of its own accord just now, those of the plan so far among them.
 pub(super) fn under_way(input: &Input, so_far: &Plan) -> usize {
-    let heals = |status: &VolumeStatus| status.is_healing() && status.owner.as_ref() == Some(input.me);
-    let stored = input.world.volumes().filter(|volume| volume.status.as_ref().is_some_and(heals)).count();
-    stored + begun(input.world, so_far).filter(|(_, status)| heals(status)).count()
+    let fills = |status: &VolumeStatus| {
+        let unasked = |cause| matches!(cause, MoveCause::Heal | MoveCause::Evacuate);
+        let cause = status.relocation.as_ref().map(|relocation| relocation.cause);
+        cause.is_some_and(unasked) && status.owner.as_ref() == Some(input.me)
+    };
+    let stored = input.world.volumes().filter(|volume| volume.status.as_ref().is_some_and(fills)).count();
+    stored + candidate::begun(input.world, so_far).filter(|(_, status)| fills(status)).count()
 }
 
 /// What a daemon remembers of those that are missing: for how long it has seen them so.

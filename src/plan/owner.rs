@@ -10,6 +10,7 @@
 //! ```
 
 mod claim;
+mod evacuate;
 mod heal;
 mod lifecycle;
 mod members;

@@ -1,7 +1,7 @@
 //! Copies that are lost and replaced, and those that come back.
 
 use mdfabric::domain::{DriveId, Member, MemberState, MoveCause};
-use mdfabric::plan::verbs::{self, CreateVolume};
+use mdfabric::plan::verbs::{self, Cordon, CreateVolume};
 use mdfabric::sim::{Config, Crash, CrashWhen, DriveFault};
 
 use super::support::{Scene, is_whole, name, node, wish};
@@ -111,7 +111,7 @@ fn daemons_that_die_while_they_wait_do_not_wait_for_ever() {
 fn with_nowhere_to_go_the_reason_is_told_per_node() {
     let (mut scene, gone) = two_copies(44, 4, 1);
     let others: Vec<u8> = (1..=4).filter(|index| member_on(&scene, *index).is_none()).collect();
-    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(others[0]), true)).unwrap();
+    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(others[0]), Cordon::On)).unwrap();
     scene.cluster.power_cut(&node(others[1]), None);
     scene.cluster.power_cut(&node(gone), None);
     scene.write_for(TIMEOUT + 20_000);
@@ -124,7 +124,7 @@ fn with_nowhere_to_go_the_reason_is_told_per_node() {
     ];
     scene.demand(wanted.iter().all(|line| why.contains(line)), &why);
     scene.demand(member_on(&scene, gone).unwrap().state == MemberState::Missing, "it stays Missing");
-    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(others[0]), false)).unwrap();
+    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(others[0]), Cordon::Off)).unwrap();
     until_replaced(&mut scene, gone);
 }
 
@@ -268,5 +268,68 @@ fn a_death_at_any_step_of_a_replacement_is_survived() {
         for when in [CrashWhen::BeforeEffect, CrashWhen::AfterEffect] {
             way(Some(Crash { at, when, node: None, down: 2_000 }));
         }
+    }
+}
+
+fn drained(scene: &mut Scene, index: u8) {
+    let gone = node(index);
+    scene.until(120_000, "drained", |cluster| {
+        cluster.world().volume_status(&name()).unwrap().member_on(&gone).is_none() && is_whole(cluster)
+    });
+}
+
+#[test]
+fn a_drained_node_gives_its_copies_away_and_serves_what_finds_no_place() {
+    let (mut scene, other) = two_copies(52, 3, 1);
+    let owner = (1..=3).find(|index| *index != other && member_on(&scene, *index).is_some()).unwrap();
+    let free = (1..=3).find(|index| member_on(&scene, *index).is_none()).unwrap();
+    let drain = |scene: &mut Scene, index: u8, cordon| {
+        scene.cluster.request(|world, _| verbs::cordon_node(world, &node(index), cordon)).unwrap();
+    };
+    drain(&mut scene, other, Cordon::Empty);
+    drained(&mut scene, other);
+    scene.demand(member_on(&scene, free).is_some(), "it went where there was room");
+    drain(&mut scene, owner, Cordon::Empty);
+    scene.write_for(5_000);
+    let why = reason(&scene, "CannotMove").unwrap_or_default();
+    scene.demand(why.contains(&format!("node-{other}: cordoned")), &why);
+    scene.demand(scene.in_sync().len() == 2, "both serve");
+    drain(&mut scene, other, Cordon::Off);
+    drained(&mut scene, owner);
+    let stall = scene.cluster.app(&name()).longest_stall;
+    scene.demand(stall < 1_000, &format!("longest stall {stall} ms"));
+    drain(&mut scene, owner, Cordon::Off);
+    scene.quiet_while_writing();
+}
+
+#[test]
+fn a_detached_volume_leaves_a_drained_node_too() {
+    let (mut scene, other) = two_copies(53, 3, 1);
+    scene.detach();
+    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(other), Cordon::Empty)).unwrap();
+    drained(&mut scene, other);
+    scene.until(60_000, "let go", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| status.owner.is_none())
+    });
+    scene.quiet();
+}
+
+/// The data stays where it is used, if its node has another drive.
+#[test]
+fn an_evicted_drive_is_emptied_onto_its_neighbour() {
+    for (seed, drives) in [(54, 2), (55, 1)] {
+        let (mut scene, other) = two_copies(seed, 3, drives);
+        let drive = drive_of(&scene, other);
+        let verdict = verbs::cordon_drive(scene.cluster.world(), &drive, Cordon::Empty).unwrap();
+        let foretold = verdict.chosen.join("\n");
+        scene.cluster.request(|world, _| verbs::cordon_drive(world, &drive, Cordon::Empty)).unwrap();
+        scene.until(120_000, "emptied", |cluster| {
+            let status = cluster.world().volume_status(&name()).unwrap();
+            status.members.iter().all(|member| member.drives[0] != drive) && is_whole(cluster)
+        });
+        let status = scene.status().unwrap();
+        let at = status.members.iter().find(|member| foretold.contains(&format!("to {}", member.node)));
+        scene.demand(at.is_some_and(|member| (member.node == node(other)) == (drives == 2)), &foretold);
+        scene.write_for(500);
     }
 }

@@ -3,7 +3,7 @@
 use super::relocate;
 use super::serving::{InKernel, Serving};
 use crate::domain::{Member, MemberState, MoveCause, Reason, Relocation, Tried};
-use crate::plan::{heal, timing};
+use crate::plan::{candidate, heal, timing};
 
 /// Adds up for how long copies have been missing, and says what is waited for.
 pub(super) fn count(serving: &mut Serving) {
@@ -49,7 +49,8 @@ pub(super) fn plan(serving: &mut Serving) {
             ),
         ));
     }
-    match heal::place(serving.input, serving.spec, serving.status, &lost, serving.so_far) {
+    let volume = (serving.spec, serving.status);
+    match candidate::place(serving.input, volume, &lost, candidate::First::Others, serving.so_far) {
         Ok(place) => {
             let why = match lost.state {
                 MemberState::Faulty => "failed".to_owned(),

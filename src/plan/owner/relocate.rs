@@ -2,14 +2,14 @@
 //! round. A move is both, more copies is only the first half, fewer only the second.
 
 use super::serving::{InKernel, Serving, push_event};
-use super::{heal, lifecycle, run};
+use super::{evacuate, heal, lifecycle, run};
 use crate::domain::{
     Bytes, Member, MemberState, MoveCause, MoveReport, NodeName, Placed, PlacementEntry, Reason, Relocation,
     ReplicaId, Timestamp, VolumeSpec, VolumeStatus,
 };
 use crate::plan::placement::{self, Place, Request, Unfit};
 use crate::plan::scale::{self, Difference, Why};
-use crate::plan::{controller, heal as planned, timing};
+use crate::plan::{candidate, controller, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
     if run::top(serving).is_none() || !serving.status.created {
@@ -33,6 +33,9 @@ fn begin(serving: &mut Serving) {
     }
     if serving.next.relocation.is_none() {
         heal::plan(serving);
+    }
+    if serving.next.relocation.is_none() {
+        evacuate::plan(serving);
     }
 }
 
@@ -139,9 +142,8 @@ pub(super) fn join_at(serving: &mut Serving, place: Place, leaving: Option<Repli
 /// Nodes that host a copy already, one that still has to be erased among them; where the place is ours to choose, also
 /// those that do not answer.
 fn taken(serving: &Serving, chosen: bool) -> Vec<(NodeName, &'static str)> {
-    let mut taken = planned::unavailable(serving.input, serving.status);
-    taken.retain(|(_, why)| chosen || *why == planned::HOSTS);
-    taken
+    let alive = |node: &NodeName| !chosen || serving.input.is_alive(node);
+    candidate::unavailable(serving.input.world, serving.status, &alive)
 }
 
 fn no_place(serving: &mut Serving, entry: Option<&PlacementEntry>, unfit: &[Unfit]) {
@@ -162,7 +164,7 @@ fn advance(serving: &mut Serving, relocation: &Relocation) {
         return match relocation.cause {
             MoveCause::Placement => take_back(serving, relocation),
             MoveCause::Heal => heal::watch(serving, relocation),
-            MoveCause::FollowOwner => {}
+            MoveCause::FollowOwner | MoveCause::Evacuate => {}
         };
     }
     let leaving = relocation.leaving.and_then(|leaving| serving.status.member(leaving)).cloned();

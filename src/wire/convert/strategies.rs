@@ -117,7 +117,7 @@ prop_compose! {
         joining in of(replica()),
         leaving in of(replica()),
         from in of(label()),
-        cause in select(vec![MoveCause::Placement, MoveCause::FollowOwner, MoveCause::Heal]),
+        cause in select(vec![MoveCause::Placement, MoveCause::FollowOwner, MoveCause::Heal, MoveCause::Evacuate]),
         started_at in time(),
         verified in any::<bool>(),
     ) -> Relocation {
@@ -222,10 +222,10 @@ prop_compose! {
         id in drive(),
         node in label(),
         disk_guid in uuid(),
-        (wipe, cordoned, removing) in any::<(bool, bool, bool)>(),
+        (wipe, cordoned, evicting, removing) in any::<(bool, bool, bool, bool)>(),
         added_at in time(),
     ) -> DriveSpec {
-        DriveSpec { id, node, disk_guid, wipe, cordoned, removing, added_at }
+        DriveSpec { id, node, disk_guid, wipe, cordoned, evicting, removing, added_at }
     }
 }
 
@@ -278,7 +278,9 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
         replica_status().prop_map(Record::ReplicaStatus).boxed(),
         drive_spec().prop_map(Record::DriveSpec).boxed(),
         drive_status().prop_map(Record::DriveStatus).boxed(),
-        any::<bool>().prop_map(|cordoned| Record::NodeSpec(NodeSpec { cordoned })).boxed(),
+        any::<(bool, bool)>()
+            .prop_map(|(cordoned, draining)| Record::NodeSpec(NodeSpec { cordoned, draining }))
+            .boxed(),
         node_status().prop_map(Record::NodeStatus).boxed(),
         lease().prop_map(Record::Lease).boxed(),
     ]

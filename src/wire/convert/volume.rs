@@ -16,7 +16,7 @@ twins! {
     VolumePhase { New, Requested, Syncing, Synced, Expanding, Replacing, Deleting }
     MdState { Stopped, Active, Clean, Degraded, Recovering, Checking, Waiting, Broken }
     MemberState { Joining, Syncing, Synced, Missing, Faulty, Leaving }
-    MoveCause { Placement, FollowOwner, Heal }
+    MoveCause { Placement, FollowOwner, Heal, Evacuate }
     Severity { Waiting, Warning, Blocked }
 }
 
