@@ -8,6 +8,7 @@
 pub mod controller;
 mod event;
 pub mod explain;
+mod holders;
 pub mod leg;
 mod liveness;
 mod memory;
@@ -20,6 +21,7 @@ mod step;
 pub mod timing;
 pub mod verbs;
 
+pub use holders::{Held, Holder, Process, Through, Who};
 pub use liveness::Liveness;
 pub use memory::{Attempt, Compared, Memory, Used};
 pub use observation::{

@@ -13,6 +13,7 @@ mod check;
 mod cluster;
 mod daemon;
 mod disk;
+mod evict;
 mod fabric;
 mod kernel;
 mod member;

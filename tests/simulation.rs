@@ -16,6 +16,8 @@ mod failover;
 mod scaling;
 #[path = "simulation/support.rs"]
 mod support;
+#[path = "simulation/zombie.rs"]
+mod zombie;
 
 use mdfabric::domain::{Locality, MemberState, VolumePhase};
 use mdfabric::sim::{Crash, CrashWhen};

@@ -5,11 +5,12 @@
 //! unowned ------claim------> start -> run ------------release------> unowned
 //!   (epoch + 1, by compare-    | legs, headers,    | unmount, stop, unmap, disconnect
 //!    and-swap)                 | assemble          |
-//!    ^                         +--- somebody else's epoch: evict (the same, without a record)
+//!    ^                         +--- somebody else's epoch: evict (nobody hears of it any more, then the same)
 //!    +--- owner dead, attachment = me: depose it and claim, in one write
 //! ```
 
 mod claim;
+mod evict;
 mod lifecycle;
 mod members;
 mod relocate;
@@ -47,7 +48,7 @@ fn one(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
             lifecycle::serve(input, volume, status)
         }
         Some(owner) if owner == input.me => lifecycle::release(input, volume, status),
-        _ if stop::is_held(input, volume) => stop::evict(input, volume, status),
+        _ if stop::is_held(input, volume) => evict::plan(input, volume, status),
         Some(owner) => takeover::plan(input, volume, status, owner),
         None => claim::plan(input, volume, status),
     }

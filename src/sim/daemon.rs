@@ -230,6 +230,9 @@ impl Cluster {
         if leads {
             plan.merge(controller::plan(&input));
         }
+        if self.frees_first {
+            self.free_first(name, &seen, &mut plan);
+        }
         Some((plan, reachable))
     }
 

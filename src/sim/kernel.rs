@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::disk::{BLOCKS, Disk};
-use crate::domain::{Bytes, DriveId, Epoch, NodeName};
+use crate::domain::{Bytes, DriveId, Epoch, FsType, NodeName};
 use crate::plan::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, MemberFlag, MemberSeen,
     MountSeen, Observation, SyncAction, SyncSeen,
@@ -98,6 +98,10 @@ pub(super) struct Array {
     pub(super) open: bool,
     /// A call waits inside `mddev_suspend`: nothing else moves.
     pub(super) frozen: bool,
+    /// The file system on it is shut down: which.
+    pub(super) shut_down: Option<FsType>,
+    /// A member was cut off from it.
+    pub(super) cut: bool,
 }
 
 impl Array {

@@ -86,6 +86,7 @@ fn attach(scene: &mut Scene, on: u8) {
 enum Fault {
     Link(NodeName, NodeName),
     Store(NodeName),
+    Pause(NodeName),
 }
 
 impl Fault {
@@ -93,6 +94,7 @@ impl Fault {
         match self {
             Self::Link(one, other) => scene.cluster.set_link(one, other, well),
             Self::Store(node) => scene.cluster.set_store(node, well),
+            Self::Pause(node) => scene.cluster.set_paused(node, !well),
         }
     }
 }
@@ -100,14 +102,15 @@ impl Fault {
 /// Something breaks: for a moment, or until `faults` are over.
 fn harm(scene: &mut Scene, rng: &mut Rng, faults: &mut Vec<Fault>) {
     let victim = node(pick(rng));
-    match rng.below(6) {
+    match rng.below(7) {
         0 | 1 => scene.cluster.kill_daemon(&victim, rng.between(100, 3_000)),
         2 => scene.cluster.power_cut(&victim, Some(rng.between(500, 30_000))),
         3 | 4 => {
             let other = node(pick(rng));
             begin(scene, rng, faults, Fault::Link(victim, other));
         }
-        _ => begin(scene, rng, faults, Fault::Store(victim)),
+        5 => begin(scene, rng, faults, Fault::Store(victim)),
+        _ => begin(scene, rng, faults, Fault::Pause(victim)),
     }
 }
 

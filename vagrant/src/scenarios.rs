@@ -18,6 +18,7 @@ mod scaling;
 mod service;
 mod surroundings;
 mod verification;
+mod zombie;
 
 use anyhow::{Result, ensure};
 
@@ -85,6 +86,7 @@ pub fn all() -> Vec<Scenario> {
         verification::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
+        zombie::SCENARIOS,
         interruption::SCENARIOS,
         mortality::SCENARIOS,
         bad_input::SCENARIOS,
