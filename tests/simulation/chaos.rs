@@ -1,8 +1,8 @@
 //! Random operations and faults from a seed; then the faults stop, and everything has to be well.
 
-use mdfabric::domain::{MountRequest, NodeName, PlacementEntry};
+use mdfabric::domain::{FsType, MountRequest, NodeName, PlacementEntry};
 use mdfabric::plan::scale;
-use mdfabric::plan::verbs::{self, EditVolume};
+use mdfabric::plan::verbs::{self, CreateVolume, EditVolume};
 use mdfabric::sim::{Config, Rng};
 
 use super::support::{Scene, edit_record, is_mounted, name, node, wish};
@@ -14,7 +14,8 @@ pub(crate) fn run(seed: u64) {
     let mut rng = Rng::new(seed ^ 0x6d64_6661_6272_6963);
     let mut scene = Scene::with(Config { seed, nodes: NODES, ..Config::default() });
     let replicas = 1 + u32::try_from(rng.below(3)).unwrap();
-    scene.create(&wish(replicas));
+    let fs = if seed % 2 == 0 { FsType::Ext4 } else { FsType::Xfs };
+    scene.create(&CreateVolume { fs, ..wish(replicas) });
     scene.cluster.app(&name()).writing = true;
     attach(&mut scene, pick(&mut rng));
     let mut faults = Vec::new();
