@@ -123,7 +123,11 @@ impl Memory {
             }
             (Step::EndProcesses { volume, processes }, _) => {
                 self.holders.remove(volume);
-                self.ended.entry(volume.clone()).or_default().extend(processes.iter().cloned());
+                let ended = self.ended.entry(volume.clone()).or_default();
+                // One that has not gone yet may have been told twice.
+                let new: Vec<_> =
+                    processes.iter().filter(|process| !ended.contains(process)).cloned().collect();
+                ended.extend(new);
             }
             // What was measured before may be older than another owner's figure, or that of an earlier volume of the name.
             (Step::Mount { volume, .. }, _) => {

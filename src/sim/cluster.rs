@@ -64,6 +64,7 @@ pub struct Crash {
 
 /// One machine.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each of them can be so or not, whatever the others are")]
 pub(super) struct Machine {
     pub(super) disks: BTreeMap<DriveId, Disk>,
     pub(super) kernel: Kernel,

@@ -126,7 +126,9 @@ impl Cluster {
             Some(_) => false,
         };
         if goes {
-            self.apps.get_mut(volume).into_iter().for_each(|app| drop(app.ghosts.remove(node)));
+            if let Some(app) = self.apps.get_mut(volume) {
+                app.ghosts.remove(node);
+            }
             self.stir(node);
         } else if !ghost.killed && !told {
             self.use_array(volume, node, uuid);

@@ -77,6 +77,7 @@ pub(super) struct Write {
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "the kernel's states of an array are independent")]
 pub(super) struct Array {
     pub(super) uuid: Uuid,
     pub(super) name: String,

@@ -92,7 +92,8 @@ fn is_shut_down(serving: &mut Serving) -> bool {
 fn is_cut_off(serving: &mut Serving) -> bool {
     let steps: Vec<Step> =
         arrays(serving).into_iter().flat_map(|array| members_to_cut(serving, array)).collect();
-    steps.into_iter().fold(true, |all, step| is_tried(serving, step) && all)
+    let tried: Vec<bool> = steps.into_iter().map(|step| is_tried(serving, step)).collect();
+    !tried.contains(&false)
 }
 
 fn members_to_cut(serving: &Serving, array: &ArraySeen) -> Vec<Step> {
@@ -131,8 +132,8 @@ fn nobody_hears(serving: &mut Serving) -> bool {
     serving.plan.wake(held.at.plus(timing::HOLDERS_MILLIS));
     end(serving, held.holders.iter().filter_map(Holder::living));
     let disarmed = is_disarmed(serving);
-    let heard = |holder: &&Holder| holder.hears() && !(disarmed && holder.through == Through::FileSystem);
-    let hears: Vec<&Holder> = held.holders.iter().filter(heard).collect();
+    let counts = |holder: &&Holder| holder.hears() && !(disarmed && holder.through == Through::FileSystem);
+    let hears: Vec<&Holder> = held.holders.iter().filter(counts).collect();
     refuse(serving, &hears);
     hears.is_empty()
 }
@@ -184,7 +185,9 @@ fn let_go(serving: &mut Serving) -> bool {
         })
         .collect();
     let any = !held.is_empty();
-    held.into_iter().for_each(|step| serving.step(step));
+    for step in held {
+        serving.step(step);
+    }
     any
 }
 

@@ -94,24 +94,29 @@ pub(super) fn is_whole_again(lab: &Lab, two: &Node, mut load: Load<'_>, fs: &str
     remove(lab, two, "vol")
 }
 
-/// From the claim to the mounted file system, by the new owner's flight recorder, with the steps in between.
+/// From the claim to the mounted file system.
 fn claim_to_mount(owner: &Node) -> Result<String> {
-    let story = verb(owner, "recorder --tail 2000")?;
+    Ok(format!("from claim to mounted: {}", hops(owner, "event of vol: OwnerLost", "done: mount vol")?))
+}
+
+/// What a node did from the last line with `begin` to the first with `end` after it, by its own flight recorder.
+pub(super) fn hops(node: &Node, begin: &str, end: &str) -> Result<String> {
+    let story = verb(node, "recorder --tail 2000")?;
     let lines: Vec<&str> = story.lines().collect();
-    let claimed =
-        lines.iter().rposition(|line| line.contains("event of vol: OwnerLost")).context("no claim")?;
-    let after = lines.get(claimed..).unwrap_or_default();
-    let mounted = after.iter().position(|line| line.contains("done: mount vol")).context("no mount")?;
-    let begin = millis_of_day(after.first().context("no claim")?)?;
-    let steps = after.iter().take(mounted + 1).filter(|line| line.contains("done: "));
+    let from =
+        lines.iter().rposition(|line| line.contains(begin)).with_context(|| format!("no {begin:?}"))?;
+    let after = lines.get(from..).unwrap_or_default();
+    let to = after.iter().position(|line| line.contains(end)).with_context(|| format!("no {end:?}"))?;
+    let start = millis_of_day(after.first().context("nothing was done")?)?;
+    let steps = after.iter().take(to + 1).filter(|line| line.contains("done: "));
     let steps: Result<Vec<String>> = steps
         .map(|line| {
             let what = line.split("done: ").nth(1).unwrap_or_default();
             let word = what.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-            Ok(format!("{word} at {} ms", millis_of_day(line)? - begin))
+            Ok(format!("{word} at {} ms", millis_of_day(line)? - start))
         })
         .collect();
-    Ok(format!("from claim to mounted: {}", steps?.join(", ")))
+    Ok(steps?.join(", "))
 }
 
 /// `2026-11-21T12:01:51.123Z …`
