@@ -14,7 +14,7 @@ pub(crate) fn run(seed: u64) {
     let mut rng = Rng::new(seed ^ 0x6d64_6661_6272_6963);
     let mut scene = Scene::with(Config { seed, nodes: NODES, ..Config::default() });
     let replicas = 1 + u32::try_from(rng.below(3)).unwrap();
-    let fs = if seed % 2 == 0 { FsType::Ext4 } else { FsType::Xfs };
+    let fs = if seed.is_multiple_of(2) { FsType::Ext4 } else { FsType::Xfs };
     scene.create(&CreateVolume { fs, ..wish(replicas) });
     scene.cluster.app(&name()).writing = true;
     attach(&mut scene, pick(&mut rng));

@@ -71,7 +71,7 @@ fn a_woken_owner_acknowledges_nothing_and_its_copy_is_made_anew() {
 /// Whether somebody was ended who did not go by himself.
 fn wakes_up(seed: u64) -> bool {
     let fs = KINDS[usize::try_from(seed % 3).unwrap()];
-    let (mut scene, to) = served_on_node_1(seed, fs, if seed % 2 == 0 { 2 } else { 3 });
+    let (mut scene, to) = served_on_node_1(seed, fs, if seed.is_multiple_of(2) { 2 } else { 3 });
     scene.cluster.set_paused(&node(1), true);
     attach_elsewhere(&mut scene, fs, to);
     scene.cluster.set_paused(&node(1), false);
