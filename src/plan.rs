@@ -11,6 +11,7 @@ mod evacuate;
 mod event;
 pub mod explain;
 pub mod heal;
+mod holders;
 pub mod leg;
 mod liveness;
 mod memory;
@@ -24,6 +25,7 @@ mod step;
 pub mod timing;
 pub mod verbs;
 
+pub use holders::{Held, Holder, Process, Through, Who};
 pub use liveness::Liveness;
 pub use memory::{Attempt, Compared, Memory, Used};
 pub use observation::{

@@ -14,6 +14,7 @@ mod cluster;
 mod daemon;
 mod disk;
 mod drives;
+mod evict;
 mod fabric;
 mod kernel;
 mod member;

@@ -18,6 +18,8 @@ mod healing;
 mod scaling;
 #[path = "simulation/support.rs"]
 mod support;
+#[path = "simulation/zombie.rs"]
+mod zombie;
 
 use mdfabric::domain::{Locality, MemberState, VolumePhase};
 use mdfabric::sim::{Crash, CrashWhen};

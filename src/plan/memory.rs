@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::heal::{self, Waiting};
-use super::{ConnectionState, FailureKind, Lane, Liveness, Observation, Outcome, Step, StepFailure, timing};
+use super::{
+    ConnectionState, Dev, FailureKind, Held, Lane, Liveness, Observation, Outcome, Process, Step,
+    StepFailure, timing,
+};
 use crate::domain::{Bytes, Epoch, ReplicaId, Timestamp, VolumeName};
 
 /// A step that failed and will be tried again.
@@ -62,6 +65,12 @@ pub struct Memory {
     pub compared: BTreeMap<Uuid, Compared>,
     /// How full volumes were since this daemon mounted them, or since it started with them mounted.
     pub used: BTreeMap<VolumeName, Used>,
+    /// Lost volumes whose file system is shut down for certain, and its device.
+    pub shut_down: BTreeMap<VolumeName, Dev>,
+    /// Who used lost volumes when it was looked for last.
+    pub holders: BTreeMap<VolumeName, Held>,
+    /// Processes this daemon ended because they used a lost volume, since that was last assembled here.
+    pub ended: BTreeMap<VolumeName, Vec<Process>>,
     /// Since when a leg has no working path.
     pub lost_since: BTreeMap<(Uuid, Epoch), Timestamp>,
     /// Copies that are missing and looked after here.
@@ -111,8 +120,27 @@ impl Memory {
             (Step::MeasureUse { volume, .. }, Outcome::Used(bytes)) => {
                 self.used.insert(volume.clone(), Used { bytes, at: now });
             }
+            (Step::Assemble { volume, .. }, _) => {
+                self.shut_down.remove(volume);
+                self.ended.remove(volume);
+            }
+            (Step::ShutDown { volume, dev, .. }, _) => drop(self.shut_down.insert(volume.clone(), *dev)),
+            (Step::FindHolders { volume, .. }, Outcome::Holders(holders)) => {
+                self.holders.insert(volume.clone(), Held { holders, at: now });
+            }
+            (Step::EndProcesses { volume, processes }, _) => {
+                self.holders.remove(volume);
+                let ended = self.ended.entry(volume.clone()).or_default();
+                // One that has not gone yet may have been told twice.
+                let new: Vec<_> =
+                    processes.iter().filter(|process| !ended.contains(process)).cloned().collect();
+                ended.extend(new);
+            }
             // What was measured before may be older than another owner's figure, or that of an earlier volume of the name.
-            (Step::Mount { volume, .. }, _) => drop(self.used.remove(volume)),
+            (Step::Mount { volume, .. }, _) => {
+                self.used.remove(volume);
+                self.shut_down.remove(volume);
+            }
             (Step::Format { uuid, .. }, _) => drop(self.formatted.insert(*uuid)),
             (Step::WriteHeaders { array, members, .. }, _) => {
                 self.headers_written.insert(*array);

@@ -5,12 +5,13 @@
 //! unowned ------claim------> start -> run ------------release------> unowned
 //!   (epoch + 1, by compare-    | legs, headers,    | unmount, stop, unmap, disconnect
 //!    and-swap)                 | assemble          |
-//!    ^                         +--- somebody else's epoch: evict (the same, without a record)
+//!    ^                         +--- somebody else's epoch: evict (nobody hears of it any more, then the same)
 //!    +--- owner dead, attachment = me: depose it and claim, in one write
 //! ```
 
 mod claim;
 mod evacuate;
+mod evict;
 mod heal;
 mod lifecycle;
 mod members;
@@ -50,7 +51,7 @@ fn one(input: &Input, volume: &Volume, status: &VolumeStatus, so_far: &Plan) -> 
             lifecycle::serve(input, volume, status, so_far)
         }
         Some(owner) if owner == input.me => lifecycle::release(input, volume, status),
-        _ if stop::is_held(input, volume) => stop::evict(input, volume, status),
+        _ if stop::is_held(input, volume) => evict::plan(input, volume, status),
         Some(owner) => takeover::plan(input, volume, status, owner),
         None => claim::plan(input, volume, status),
     }

@@ -86,6 +86,10 @@ impl Cluster {
             Step::Mount { dev, path, read_only, .. } => self.mount(node, *dev, path, *read_only),
             Step::Unmount { path, .. } => self.unmount(node, path),
             Step::MeasureUse { volume, dev, path } => self.measure_use(node, volume, *dev, path),
+            Step::ShutDown { .. }
+            | Step::CutMember { .. }
+            | Step::FindHolders { .. }
+            | Step::EndProcesses { .. } => self.apply_eviction(node, step),
         }
     }
 

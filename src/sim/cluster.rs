@@ -64,10 +64,13 @@ pub struct Crash {
 
 /// One machine.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each of them can be so or not, whatever the others are")]
 pub(super) struct Machine {
     pub(super) disks: BTreeMap<DriveId, Disk>,
     pub(super) kernel: Kernel,
     pub(super) powered: bool,
+    /// Nothing in it moves: neither daemon nor kernel nor applications.
+    pub(super) paused: bool,
     pub(super) daemon: Option<Daemon>,
     pub(super) daemon_up_at: Option<u64>,
     pub(super) power_up_at: Option<u64>,
@@ -99,6 +102,7 @@ pub struct Cluster {
     pub(super) start_read_auto: bool,
     pub(super) config: Config,
     pub(super) checked: super::check::Seen,
+    pub(super) frees_first: bool,
 }
 
 impl Cluster {
@@ -136,6 +140,7 @@ impl Cluster {
             start_read_auto,
             config,
             checked: super::check::Seen::default(),
+            frees_first: false,
         }
     }
 
@@ -146,6 +151,7 @@ impl Cluster {
             disks,
             kernel: Kernel::default(),
             powered: false,
+            paused: false,
             daemon: None,
             daemon_up_at: None,
             power_up_at: None,
@@ -257,7 +263,8 @@ impl Cluster {
     /// Lets [`TICK`] milliseconds pass.
     pub fn tick(&mut self) {
         self.now += TICK;
-        let names = self.node_names();
+        let names: Vec<NodeName> =
+            self.nodes.iter().filter(|(_, machine)| !machine.paused).map(|(name, _)| name.clone()).collect();
         for name in &names {
             self.run_power(name);
         }
@@ -327,6 +334,7 @@ impl Cluster {
         let now = self.now;
         let Some(machine) = self.nodes.get_mut(name) else { return };
         machine.powered = false;
+        machine.paused = false;
         machine.kernel = Kernel::default();
         machine.daemon = None;
         machine.daemon_up_at = None;
@@ -339,7 +347,10 @@ impl Cluster {
     /// It starts again after `down` milliseconds.
     pub fn kill_daemon(&mut self, name: &NodeName, down: u64) {
         let now = self.now;
-        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered) else { return };
+        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered && !machine.paused)
+        else {
+            return;
+        };
         let Some(daemon) = machine.daemon.take() else { return };
         machine.daemon_up_at = Some(now + down);
         self.note(format_args!("{name}: daemon killed"));
@@ -351,6 +362,20 @@ impl Cluster {
         let arrays =
             self.nodes.get_mut(name).into_iter().flat_map(|machine| machine.kernel.arrays.values_mut());
         arrays.for_each(|array| array.frozen = false);
+    }
+
+    /// A node stands still, or goes on where it stood.
+    pub fn set_paused(&mut self, name: &NodeName, paused: bool) {
+        if let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered) {
+            machine.paused = paused;
+            machine.stirred = true;
+        }
+        self.note(format_args!("{name}: {}", if paused { "paused" } else { "resumed" }));
+    }
+
+    /// Sabotage: nodes that lost a volume let its legs go first. It shows that the applications here are able to notice.
+    pub fn let_lost_legs_go_first(&mut self) {
+        self.frees_first = true;
     }
 
     /// Two nodes can or cannot talk to each other.
@@ -435,10 +460,15 @@ impl Cluster {
         self.nodes.get(node).is_some_and(|machine| machine.powered)
     }
 
+    /// Whether a node has power and is not paused.
+    pub(super) fn runs(&self, node: &NodeName) -> bool {
+        self.nodes.get(node).is_some_and(|machine| machine.powered && !machine.paused)
+    }
+
     /// Whether every node has power and a running daemon.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.nodes.values().all(|machine| machine.powered && machine.daemon.is_some())
+        self.nodes.values().all(|machine| machine.powered && !machine.paused && machine.daemon.is_some())
     }
 
     /// Something else than what was written stands in the first block of every partition on a node.

@@ -231,6 +231,9 @@ impl Cluster {
             plan.merge(controller::plan(&input));
         }
         daemon.memory.track_missing(&plan.missing, now);
+        if self.frees_first {
+            self.free_first(name, &seen, &mut plan);
+        }
         Some((plan, reachable))
     }
 

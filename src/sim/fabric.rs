@@ -38,7 +38,7 @@ enum Answer {
 
 impl Cluster {
     pub(super) fn can_talk(&self, one: &NodeName, other: &NodeName) -> bool {
-        let up = |node| self.nodes.get(node).is_some_and(|machine| machine.powered);
+        let up = |node| self.runs(node);
         up(one) && up(other) && !self.cut.contains(&(one.clone(), other.clone()))
     }
 

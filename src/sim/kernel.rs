@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::disk::{BLOCKS, Disk};
 use super::drives::DriveFault;
-use crate::domain::{Bytes, DriveId, Epoch, NodeName};
+use crate::domain::{Bytes, DriveId, Epoch, FsType, NodeName};
 use crate::plan::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, MemberFlag, MemberSeen,
     MountSeen, Observation, SyncAction, SyncSeen,
@@ -78,6 +78,7 @@ pub(super) struct Write {
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "the kernel's states of an array are independent")]
 pub(super) struct Array {
     pub(super) uuid: Uuid,
     pub(super) name: String,
@@ -99,6 +100,10 @@ pub(super) struct Array {
     pub(super) open: bool,
     /// A call waits inside `mddev_suspend`: nothing else moves.
     pub(super) frozen: bool,
+    /// The file system on it is shut down: which.
+    pub(super) shut_down: Option<FsType>,
+    /// A member was cut off from it.
+    pub(super) cut: bool,
 }
 
 impl Array {

@@ -1,8 +1,8 @@
 //! Random operations and faults from a seed; then the faults stop, and everything has to be well.
 
-use mdfabric::domain::{MountRequest, NodeName, PlacementEntry};
+use mdfabric::domain::{FsType, MountRequest, NodeName, PlacementEntry};
 use mdfabric::plan::scale;
-use mdfabric::plan::verbs::{self, EditVolume};
+use mdfabric::plan::verbs::{self, CreateVolume, EditVolume};
 use mdfabric::sim::{Config, Rng};
 
 use super::support::{Scene, edit_record, is_mounted, name, node, wish};
@@ -14,7 +14,8 @@ pub(crate) fn run(seed: u64) {
     let mut rng = Rng::new(seed ^ 0x6d64_6661_6272_6963);
     let mut scene = Scene::with(Config { seed, nodes: NODES, ..Config::default() });
     let replicas = 1 + u32::try_from(rng.below(3)).unwrap();
-    scene.create(&wish(replicas));
+    let fs = if seed.is_multiple_of(2) { FsType::Ext4 } else { FsType::Xfs };
+    scene.create(&CreateVolume { fs, ..wish(replicas) });
     scene.cluster.app(&name()).writing = true;
     attach(&mut scene, pick(&mut rng));
     let mut faults = Vec::new();
@@ -86,6 +87,7 @@ fn attach(scene: &mut Scene, on: u8) {
 enum Fault {
     Link(NodeName, NodeName),
     Store(NodeName),
+    Pause(NodeName),
 }
 
 impl Fault {
@@ -93,6 +95,7 @@ impl Fault {
         match self {
             Self::Link(one, other) => scene.cluster.set_link(one, other, well),
             Self::Store(node) => scene.cluster.set_store(node, well),
+            Self::Pause(node) => scene.cluster.set_paused(node, !well),
         }
     }
 }
@@ -100,14 +103,15 @@ impl Fault {
 /// Something breaks: for a moment, or until `faults` are over.
 fn harm(scene: &mut Scene, rng: &mut Rng, faults: &mut Vec<Fault>) {
     let victim = node(pick(rng));
-    match rng.below(6) {
+    match rng.below(7) {
         0 | 1 => scene.cluster.kill_daemon(&victim, rng.between(100, 3_000)),
         2 => scene.cluster.power_cut(&victim, Some(rng.between(500, 30_000))),
         3 | 4 => {
             let other = node(pick(rng));
             begin(scene, rng, faults, Fault::Link(victim, other));
         }
-        _ => begin(scene, rng, faults, Fault::Store(victim)),
+        5 => begin(scene, rng, faults, Fault::Store(victim)),
+        _ => begin(scene, rng, faults, Fault::Pause(victim)),
     }
 }
 

@@ -460,3 +460,25 @@ fn a_dry_run_of_scaling_says_what_will_be_done() {
         scene.demand(told == did, &format!("{foretold:#?}\nbut\n{done:#?}"));
     }
 }
+
+/// Its provider carves it and hears in the same moment that it is not wanted any more.
+#[test]
+fn a_copy_that_is_dropped_while_it_is_made_leaves_nothing() {
+    for millis in (0..120).step_by(10) {
+        let mut scene = Scene::new(96);
+        scene.create(&wish(1));
+        scene.attach(1);
+        scene.whole();
+        let new = (1..=3).find(|index| scene.status().unwrap().member_on(&node(*index)).is_none()).unwrap();
+        request(&mut scene, &add(new)).unwrap();
+        scene.cluster.run_for(millis);
+        // Refused in the moments in which the number asked for has not been taken up: then it is dropped a little later.
+        while request(&mut scene, &remove(new)).is_err() {
+            scene.cluster.tick();
+        }
+        whole(&mut scene);
+        scene.detach();
+        scene.request_delete();
+        scene.gone();
+    }
+}

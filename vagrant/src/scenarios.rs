@@ -19,6 +19,7 @@ mod scaling;
 mod service;
 mod surroundings;
 mod verification;
+mod zombie;
 
 use anyhow::{Result, ensure};
 
@@ -87,6 +88,7 @@ pub fn all() -> Vec<Scenario> {
         adoption::SCENARIOS,
         failover::SCENARIOS,
         healing::SCENARIOS,
+        zombie::SCENARIOS,
         interruption::SCENARIOS,
         mortality::SCENARIOS,
         bad_input::SCENARIOS,
