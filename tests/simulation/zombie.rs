@@ -121,9 +121,10 @@ fn an_eviction_that_frees_the_legs_first_loses_a_write() {
 
 #[test]
 fn the_woken_owners_daemon_may_die_at_any_step() {
-    for fs in KINDS {
+    // Every step with one of the kinds, and each kind with every third step.
+    for (first, fs) in KINDS.into_iter().enumerate() {
         for when in [CrashWhen::BeforeEffect, CrashWhen::AfterEffect, CrashWhen::PowerCut] {
-            (0..14).for_each(|at| dies_at(fs, when, at));
+            (first..14).step_by(3).for_each(|at| dies_at(fs, when, at));
         }
     }
 }
