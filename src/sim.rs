@@ -14,6 +14,7 @@ mod cluster;
 mod daemon;
 mod disk;
 mod fabric;
+mod grow;
 mod kernel;
 mod member;
 mod rehearse;

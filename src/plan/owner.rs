@@ -10,6 +10,7 @@
 //! ```
 
 mod claim;
+mod expand;
 mod lifecycle;
 mod members;
 mod relocate;
@@ -22,6 +23,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 
+pub(super) use expand::grows_when_mounted;
 pub(super) use relocate::finish as finish_relocation;
 pub(super) use takeover::depose;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::disk::{BLOCKS, Disk};
+use super::disk::{Disk, blocks_in};
 use crate::domain::{Bytes, DriveId, Epoch, NodeName};
 use crate::plan::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, MemberFlag, MemberSeen,
@@ -21,6 +21,7 @@ pub(super) struct Export {
     pub(super) enabled: bool,
     pub(super) partition: Uuid,
     pub(super) dev: Option<Dev>,
+    pub(super) size: Bytes,
 }
 
 #[derive(Debug, Clone)]
@@ -40,6 +41,7 @@ pub(super) struct Map {
     pub(super) path: Option<Dev>,
     pub(super) active: bool,
     pub(super) queueing: bool,
+    pub(super) size: Bytes,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +61,8 @@ pub(super) struct ArrayMember {
     pub(super) by_bitmap: bool,
     /// Its superblock is behind the array's.
     pub(super) header_due: bool,
+    /// What it offers, as its superblock says.
+    pub(super) room: Bytes,
 }
 
 impl ArrayMember {
@@ -98,6 +102,8 @@ pub(super) struct Array {
     pub(super) open: bool,
     /// A call waits inside `mddev_suspend`: nothing else moves.
     pub(super) frozen: bool,
+    /// `sync_action` is `frozen`: no recovery begins and no member loses its slot.
+    pub(super) held: bool,
 }
 
 impl Array {
@@ -123,6 +129,9 @@ impl Array {
     }
 
     fn sync(&self) -> SyncSeen {
+        if self.held {
+            return SyncSeen { action: SyncAction::Frozen, done: 0, total: 0 };
+        }
         let left = self.members.iter().map(|member| member.left.len()).max().unwrap_or(0);
         let (action, left) = if self.members.iter().any(|member| member.slot.is_some() && !member.in_sync) {
             (SyncAction::Recover, left)
@@ -131,7 +140,7 @@ impl Array {
         } else {
             (SyncAction::Resync, self.resync.len())
         };
-        let total = u64::from(BLOCKS);
+        let total = u64::from(blocks_in(self.size));
         SyncSeen { action, done: total.saturating_sub(left as u64) * 2048, total: total * 2048 }
     }
 
@@ -233,5 +242,5 @@ fn seen_export(export: &Export) -> ExportSeen {
 }
 
 fn seen_map(map: &Map) -> MapSeen {
-    MapSeen { dev: map.dev, path: map.path, path_active: map.active, queueing: map.queueing }
+    MapSeen { dev: map.dev, path: map.path, path_active: map.active, queueing: map.queueing, size: map.size }
 }

@@ -224,6 +224,18 @@ pub fn remove(lab: &Lab, node: &Node, volume: &str) -> Result<()> {
     nothing_left(lab)
 }
 
+/// md's own check finds no difference between the copies of an attached volume, from this MiB on.
+pub fn copies_are_equal(lab: &Lab, owner: &Node, volume: &str, from_mib: u64) -> Result<()> {
+    let md = device(owner, volume)?.replace("/dev/", "/sys/block/") + "/md";
+    owner.sh(&format!("echo {} >{md}/sync_min && echo check >{md}/sync_action", from_mib * 2048))?.ok()?;
+    lab.wait_for(&format!("md's check of {volume}"), Duration::from_mins(3), || {
+        Ok((owner.sh(&format!("cat {md}/sync_action"))?.ok()?.text() == "idle").then_some(()))
+    })?;
+    let said = owner.sh(&format!("cat {md}/mismatch_cnt; echo 0 >{md}/sync_min"))?.ok()?;
+    ensure!(said.text() == "0", "md's check of {volume} found {} sectors that differ", said.text());
+    Ok(())
+}
+
 /// `xfs_repair` finds nothing to repair on the attached, unmounted volume.
 pub fn xfs_is_clean(node: &Node, device: &str) -> Result<()> {
     node.run(&["xfs_repair", "-n", device])?.ok().map(drop)

@@ -6,6 +6,7 @@ mod boot;
 mod dump;
 mod failover;
 mod footprint;
+mod growth;
 mod interruption;
 mod leaks;
 mod life;
@@ -82,6 +83,7 @@ pub fn all() -> Vec<Scenario> {
         life::SCENARIOS,
         moves::SCENARIOS,
         scaling::SCENARIOS,
+        growth::SCENARIOS,
         verification::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,

@@ -40,7 +40,10 @@ fn needs_maintenance(input: &Input, volume: &Volume, status: &VolumeStatus) -> b
             && input.is_alive(&member.node)
     };
     let asked = !status.is_placed(&volume.spec) && scale::impossible(&volume.spec, status).is_none();
-    asked || status.relocation.is_some() || status.members.iter().any(fillable)
+    asked
+        || status.is_to_grow(&volume.spec)
+        || status.relocation.is_some()
+        || status.members.iter().any(fillable)
 }
 
 fn maintainer<'a>(input: &Input, status: &'a VolumeStatus) -> Option<&'a NodeName> {

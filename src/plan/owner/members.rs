@@ -7,8 +7,9 @@
 //! ```
 
 use super::serving::{InKernel, Serving};
-use crate::domain::{Member, MemberState, MoveCause, Reason, Verify, partition_guid};
+use crate::domain::{Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid};
 use crate::plan::leg::{self, Leg};
+use crate::plan::placement::HEADER;
 use crate::plan::{ArraySeen, Dev, Join, Lane, MemberFlag, NewMember, Step, SyncAction, scale, timing};
 
 /// Legs without a path: bring them back, or record the smaller in-sync set and then let them go (R1).
@@ -215,6 +216,7 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
     let leg = serving.leg(member, column);
     let seen = leg.dev().and_then(|dev| array.member(dev));
     let out = matches!(member.state, MemberState::Leaving | MemberState::Faulty);
+    let stretch = leg::stretch(serving.input, partition_guid(member.replica, column), serving.status.epoch);
     match (seen, leg) {
         (Some(seen), _) if seen.is(MemberFlag::Faulty) => {
             seen.slot.is_none().then(|| Step::RemoveMember { volume, array: name, member: seen.name.clone() })
@@ -224,6 +226,7 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
             array: name,
             member: seen.name.clone(),
         }),
+        (Some(_), Leg::Ready(_)) if stretch.is_some() => stretch,
         (Some(seen), Leg::Ready(_)) => {
             let remote = member.node != *serving.input.me;
             (seen.is(MemberFlag::WriteMostly) != remote).then(|| Step::SetWriteMostly {
@@ -236,6 +239,7 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
         (None, _) if out => {
             leg::release(serving.input, partition_guid(member.replica, column), serving.status.epoch)
         }
+        (None, Leg::Ready(_)) if stretch.is_some() => stretch,
         (None, Leg::Ready(dev)) => join(serving, member, column, array, dev),
         (None, Leg::Absent(Ok(step))) => Some(step),
         (None, Leg::Absent(Err(reason))) => {
@@ -256,7 +260,9 @@ fn good_member<'a>(serving: &Serving<'a>, column: u8) -> Option<&'a Member> {
 }
 
 fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: Dev) -> Option<Step> {
-    let made = serving.input.world.replica_status(&member.replica).is_some_and(|status| status.zeroed);
+    let made = serving.input.world.replica_status(&member.replica).map(ReplicaStatus::made_to);
+    let made =
+        made.is_some_and(|made| made.0 >= array.size.0 + HEADER.0) && is_long(serving, member, column, array);
     let good = good_member(serving, column)?;
     if !made || !array.is_writable() || serving.status.in_sync.contains(&member.replica) {
         return None;
@@ -274,6 +280,13 @@ fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: 
         good: serving.leg(good, column).dev()?,
         join: how_to_join(serving, member, partition),
     })
+}
+
+/// Whether a leg is as long as the array needs it: one that came back after the volume grew may not be yet.
+fn is_long(serving: &Serving, member: &Member, column: u8, array: &ArraySeen) -> bool {
+    let key = (partition_guid(member.replica, column), serving.status.epoch);
+    let map = serving.input.seen.maps.get(&key);
+    map.is_none_or(|map| map.size.0 >= array.size.0 + HEADER.0)
 }
 
 /// R3: by bitmap only what was in sync, and what nobody else could write to since.

@@ -7,7 +7,7 @@ use crate::domain::{
     Bytes, Member, MemberState, MoveCause, MoveReport, NodeName, Placed, PlacementEntry, Reason, Relocation,
     ReplicaId, Timestamp, VolumeSpec, VolumeStatus,
 };
-use crate::plan::placement::{self, Request, Unfit};
+use crate::plan::placement::{self, Place, Request, Unfit};
 use crate::plan::scale::{self, Difference, Why};
 use crate::plan::{controller, timing};
 
@@ -115,22 +115,52 @@ fn relocation(
 
 /// Writes down who joins, and who leaves afterwards; or why there is no room.
 fn join(serving: &mut Serving, entry: Option<&PlacementEntry>, leaving: Option<ReplicaId>, cause: MoveCause) {
-    let promised = placement::promised(serving.input.world);
     let taken = taken(serving, entry.is_none());
+    match choose(serving, &taken, entry) {
+        Ok(place) => build(serving, place, leaving, cause),
+        Err(unfit) => no_place(serving, entry, &unfit),
+    }
+}
+
+fn choose(
+    serving: &Serving,
+    taken: &[(NodeName, &'static str)],
+    entry: Option<&PlacementEntry>,
+) -> Result<Place, Vec<Unfit>> {
+    let promised = placement::promised(serving.input.world);
     let request = Request {
-        partition_size: placement::partition_size(serving.spec.size, serving.spec.stripe_width),
+        partition_size: placement::partition_size(
+            serving.status.target(serving.spec),
+            serving.spec.stripe_width,
+        ),
         columns: serving.spec.stripe_width,
         sector_size: serving.spec.sector_size,
-        taken: &taken,
+        taken,
         promised: &promised,
     };
-    match placement::choose(serving.input.world, &request, entry) {
-        Ok(place) => {
-            serving.event("ReplicaJoining", format_args!("a new copy is built on {}", place.node));
-            let joining = controller::push_member(&mut serving.next, serving.spec, place, serving.input.now);
-            serving.next.relocation = Some(relocation(serving, Some(joining), leaving, cause));
+    placement::choose(serving.input.world, &request, entry)
+}
+
+fn build(serving: &mut Serving, place: Place, leaving: Option<ReplicaId>, cause: MoveCause) {
+    serving.event("ReplicaJoining", format_args!("a new copy is built on {}", place.node));
+    let joining = controller::push_member(&mut serving.next, serving.spec, place, serving.input.now);
+    serving.next.relocation = Some(relocation(serving, Some(joining), leaving, cause));
+}
+
+/// A copy that cannot grow where it lies moves: on its own node if there is room, else to another one.
+pub(super) fn make_room(serving: &mut Serving, leaving: &Member) {
+    let here = PlacementEntry { node: leaving.node.clone(), drive: None };
+    let taken = taken(serving, true);
+    // A second copy there is one that failed on the way: another one would fare no better.
+    let alone = serving.status.members.iter().filter(|member| member.node == leaving.node).count() == 1;
+    let at_home = choose(serving, if alone { &[] } else { &taken }, Some(&here));
+    match at_home.or_else(|at_home| choose(serving, &taken, None).map_err(|elsewhere| (at_home, elsewhere))) {
+        Ok(place) => build(serving, place, Some(leaving.replica), MoveCause::Expand),
+        Err((mut unfit, elsewhere)) => {
+            let others = elsewhere.into_iter().filter(|unfit| unfit.node != leaving.node);
+            unfit.extend(others);
+            no_place(serving, None, &unfit);
         }
-        Err(unfit) => no_place(serving, entry, &unfit),
     }
 }
 
@@ -243,8 +273,9 @@ pub(in crate::plan) fn finish(next: &mut VolumeStatus, spec: &VolumeSpec, now: T
 fn end(next: &mut VolumeStatus, spec: &VolumeSpec, relocation: &Relocation, now: Timestamp) {
     let to = relocation.joining.and_then(|joining| next.member(joining)).map(|member| member.node.clone());
     let millis = now.since(relocation.started_at);
-    let copied = if to.is_some() { spec.size } else { Bytes(0) };
+    let copied = if to.is_some() { next.usable(spec) } else { Bytes(0) };
     let (reason, what) = match (&relocation.from, &to) {
+        (Some(from), Some(to)) if from == to => ("ReplicaMoved", format!("a copy moved within {to}")),
         (Some(from), Some(to)) => ("ReplicaMoved", format!("a copy moved from {from} to {to}")),
         (None, Some(to)) => ("ReplicaAdded", format!("a copy was added on {to}")),
         (Some(from), None) => ("ReplicaDropped", format!("the copy on {from} was dropped")),

@@ -2,11 +2,12 @@
 
 use uuid::Uuid;
 
+use super::growth;
 use crate::domain::{
-    DriveState, Epoch, ExportTo, PartitionRecord, Reason, Record, Replica, ReplicaState, ReplicaStatus,
-    Wanted, partition_guid,
+    Bytes, DriveId, DriveState, Epoch, ExportTo, PartitionRecord, Reason, Record, Replica, ReplicaState,
+    ReplicaStatus, Wanted, partition_guid,
 };
-use crate::plan::{Dev, Input, Lane, PartitionSeen, Plan, Step, TableSeen};
+use crate::plan::{Dev, DriveSeen, Input, Lane, PartitionSeen, Plan, Step, TableSeen};
 
 pub(super) fn plan(input: &Input, replica: &Replica) -> Plan {
     let status = replica.status.clone().unwrap_or_default();
@@ -63,26 +64,27 @@ fn make(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pla
     next
 }
 
-fn carve(
-    input: &Input,
-    replica: &Replica,
-    guid: Uuid,
-    drive: &crate::domain::DriveId,
-) -> Result<Step, Reason> {
+fn carve(input: &Input, replica: &Replica, guid: Uuid, drive: &DriveId) -> Result<Step, Reason> {
+    // One that stands in the table already keeps its size: it may have been carved for a smaller volume.
+    let there = input.seen.partition(drive, guid).map(|partition| partition.size);
+    Ok(Step::Carve {
+        drive: drive.clone(),
+        dev: ready_drive(input, drive)?.dev,
+        partition: guid,
+        name: replica.spec.volume.to_string(),
+        size: there.unwrap_or(replica.spec.partition_size),
+    })
+}
+
+/// A drive whose table may be changed.
+pub(super) fn ready_drive<'a>(input: &Input<'a>, drive: &DriveId) -> Result<&'a DriveSeen, Reason> {
     let ready = input.world.drive_status(drive).is_some_and(|status| status.state == DriveState::Ready);
-    let Some(seen) = input.seen.drives.get(drive).filter(|_| ready) else {
-        return Err(Reason::blocked(
+    input.seen.drives.get(drive).filter(|_| ready).ok_or_else(|| {
+        Reason::blocked(
             "DriveMissing",
             format_args!("drive {drive} is not ready in {}", input.me),
             format_args!("put drive {drive} back, or remove the replica from {}", input.me),
-        ));
-    };
-    Ok(Step::Carve {
-        drive: drive.clone(),
-        dev: seen.dev,
-        partition: guid,
-        name: replica.spec.volume.to_string(),
-        size: replica.spec.partition_size,
+        )
     })
 }
 
@@ -98,6 +100,7 @@ fn finish_zeroing(
     if replica.spec.partitions().all(|(guid, _)| is_zero(guid)) {
         next.zeroed = true;
         next.state = ReplicaState::Created;
+        next.partitions.iter_mut().for_each(|partition| partition.zeroed_to = partition.size);
     } else {
         plan.steps.extend(zeroing.into_iter().filter(|step| match step {
             Step::Zero { partition, .. } => !is_zero(*partition),
@@ -111,6 +114,8 @@ fn records(input: &Input, replica: &Replica) -> Vec<PartitionRecord> {
         guid,
         start: partition.start,
         size: partition.size,
+        zeroed_to: Bytes(0),
+        room: partition.room,
     };
     replica
         .spec
@@ -130,17 +135,26 @@ fn serve(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pl
         next.reason = Some(reason);
         return next;
     }
+    let mut growing = Plan::default();
+    growth::plan(input, replica, &mut next, &mut growing);
+    fence_and_export(input, replica, &mut next, plan);
+    plan.merge(growing);
+    report_failures(input, plan, &mut next);
+    next
+}
+
+/// The epoch that is wanted is served and no other one, and is acknowledged then. What makes the replica larger meanwhile
+/// holds that up in nothing.
+fn fence_and_export(input: &Input, replica: &Replica, next: &mut ReplicaStatus, plan: &mut Plan) {
     plan.steps.extend(unannounced(input, replica));
     let fences = fences(input, replica);
     if !fences.is_empty() {
-        plan.steps.extend(fences);
-        report_failures(input, plan, &mut next);
-        return next;
+        return plan.steps.extend(fences);
     }
-    let Some(export) = &replica.spec.export else { return next };
+    let Some(export) = &replica.spec.export else { return };
     if let Some(reason) = held_by_an_earlier_owner(input, replica, export) {
         next.reason = Some(reason);
-        return next;
+        return;
     }
     if export.node != *input.me {
         plan.steps.extend(exports(input, replica, export));
@@ -148,8 +162,6 @@ fn serve(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pl
     if plan.steps.is_empty() {
         next.acked_epoch = next.acked_epoch.max(export.epoch);
     }
-    report_failures(input, plan, &mut next);
-    next
 }
 
 /// A column that was carved and is not there.

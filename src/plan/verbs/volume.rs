@@ -1,8 +1,10 @@
 //! Verbs on volumes.
 
 mod edit;
+mod grow;
 
 pub use edit::{EditVolume, edit};
+pub use grow::{NewSize, grow};
 
 use super::{
     MAX_REPLICAS, MAX_VOLUME, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node, known_volume,

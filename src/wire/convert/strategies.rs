@@ -117,7 +117,7 @@ prop_compose! {
         joining in of(replica()),
         leaving in of(replica()),
         from in of(label()),
-        cause in select(vec![MoveCause::Placement, MoveCause::FollowOwner]),
+        cause in select(vec![MoveCause::Placement, MoveCause::FollowOwner, MoveCause::Expand]),
         started_at in time(),
         verified in any::<bool>(),
     ) -> Relocation {
@@ -147,6 +147,10 @@ prop_compose! {
     }
 }
 
+fn growth() -> impl Strategy<Value = Growth> {
+    (bytes(), time()).prop_map(|(to, started_at)| Growth { to, started_at })
+}
+
 fn event() -> impl Strategy<Value = Event> {
     (time(), text(), text()).prop_map(|(at, reason, message)| Event { at, reason, message })
 }
@@ -161,6 +165,7 @@ prop_compose! {
         in_sync in btree_set(replica(), 0..4),
         members in vec(member(), 0..4),
         (members_made, created, formatted) in any::<(u32, bool, bool)>(),
+        (size, growth) in (of(bytes()), of(growth())),
         (placement_generation, follow_owner, placed) in (any::<u64>(), any::<bool>(), of(placed())),
         (relocation, mount_path, used) in (of(relocation()), of(text()), of(bytes())),
         last_move in of(move_report()),
@@ -170,7 +175,7 @@ prop_compose! {
     ) -> VolumeStatus {
         VolumeStatus {
             phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, formatted,
-            placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, array, reasons,
+            size, growth,             placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, array, reasons,
             events,
         }
     }
@@ -193,7 +198,9 @@ prop_compose! {
 }
 
 fn partition() -> impl Strategy<Value = PartitionRecord> {
-    (uuid(), bytes(), bytes()).prop_map(|(guid, start, size)| PartitionRecord { guid, start, size })
+    (uuid(), bytes(), bytes(), bytes(), bytes()).prop_map(|(guid, start, size, zeroed_to, room)| {
+        PartitionRecord { guid, start, size, zeroed_to, room }
+    })
 }
 
 prop_compose! {

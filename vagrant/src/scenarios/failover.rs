@@ -9,7 +9,8 @@ use crate::daemon::{self, start_and_wait, volume};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, copies, device, is_settled_on, remove, until, verb, written_volume, xfs_is_clean,
+    FILE, Load, TWO_COPIES, copies, copies_are_equal, device, is_settled_on, remove, until, verb,
+    written_volume, xfs_is_clean,
 };
 use crate::supervisor::control::Power;
 
@@ -91,7 +92,7 @@ fn is_whole_again(lab: &Lab, two: &Node, mut load: Load<'_>) -> Result<()> {
     load.goes_on(20)?;
     load.stop()?;
     is_copied_in_full(two)?;
-    all_copies_are_equal(lab, two)?;
+    copies_are_equal(lab, two, "vol", 0)?;
     load.verify(two, FILE)?;
     verb(two, "volume unmount vol")?;
     xfs_is_clean(two, &device(two, "vol")?)?;
@@ -153,19 +154,6 @@ fn is_copied_in_full(owner: &Node) -> Result<()> {
     let log = owner.sh(&format!("grep -E 'done step=add .*recovery' {}", daemon::LOG))?.ok()?.stdout;
     let last = log.lines().last().unwrap_or_default();
     ensure!(last.contains("(Full recovery)"), "it was added by another way: {log}");
-    Ok(())
-}
-
-/// md's own check finds no difference between the copies.
-fn all_copies_are_equal(lab: &Lab, owner: &Node) -> Result<()> {
-    let name = device(owner, "vol")?.trim_start_matches("/dev/").to_owned();
-    let md = format!("/sys/block/{name}/md");
-    owner.sh(&format!("echo check >{md}/sync_action"))?.ok()?;
-    lab.wait_for("md's check", Duration::from_mins(3), || {
-        Ok((owner.sh(&format!("cat {md}/sync_action"))?.ok()?.text() == "idle").then_some(()))
-    })?;
-    let differ = owner.sh(&format!("cat {md}/mismatch_cnt"))?.ok()?;
-    ensure!(differ.text() == "0", "md's check found {} sectors that differ", differ.text());
     Ok(())
 }
 
