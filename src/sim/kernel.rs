@@ -81,6 +81,7 @@ pub(super) struct Write {
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "the kernel's state words are independent")]
 pub(super) struct Array {
     pub(super) uuid: Uuid,
     pub(super) name: String,

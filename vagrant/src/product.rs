@@ -170,10 +170,14 @@ impl Copy {
         Ok(said)
     }
 
-    /// Nothing of the data can be read where the copy was, and the table is whole.
+    /// Nothing of the data can be read where the copy was, and the table is whole. What the whole disk's page cache has kept
+    /// from before says nothing of the drive: looking for signatures reads the first partition's head (1 MiB) too.
     pub fn is_wiped(&self) -> Result<()> {
         let drive = self.drive()?;
-        let compare = format!("cmp -n 1048576 -i {}:0 {drive} /dev/zero && sfdisk -V {drive}", self.start);
+        let compare = format!(
+            "blockdev --flushbufs {drive} && cmp -n 1048576 -i {}:0 {drive} /dev/zero && sfdisk -V {drive}",
+            self.start
+        );
         let said = self.node.sh(&compare)?.ok().context("old data can be read")?;
         ensure!(said.stdout.contains("No errors detected"), "sfdisk: {}", said.stdout);
         let name = drive.trim_start_matches("/dev/").to_owned();
