@@ -1,7 +1,7 @@
 //! Volumes that become larger while they are used.
 
-use mdfabric::domain::{Bytes, FsType, VolumePhase};
-use mdfabric::plan::verbs::{self, CreateVolume, NewSize};
+use mdfabric::domain::{Bytes, FsType, PlacementEntry, VolumeName, VolumePhase, VolumeUid};
+use mdfabric::plan::verbs::{self, CreateVolume, EditVolume, NewSize};
 use mdfabric::sim::{Cluster, Config, Crash, CrashWhen};
 
 use super::support::{Scene, edit_record, is_mounted, is_whole, name, node, wish};
@@ -101,29 +101,29 @@ fn a_detached_volume_grows_and_its_file_system_when_it_is_mounted() {
     }
 }
 
-/// What follows a copy's partition on its drive leaves it no room: it moves within its node, else to another one.
+/// Two copies on node-1 and node-2; what follows the one on node-2 on its drive is taken.
+fn with_a_neighbour(drives: u8) -> Scene {
+    let mut scene = Scene::with(Config { drives, capacity: Bytes::gib(3), seed: 46, ..Config::default() });
+    let other: VolumeName = "other".parse().unwrap();
+    scene.create(&CreateVolume { placement: vec![at(1), at(2)], ..wish(2) });
+    let drive = scene.status().unwrap().members[1].drives[0].clone();
+    let placement = vec![PlacementEntry { node: node(2), drive: Some(drive) }];
+    let wish = CreateVolume { replicas: 1, placement, ..CreateVolume::new(other.clone(), Bytes::gib(1)) };
+    let uid = VolumeUid(uuid::Uuid::from_u128(5));
+    scene.cluster.request(|world, now| verbs::create(world, &wish, uid, now)).unwrap();
+    scene.until(60_000, "the neighbour is made", |cluster| {
+        cluster.world().volume_status(&other).is_some_and(|status| status.phase == VolumePhase::Synced)
+    });
+    scene.attach(1);
+    scene.write_a_little();
+    scene.whole();
+    scene
+}
+
 #[test]
-fn a_copy_without_room_moves_first() {
+fn a_copy_without_room_moves_within_its_node_else_to_another_one() {
     for drives in [1, 2] {
-        let mut scene =
-            Scene::with(Config { drives, capacity: Bytes::gib(3), seed: 46, ..Config::default() });
-        let other: mdfabric::domain::VolumeName = "other".parse().unwrap();
-        let uid = mdfabric::domain::VolumeUid(uuid::Uuid::from_u128(5));
-        scene.create(&CreateVolume { placement: vec![at(1), at(2)], ..wish(2) });
-        let drive = scene.status().unwrap().members[1].drives[0].clone();
-        let place = mdfabric::domain::PlacementEntry { node: node(2), drive: Some(drive) };
-        let wish = CreateVolume {
-            replicas: 1,
-            placement: vec![place],
-            ..CreateVolume::new(other.clone(), Bytes::gib(1))
-        };
-        scene.cluster.request(|world, now| verbs::create(world, &wish, uid, now)).unwrap();
-        scene.until(60_000, "the neighbour is made", |cluster| {
-            cluster.world().volume_status(&other).is_some_and(|status| status.phase == VolumePhase::Synced)
-        });
-        scene.attach(1);
-        scene.write_a_little();
-        scene.whole();
+        let mut scene = with_a_neighbour(drives);
         let verdict = verbs::grow(scene.cluster.world(), &name(), NewSize::Of(LARGER)).unwrap();
         scene.demand(verdict.chosen.len() == 1, &format!("one copy moves: {:?}", verdict.chosen));
         request(&mut scene, NewSize::Of(LARGER));
@@ -136,8 +136,23 @@ fn a_copy_without_room_moves_first() {
     }
 }
 
-fn at(index: u8) -> mdfabric::domain::PlacementEntry {
-    mdfabric::domain::PlacementEntry { node: node(index), drive: None }
+#[test]
+fn a_copy_moves_for_room_and_another_one_is_asked_for_at_once() {
+    let mut scene = with_a_neighbour(2);
+    request(&mut scene, NewSize::Of(LARGER));
+    scene.until(60_000, "the growth is taken up", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| status.growth.is_some())
+    });
+    let more = EditVolume { replicas: Some(3), ..EditVolume::new(name()) };
+    scene.cluster.request(|world, _| verbs::edit(world, &more)).unwrap();
+    grown(&mut scene);
+    let (made, copies) = (scene.status().unwrap().members_made, scene.in_sync().len());
+    scene.demand((made, copies) == (4, 3), &format!("{made} copies were made, {copies} are there"));
+    is_written_to_the_end(&mut scene);
+}
+
+fn at(index: u8) -> PlacementEntry {
+    PlacementEntry { node: node(index), drive: None }
 }
 
 /// A missed copy is waited for; one that was lost in between is filled anew, since what it knows is a smaller array.

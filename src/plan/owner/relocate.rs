@@ -17,6 +17,8 @@ pub(super) fn plan(serving: &mut Serving) {
     }
     match serving.status.relocation.clone() {
         Some(relocation) => advance(serving, &relocation),
+        // A copy that needs room to grow may just have begun to move: one at a time.
+        None if serving.next.relocation.is_some() => {}
         None => begin(serving),
     }
 }

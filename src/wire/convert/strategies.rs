@@ -174,9 +174,9 @@ prop_compose! {
         events in vec(event(), 0..3),
     ) -> VolumeStatus {
         VolumeStatus {
-            phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, formatted,
-            size, growth,             placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, array, reasons,
-            events,
+            phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, size, growth,
+            formatted, placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, array,
+            reasons, events,
         }
     }
 }
