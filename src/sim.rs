@@ -16,6 +16,7 @@ mod disk;
 mod drives;
 mod evict;
 mod fabric;
+mod grow;
 mod kernel;
 mod member;
 mod rehearse;

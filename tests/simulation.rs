@@ -12,6 +12,8 @@
 mod chaos;
 #[path = "simulation/failover.rs"]
 mod failover;
+#[path = "simulation/growth.rs"]
+mod growth;
 #[path = "simulation/healing.rs"]
 mod healing;
 #[path = "simulation/scaling.rs"]

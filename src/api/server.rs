@@ -169,6 +169,12 @@ impl MdFabric for Api {
         self.carry_out(request.dry_run, |world| verbs::edit(world, &wish)).await
     }
 
+    async fn grow_volume(&self, request: Request<proto::GrowVolumeRequest>) -> Answer<proto::Change> {
+        let request = request.into_inner();
+        let (name, to) = (request::parsed(&request.name)?, request::new_size(&request)?);
+        self.carry_out(request.dry_run, |world| verbs::grow(world, &name, to)).await
+    }
+
     async fn add_drive(&self, request: Request<proto::AddDriveRequest>) -> Answer<proto::Change> {
         let proto::AddDriveRequest { id, wipe, dry_run } = request.into_inner();
         let (id, guid, now) = (request::parsed(&id)?, Uuid::new_v4(), (self.now)());

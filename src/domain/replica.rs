@@ -120,6 +120,12 @@ pub struct PartitionRecord {
     pub start: Bytes,
     /// Length.
     pub size: Bytes,
+    /// How much of it was zeroed and read back before anybody used it, and is known to whoever it is served to.
+    #[serde(default)]
+    pub zeroed_to: Bytes,
+    /// The length it could have where it lies.
+    #[serde(default)]
+    pub room: Bytes,
 }
 
 /// What a provider made of it. Written by the provider.

@@ -174,6 +174,20 @@ pub fn holds(input: &Input, key: (Uuid, Epoch)) -> bool {
     input.seen.maps.get(&key).is_some_and(holds)
 }
 
+/// What makes a working leg as long as the namespace it leads to.
+#[must_use]
+pub fn stretch(input: &Input, partition: Uuid, epoch: Epoch) -> Option<Step> {
+    let map = input.seen.maps.get(&(partition, epoch))?;
+    match input.seen.connections.get(&(partition, epoch)) {
+        Some(ConnectionSeen { state: ConnectionState::Live, dev: Some(path), size, .. })
+            if map.path == Some(*path) && map.size < *size =>
+        {
+            Some(Step::ReloadLeg { partition, epoch, path: *path, size: *size })
+        }
+        Some(_) | None => None,
+    }
+}
+
 /// The next step in taking a leg down that no array uses any more: map first, then connection.
 #[must_use]
 pub fn release(input: &Input, partition: Uuid, epoch: Epoch) -> Option<Step> {

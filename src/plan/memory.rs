@@ -55,6 +55,12 @@ pub struct Memory {
     pub bitmap_refused: BTreeSet<Uuid>,
     /// Partitions this daemon zeroed and read back.
     pub zeroed: BTreeSet<Uuid>,
+    /// How far this daemon zeroed and read back partitions that grew.
+    pub tails: BTreeMap<Uuid, Bytes>,
+    /// What hosts of exports were told that partitions have.
+    pub told: BTreeMap<(Uuid, Epoch), Bytes>,
+    /// How large this daemon made mounted file systems, by the uuid of their volume: a name may be used again.
+    pub grown: BTreeMap<Uuid, Bytes>,
     /// Partitions this daemon made unreadable.
     pub erased: BTreeSet<Uuid>,
     /// Arrays this daemon wrote the first superblocks of.
@@ -115,6 +121,8 @@ impl Memory {
             (Step::Erase { partition, .. }, _) => drop(self.erased.insert(*partition)),
             (Step::Carve { partition, .. } | Step::RemovePartition { partition, .. }, _) => {
                 self.zeroed.remove(partition);
+                self.tails.remove(partition);
+                self.told.retain(|(told, _), _| told != partition);
                 self.erased.remove(partition);
             }
             (Step::MeasureUse { volume, .. }, Outcome::Used(bytes)) => {
@@ -136,6 +144,13 @@ impl Memory {
                     processes.iter().filter(|process| !ended.contains(process)).cloned().collect();
                 ended.extend(new);
             }
+            (Step::ZeroTail { partition, to, .. }, _) => drop(self.tails.insert(*partition, *to)),
+            (Step::Revalidate { partition, epoch, size }, _) => {
+                self.told.insert((*partition, *epoch), *size);
+            }
+            // Who connects from now on asks how large it is.
+            (Step::Fence { partition, epoch }, _) => drop(self.told.remove(&(*partition, *epoch))),
+            (Step::GrowFs { uuid, size, .. }, _) => drop(self.grown.insert(*uuid, *size)),
             // What was measured before may be older than another owner's figure, or that of an earlier volume of the name.
             (Step::Mount { volume, .. }, _) => {
                 self.used.remove(volume);

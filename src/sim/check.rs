@@ -6,7 +6,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::cluster::Cluster;
-use super::disk::{BLOCKS, GARBAGE};
+use super::disk::{BLOCKS, GARBAGE, blocks_in};
 use crate::domain::{NodeName, ReplicaId, Timestamp, VolumeName};
 
 /// A broken promise.
@@ -31,18 +31,20 @@ pub(super) struct Seen(BTreeMap<(VolumeName, ReplicaId, u8), u64>);
 impl Cluster {
     /// R1 and R2: every acknowledged write is on every replica of the recorded in-sync set.
     pub(super) fn check(&mut self) {
-        let mut counted: Vec<(VolumeName, ReplicaId, NodeName)> = Vec::new();
+        let mut counted: Vec<(VolumeName, ReplicaId, NodeName, u8)> = Vec::new();
         let world = &self.store.world;
         for name in self.apps.keys() {
-            let deleting = world.volume_spec(name).is_none_or(|spec| spec.deleting);
-            let Some(status) = world.volume_status(name).filter(|status| status.created && !deleting) else {
-                continue;
-            };
+            let Some(spec) = world.volume_spec(name).filter(|spec| !spec.deleting) else { continue };
+            let Some(status) = world.volume_status(name).filter(|status| status.created) else { continue };
+            let blocks = blocks_in(status.usable(spec));
             let in_sync = status.members.iter().filter(|member| status.in_sync.contains(&member.replica));
-            counted.extend(in_sync.map(|member| (name.clone(), member.replica, member.node.clone())));
+            counted.extend(in_sync.map(|member| (name.clone(), member.replica, member.node.clone(), blocks)));
         }
-        for (name, replica, node) in counted {
-            (0..BLOCKS).for_each(|block| self.check_block(&name, replica, &node, block));
+        for (name, replica, node, blocks) in counted {
+            // What an array has before it is recorded counts as soon as something there was acknowledged.
+            let acked = self.apps.get(&name).map(|app| app.acked.clone()).unwrap_or_default();
+            let counts = (0..BLOCKS).filter(|block| *block < blocks || acked.get(*block) > 0);
+            counts.for_each(|block| self.check_block(&name, replica, &node, block));
         }
     }
 

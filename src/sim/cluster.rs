@@ -99,6 +99,8 @@ pub struct Cluster {
     pub(super) counted: usize,
     pub(super) crash: Option<Crash>,
     pub(super) next_version: u64,
+    /// How large the file system of an array was made, by the array's uuid.
+    pub(super) file_systems: BTreeMap<Uuid, Bytes>,
     pub(super) start_read_auto: bool,
     pub(super) config: Config,
     pub(super) checked: super::check::Seen,
@@ -137,6 +139,7 @@ impl Cluster {
             counted: 0,
             crash: None,
             next_version: 1000,
+            file_systems: BTreeMap::new(),
             start_read_auto,
             config,
             checked: super::check::Seen::default(),
@@ -324,6 +327,7 @@ impl Cluster {
             disk.dev = machine.kernel.new_dev(259);
             for partition in disk.partitions.values_mut() {
                 partition.dev = machine.kernel.new_dev(259);
+                partition.known = partition.size;
             }
         }
         self.note(format_args!("{name}: power on"));
@@ -357,6 +361,8 @@ impl Cluster {
         for step in daemon.into_steps() {
             if self.rng.one_in(2) {
                 self.apply(name, &step);
+            } else {
+                self.apply_half(name, &step);
             }
         }
         let arrays =

@@ -77,7 +77,13 @@ impl Cluster {
         let connection = map.path.and_then(|path| machine.kernel.connection_of(path));
         match connection {
             Some((_, connection)) if map.active && self.is_through(node, key, connection) => {
-                self.on_drive(&connection.provider, key.0)
+                match self.on_drive(&connection.provider, key.0) {
+                    // The target says that its device is gone: to dm-multipath that is the path's fault.
+                    Reach::Failed if map.queueing && self.is_pulled(&connection.provider, key.0) => {
+                        Reach::Held
+                    }
+                    reach => reach,
+                }
             }
             Some((_, connection)) if map.active && connection.state == ConnectionState::Live => Reach::Held,
             _ if map.queueing => Reach::Held,
@@ -111,8 +117,9 @@ impl Cluster {
         for (key, connection) in all {
             let next = self.next_state(node, &key, connection.clone());
             let changed = next.as_ref().is_none_or(|next| next.state != connection.state);
+            let resized = next.as_ref().is_some_and(|next| next.size != connection.size);
             let Some(machine) = self.nodes.get_mut(node) else { return };
-            machine.stirred |= changed;
+            machine.stirred |= changed || resized;
             match next {
                 Some(next) => machine.kernel.connections.insert(key, next),
                 None => machine.kernel.connections.remove(&key),
@@ -125,14 +132,15 @@ impl Cluster {
 
     fn next_state(&mut self, node: &NodeName, key: &Key, mut connection: Connection) -> Option<Connection> {
         let now = self.now;
-        let linked = self
-            .nodes
-            .get(&connection.provider)
-            .and_then(|machine| machine.kernel.exports.get(key))
-            .is_some_and(|export| export.linked);
+        let target = self.nodes.get(&connection.provider);
+        let export = target.and_then(|machine| machine.kernel.exports.get(key));
+        let (linked, size) = (export.is_some_and(|export| export.linked), export.map(|export| export.size));
         let talks = self.can_talk(node, &connection.provider);
         match connection.state {
-            ConnectionState::Live if talks && linked => connection.due = None,
+            ConnectionState::Live if talks && linked => {
+                connection.due = None;
+                connection.size = size.unwrap_or(connection.size);
+            }
             ConnectionState::Live => {
                 let due = *connection.due.get_or_insert(if talks { now } else { now + KEEP_ALIVE });
                 if due <= now {
@@ -171,7 +179,8 @@ impl Cluster {
             Answer::Denied => return Err("EIO"),
             Answer::Welcome => {}
         }
-        let size = self.partition(provider, key.0).map(|partition| partition.size).unwrap_or_default();
+        let export = self.nodes.get(provider).and_then(|machine| machine.kernel.exports.get(&key));
+        let size = export.map(|export| export.size).unwrap_or_default();
         let Some(machine) = self.nodes.get_mut(node) else { return Err("ENODEV") };
         let head = machine.kernel.new_dev(259);
         let connection = Connection {

@@ -1,8 +1,8 @@
 //! Random operations and faults from a seed; then the faults stop, and everything has to be well.
 
-use mdfabric::domain::{FsType, MountRequest, NodeName, PlacementEntry};
+use mdfabric::domain::{Bytes, FsType, MountRequest, NodeName, PlacementEntry};
 use mdfabric::plan::scale;
-use mdfabric::plan::verbs::{self, CreateVolume, EditVolume};
+use mdfabric::plan::verbs::{self, CreateVolume, EditVolume, NewSize};
 use mdfabric::sim::{Config, Rng};
 
 use super::support::{Scene, edit_record, is_mounted, name, node, wish};
@@ -45,7 +45,8 @@ fn pick(rng: &mut Rng) -> u8 {
 
 /// Users may ask for anything; what is refused is refused.
 fn operate(scene: &mut Scene, rng: &mut Rng) {
-    match rng.below(7) {
+    match rng.below(8) {
+        7 => grow(scene, rng),
         4..=6 => resize(scene, rng),
         0 | 1 => {
             let (from, to) = (node(pick(rng)), node(pick(rng)));
@@ -54,6 +55,12 @@ fn operate(scene: &mut Scene, rng: &mut Rng) {
         2 => drop(scene.cluster.request(|world, _| verbs::detach(world, &name()))),
         _ => attach(scene, pick(rng)),
     }
+}
+
+/// Larger, up to what every drive has room for.
+fn grow(scene: &mut Scene, rng: &mut Rng) {
+    let size = Bytes::mib(1024 + 128 * rng.below(5));
+    drop(scene.cluster.request(|world, _| verbs::grow(world, &name(), NewSize::Of(size))));
 }
 
 /// More copies or fewer, by the verb or by the record itself.

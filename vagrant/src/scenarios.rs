@@ -6,6 +6,7 @@ mod boot;
 mod dump;
 mod failover;
 mod footprint;
+mod growth;
 mod healing;
 mod interruption;
 mod leaks;
@@ -84,6 +85,7 @@ pub fn all() -> Vec<Scenario> {
         life::SCENARIOS,
         moves::SCENARIOS,
         scaling::SCENARIOS,
+        growth::SCENARIOS,
         verification::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,

@@ -8,8 +8,9 @@
 
 use super::heal;
 use super::serving::{InKernel, Serving};
-use crate::domain::{Member, MemberState, MoveCause, Reason, Verify, partition_guid};
+use crate::domain::{Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid};
 use crate::plan::leg::{self, Leg};
+use crate::plan::placement::HEADER;
 use crate::plan::{
     ArraySeen, Dev, Join, Lane, MemberFlag, MemberSeen, NewMember, Step, SyncAction, scale, timing,
 };
@@ -17,36 +18,41 @@ use crate::plan::{
 /// Legs without a path: bring them back, or record the smaller in-sync set and then let them go (R1).
 pub(super) fn lost(serving: &mut Serving) {
     for member in serving.status.members.clone() {
-        if serving.is_lost(&member) {
+        if serving.is_lost(&member) || serving.is_gone(&member) {
             one_lost(serving, &member);
         }
     }
 }
 
 fn one_lost(serving: &mut Serving, member: &Member) {
-    for step in serving
-        .columns()
-        .filter_map(|column| leg::revive(serving.input, member, column, serving.status.epoch))
-        .collect::<Vec<_>>()
-    {
-        serving.step(step);
+    // The path to a partition that is gone may be there: nothing is to be brought back, and nothing to be waited for.
+    let gone = serving.is_gone(member);
+    if !gone {
+        revive(serving, member);
     }
-    let due = serving.lost_since(member).unwrap_or(serving.input.now).plus(timing::LEG_LOSS_MILLIS);
-    if serving.input.now < due {
+    let (now, waits) = (serving.input.now, if gone { 0 } else { timing::LEG_LOSS_MILLIS });
+    let due = serving.lost_since(member).filter(|_| !gone).unwrap_or(now).plus(waits);
+    if now < due {
         serving.plan.wake(due);
     } else if serving.status.in_sync.contains(&member.replica) {
-        record_loss(serving, member);
+        record_loss(serving, member, if gone { "its node does not find" } else { "no path to" });
     } else {
         let_go(serving, member);
     }
 }
 
-fn record_loss(serving: &mut Serving, member: &Member) {
+fn revive(serving: &mut Serving, member: &Member) {
+    let revive = |column| leg::revive(serving.input, member, column, serving.status.epoch);
+    let steps: Vec<Step> = serving.columns().filter_map(revive).collect();
+    steps.into_iter().for_each(|step| serving.step(step));
+}
+
+fn record_loss(serving: &mut Serving, member: &Member, why: &str) {
     if serving.has_other_good(member.replica) {
         serving.drop_from_in_sync(member.replica, MemberState::Missing);
         serving.event(
             "MemberMissing",
-            format_args!("no path to the copy on {}; it left the in-sync set", member.node),
+            format_args!("{why} the copy on {}; it left the in-sync set", member.node),
         );
     } else {
         serving.wait(Reason::blocked(
@@ -95,14 +101,7 @@ pub(super) fn learn(serving: &mut Serving) {
 }
 
 fn still_in_sync(serving: &mut Serving, member: &Member, kernel: InKernel) {
-    let lost = serving.is_lost(member);
-    if serving.is_gone(member) && serving.has_other_good(member.replica) {
-        serving.drop_from_in_sync(member.replica, MemberState::Missing);
-        return serving.event(
-            "MemberMissing",
-            format_args!("{} does not find its copy any more; it left the in-sync set", member.node),
-        );
-    }
+    let lost = serving.is_lost(member) || serving.is_gone(member);
     match kernel {
         InKernel::InSync | InKernel::Absent | InKernel::Spare | InKernel::Recovering if lost => {}
         InKernel::InSync => serving.set_state(member.replica, MemberState::Synced),
@@ -249,6 +248,7 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
     let seen = leg.dev().and_then(|dev| array.member(dev));
     let not_wanted = matches!(member.state, MemberState::Leaving | MemberState::Faulty);
     let out = not_wanted || serving.is_gone(member) && !serving.status.in_sync.contains(&member.replica);
+    let stretch = leg::stretch(serving.input, partition_guid(member.replica, column), serving.status.epoch);
     match (seen, leg) {
         (Some(seen), _) if seen.is(MemberFlag::Faulty) => {
             seen.slot.is_none().then(|| Step::RemoveMember { volume, array: name, member: seen.name.clone() })
@@ -258,6 +258,7 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
             array: name,
             member: seen.name.clone(),
         }),
+        (Some(_), Leg::Ready(_)) if stretch.is_some() => stretch,
         (Some(seen), Leg::Ready(_)) => {
             let remote = member.node != *serving.input.me;
             (seen.is(MemberFlag::WriteMostly) != remote).then(|| Step::SetWriteMostly {
@@ -270,6 +271,7 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
         (None, _) if out => {
             leg::release(serving.input, partition_guid(member.replica, column), serving.status.epoch)
         }
+        (None, Leg::Ready(_)) if stretch.is_some() => stretch,
         (None, Leg::Ready(dev)) => join(serving, member, column, array, dev),
         (None, Leg::Absent(Ok(step))) => Some(step),
         (None, Leg::Absent(Err(reason))) => {
@@ -290,7 +292,9 @@ fn good_member<'a>(serving: &Serving<'a>, column: u8) -> Option<&'a Member> {
 }
 
 fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: Dev) -> Option<Step> {
-    let made = serving.input.world.replica_status(&member.replica).is_some_and(|status| status.zeroed);
+    let made = serving.input.world.replica_status(&member.replica).map(ReplicaStatus::made_to);
+    let made =
+        made.is_some_and(|made| made.0 >= array.size.0 + HEADER.0) && is_long(serving, member, column, array);
     let good = good_member(serving, column)?;
     let in_sync = serving.status.in_sync.contains(&member.replica);
     if !made || !array.is_writable() || in_sync || is_being_replaced(serving, member) {
@@ -315,6 +319,13 @@ fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: 
 fn is_being_replaced(serving: &Serving, member: &Member) -> bool {
     let relocation = serving.status.relocation.as_ref().filter(|_| serving.status.is_healing());
     relocation.is_some_and(|relocation| relocation.leaving == Some(member.replica))
+}
+
+/// Whether a leg is as long as the array needs it: one that came back after the volume grew may not be yet.
+fn is_long(serving: &Serving, member: &Member, column: u8, array: &ArraySeen) -> bool {
+    let key = (partition_guid(member.replica, column), serving.status.epoch);
+    let map = serving.input.seen.maps.get(&key);
+    map.is_none_or(|map| map.size.0 >= array.size.0 + HEADER.0)
 }
 
 /// R3: by bitmap only what was in sync, and what nobody else could write to since.

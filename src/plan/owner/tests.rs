@@ -127,7 +127,8 @@ fn records() -> World {
 }
 
 fn drive() -> DriveSeen {
-    let partition = PartitionSeen { start: Bytes::mib(1), size: SIZE, dev: Some(PARTITION) };
+    let partition =
+        PartitionSeen { start: Bytes::mib(1), size: SIZE, room: SIZE, dev: Some(PARTITION), known: SIZE };
     let table = TableSeen::Gpt {
         guid: Uuid::nil(),
         partitions: [(LOCAL, partition)].into(),
@@ -153,7 +154,7 @@ fn connection() -> ConnectionSeen {
 }
 
 fn map() -> MapSeen {
-    MapSeen { dev: MAP, path: Some(PATH), path_active: true, queueing: true }
+    MapSeen { dev: MAP, path: Some(PATH), path_active: true, queueing: true, size: SIZE }
 }
 
 fn array() -> ArraySeen {
