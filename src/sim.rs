@@ -16,6 +16,7 @@ mod disk;
 mod fabric;
 mod kernel;
 mod member;
+mod peers;
 mod rehearse;
 mod rng;
 mod store;

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{ConnectionState, FailureKind, Lane, Liveness, Observation, Outcome, Step, StepFailure, timing};
-use crate::domain::{Bytes, Epoch, Timestamp, VolumeName};
+use super::{
+    ConnectionState, FailureKind, Lane, Liveness, Observation, Outcome, Peers, Step, StepFailure, timing,
+};
+use crate::domain::{Bytes, Epoch, NodeName, Timestamp, VolumeName};
 
 /// A step that failed and will be tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +67,10 @@ pub struct Memory {
     pub lost_since: BTreeMap<(Uuid, Epoch), Timestamp>,
     /// What was heard of nodes and leases.
     pub liveness: Liveness,
+    /// What is heard of daemons over the data network.
+    pub peers: Peers,
+    /// Of silent peers: for how many milliseconds their kernel has acknowledged nothing of what ours has sent to it.
+    pub unanswered: BTreeMap<NodeName, u64>,
 }
 
 impl Memory {
@@ -147,6 +153,17 @@ impl Memory {
         for key in seen.maps.keys().filter(|key| lost(key)) {
             self.lost_since.entry(*key).or_insert(now);
         }
+    }
+
+    /// In how many milliseconds to look again at what changes without an event; `None` while there is no such thing. Closely
+    /// while writes may wait for what is learnt.
+    #[must_use]
+    pub fn sample_in(&self, seen: &Observation, now: Timestamp) -> Option<u64> {
+        let just_lost = self.lost_since.values().any(|since| now.since(*since) < timing::CLOSELY_FOR_MILLIS);
+        let just_silent = self.peers.silent().any(|(_, silent)| silent < timing::CLOSELY_FOR_MILLIS);
+        let closely = just_lost || just_silent && !seen.connections.is_empty();
+        let millis = if closely { timing::SAMPLE_CLOSELY_MILLIS } else { timing::SAMPLE_MILLIS };
+        seen.needs_sampling().then_some(millis)
     }
 
     /// The last failure of a step, if it is still to be waited for at `now`.

@@ -64,6 +64,7 @@ pub struct Crash {
 
 /// One machine.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "what may be wrong with a machine is independent")]
 pub(super) struct Machine {
     pub(super) disks: BTreeMap<DriveId, Disk>,
     pub(super) kernel: Kernel,
@@ -78,6 +79,8 @@ pub(super) struct Machine {
     pub(super) store_reachable: bool,
     /// Milliseconds until it hears of a change.
     pub(super) lag: u64,
+    /// Its beats say that it goes down.
+    pub(super) goes_down: bool,
 }
 
 /// A simulated cluster.
@@ -153,6 +156,7 @@ impl Cluster {
             stirred: true,
             store_reachable: true,
             lag,
+            goes_down: false,
         };
         self.nodes.insert(name.clone(), machine);
         self.power_on(name);

@@ -16,6 +16,7 @@ mod network;
 mod power;
 mod scaling;
 mod service;
+mod stall;
 mod surroundings;
 mod verification;
 
@@ -85,6 +86,7 @@ pub fn all() -> Vec<Scenario> {
         verification::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
+        stall::SCENARIOS,
         interruption::SCENARIOS,
         mortality::SCENARIOS,
         bad_input::SCENARIOS,

@@ -8,7 +8,7 @@
 
 use super::serving::{InKernel, Serving};
 use crate::domain::{Member, MemberState, MoveCause, Reason, Verify, partition_guid};
-use crate::plan::leg::{self, Leg};
+use crate::plan::leg::{self, Leg, Release};
 use crate::plan::{ArraySeen, Dev, Join, Lane, MemberFlag, NewMember, Step, SyncAction, scale, timing};
 
 /// Legs without a path: bring them back, or record the smaller in-sync set and then let them go (R1).
@@ -21,15 +21,15 @@ pub(super) fn lost(serving: &mut Serving) {
 }
 
 fn one_lost(serving: &mut Serving, member: &Member) {
-    for step in serving
-        .columns()
-        .filter_map(|column| leg::revive(serving.input, member, column, serving.status.epoch))
-        .collect::<Vec<_>>()
-    {
-        serving.step(step);
+    let now = serving.input.now;
+    let since = serving.lost_since(member).unwrap_or(now);
+    let mut due = since.plus(timing::LEG_LOSS_MILLIS);
+    if serving.goes_down(member) || serving.input.is_gone(&member.node) {
+        due = now;
+    } else {
+        revive(serving, member);
     }
-    let due = serving.lost_since(member).unwrap_or(serving.input.now).plus(timing::LEG_LOSS_MILLIS);
-    if serving.input.now < due {
+    if now < due {
         serving.plan.wake(due);
     } else if serving.status.in_sync.contains(&member.replica) {
         record_loss(serving, member);
@@ -38,13 +38,28 @@ fn one_lost(serving: &mut Serving, member: &Member) {
     }
 }
 
+fn revive(serving: &mut Serving, member: &Member) {
+    let step = |column| leg::revive(serving.input, member, column, serving.status.epoch);
+    let steps: Vec<Step> = serving.columns().filter_map(step).collect();
+    for step in steps {
+        serving.step(step);
+    }
+}
+
 fn record_loss(serving: &mut Serving, member: &Member) {
+    let (node, goes_down) = (&member.node, serving.goes_down(member));
     if serving.has_other_good(member.replica) {
         serving.drop_from_in_sync(member.replica, MemberState::Missing);
-        serving.event(
-            "MemberMissing",
-            format_args!("no path to the copy on {}; it left the in-sync set", member.node),
-        );
+        let why = if goes_down { "said that it goes down" } else { "is out of reach" };
+        serving.event("MemberMissing", format_args!("{node} {why}; its copy left the in-sync set"));
+    } else if goes_down && !serving.has_no_path(member) {
+        serving.wait(Reason::blocked(
+            "LastCopyGoesDown",
+            format_args!(
+                "{node} said that it goes down, and has the last in-sync copy: reads and writes will wait"
+            ),
+            format_args!("keep {node} up until another copy is in sync; nothing is lost meanwhile"),
+        ));
     } else {
         serving.wait(Reason::blocked(
             "WritesWait",
@@ -63,8 +78,8 @@ fn let_go(serving: &mut Serving, member: &Member) {
         let key = (partition_guid(member.replica, column), serving.status.epoch);
         if let Some(map) = serving.input.seen.maps.get(&key).filter(|map| map.queueing) {
             let (partition, epoch) = key;
-            let path = map.path;
-            serving.step(Step::FailLeg { partition, epoch, path });
+            let (path, cut) = (map.path, leg::cut(serving.input, member));
+            serving.step(Step::FailLeg { partition, epoch, path, cut });
         }
     }
 }
@@ -234,7 +249,14 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
             })
         }
         (None, _) if out => {
-            leg::release(serving.input, partition_guid(member.replica, column), serving.status.epoch)
+            let partition = partition_guid(member.replica, column);
+            match leg::release(serving.input, partition, serving.status.epoch) {
+                Release::Next(step) => Some(step),
+                release @ (Release::Gone | Release::Wait(..)) => {
+                    serving.release(release);
+                    None
+                }
+            }
         }
         (None, Leg::Ready(dev)) => join(serving, member, column, array, dev),
         (None, Leg::Absent(Ok(step))) => Some(step),

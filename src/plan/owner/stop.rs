@@ -52,24 +52,24 @@ fn mounted_here(serving: &Serving) -> Option<String> {
 }
 
 fn release_legs(serving: &mut Serving) -> bool {
-    let steps = legs_of(serving.input, serving.status, serving.spec.stripe_width);
-    let none = steps.is_empty();
-    for step in steps {
-        serving.step(step);
+    let releases = legs_of(serving.input, serving.status, serving.spec.stripe_width);
+    let mut gone = true;
+    for release in releases {
+        gone &= serving.release(release);
     }
-    none
+    gone
 }
 
 /// Every leg of a volume that this node still has, of whatever epoch.
-fn legs_of(input: &Input, status: &VolumeStatus, columns: u8) -> Vec<Step> {
-    let mut steps = Vec::new();
+fn legs_of(input: &Input, status: &VolumeStatus, columns: u8) -> Vec<leg::Release> {
+    let mut releases = Vec::new();
     for member in &status.members {
         for partition in (0..columns).map(|column| partition_guid(member.replica, column)) {
             let release = |epoch| leg::release(input, partition, epoch);
-            steps.extend(epochs_of(input, partition).into_iter().filter_map(release));
+            releases.extend(epochs_of(input, partition).into_iter().map(release));
         }
     }
-    steps
+    releases
 }
 
 fn epochs_of(input: &Input, partition: Uuid) -> std::collections::BTreeSet<Epoch> {
@@ -126,7 +126,8 @@ fn let_legs_go(serving: &mut Serving, since: Timestamp) {
         return serving.plan.wake(due);
     }
     let legs = legs_of(serving.input, serving.status, serving.spec.stripe_width);
-    legs.into_iter().filter(|step| matches!(step, Step::FailLeg { .. })).for_each(|step| serving.step(step));
+    let fails = legs.into_iter().filter_map(leg::Release::step);
+    fails.filter(|step| matches!(step, Step::FailLeg { .. })).for_each(|step| serving.step(step));
 }
 
 /// What a node says that still holds a volume after it lost it. Writes held on a leg are let go only once the array is down:
@@ -168,7 +169,7 @@ pub(super) fn unknown(input: &Input) -> Plan {
         let bound =
             input.seen.maps.get(&(*partition, *epoch)).and_then(|map| input.seen.array_holding(map.dev));
         if bound.is_none() {
-            plan.steps.extend(leg::release(input, *partition, *epoch));
+            plan.steps.extend(leg::release(input, *partition, *epoch).step());
         }
     }
     plan

@@ -1,3 +1,5 @@
+mod peers;
+
 use uuid::Uuid;
 
 use super::*;
