@@ -19,6 +19,7 @@ mod fabric;
 mod grow;
 mod kernel;
 mod member;
+mod peers;
 mod rehearse;
 mod rng;
 mod store;

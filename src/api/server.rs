@@ -205,6 +205,7 @@ impl MdFabric for Api {
     async fn explain(&self, request: Request<proto::ExplainRequest>) -> Answer<proto::ExplainResponse> {
         let view = self.readable()?;
         let object = request.into_inner().object;
+        let peers = view.node.peers.words();
         let facts = explain::Facts {
             me: &view.me,
             now: (self.now)(),
@@ -216,6 +217,7 @@ impl MdFabric for Api {
                 StoreHealth::Starting | StoreHealth::Good => None,
             },
             leads: view.node.leads,
+            peers: &peers,
         };
         let lines =
             explain::explain(&view.world, &facts, &object).map_err(|error| status::refused(&error))?;

@@ -110,6 +110,14 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+impl Endpoint {
+    /// The UDP port of the node's heartbeats: the one after the target's, or before it where there is none.
+    #[must_use]
+    pub fn heartbeat_port(&self) -> u16 {
+        self.port.checked_add(1).unwrap_or(self.port - 1)
+    }
+}
+
 /// A carved partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

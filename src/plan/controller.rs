@@ -202,8 +202,8 @@ fn unowned(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
 fn abandoned(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
     let mut plan = Plan::default();
     let Some(owner) = status.owner.as_ref().filter(|_| volume.spec.attachment.is_none()) else { return plan };
-    if input.is_alive(owner) {
-        plan.wake(input.memory.liveness.dead_at(owner, input.now));
+    if input.owner_lives(owner) {
+        plan.wake(input.dead_at(owner));
     } else {
         let next = crate::plan::owner::depose(input, status, owner);
         plan.put(&volume.spec.name, Record::VolumeStatus(next));

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::heal::{self, Waiting};
 use super::{
-    ConnectionState, Dev, FailureKind, Held, Lane, Liveness, Observation, Outcome, Process, Step,
+    ConnectionState, Dev, FailureKind, Held, Lane, Liveness, Observation, Outcome, Peers, Process, Step,
     StepFailure, timing,
 };
-use crate::domain::{Bytes, Epoch, ReplicaId, Timestamp, VolumeName};
+use crate::domain::{Bytes, Epoch, NodeName, ReplicaId, Timestamp, VolumeName};
 
 /// A step that failed and will be tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +85,10 @@ pub struct Memory {
     pub let_go: BTreeSet<Uuid>,
     /// What was heard of nodes and leases.
     pub liveness: Liveness,
+    /// What is heard of daemons over the data network.
+    pub peers: Peers,
+    /// Of silent peers: for how many milliseconds their kernel has acknowledged nothing of what ours has sent to it.
+    pub unanswered: BTreeMap<NodeName, u64>,
 }
 
 impl Memory {
@@ -202,6 +206,17 @@ impl Memory {
     /// Notes which copies are missing.
     pub fn track_missing(&mut self, missing: &BTreeMap<ReplicaId, u64>, now: Timestamp) {
         self.missing = heal::remember(&self.missing, missing, now);
+    }
+
+    /// In how many milliseconds to look again at what changes without an event; `None` while there is no such thing. Closely
+    /// while writes may wait for what is learnt.
+    #[must_use]
+    pub fn sample_in(&self, seen: &Observation, now: Timestamp) -> Option<u64> {
+        let just_lost = self.lost_since.values().any(|since| now.since(*since) < timing::CLOSELY_FOR_MILLIS);
+        let just_silent = self.peers.silent().any(|(_, silent)| silent < timing::CLOSELY_FOR_MILLIS);
+        let closely = just_lost || just_silent && !seen.connections.is_empty();
+        let millis = if closely { timing::SAMPLE_CLOSELY_MILLIS } else { timing::SAMPLE_MILLIS };
+        seen.needs_sampling().then_some(millis)
     }
 
     /// The last failure of a step, if it is still to be waited for at `now`.

@@ -93,8 +93,9 @@ pub enum Step {
     ReloadLeg { partition: Uuid, epoch: Epoch, path: Dev, size: Bytes },
     /// Tell a map that its path works again.
     ReinstateLeg { partition: Uuid, epoch: Epoch, path: Dev },
-    /// Let go of what a map holds: its I/O fails and MD drops the member. Only after the record says so.
-    FailLeg { partition: Uuid, epoch: Epoch, path: Option<Dev> },
+    /// Let go of what a map holds: its I/O fails and MD drops the member. Only after the record says so. `cut`: the provider is
+    /// gone; every connection to it is aborted, for its driver holds I/O as long as it believes in it.
+    FailLeg { partition: Uuid, epoch: Epoch, path: Option<Dev>, cut: Option<Endpoint> },
     /// Remove a map.
     UnmapLeg { partition: Uuid, epoch: Epoch },
     /// Write the first superblocks of an array.

@@ -233,7 +233,7 @@ impl Cluster {
             }
             Step::UnmapLeg { partition, epoch } => return self.unmap(node, (*partition, *epoch)),
             Step::Disconnect { partition, epoch, .. } => {
-                self.nodes.get_mut(node)?.kernel.connections.remove(&(*partition, *epoch));
+                return Some(self.disconnect(node, &(*partition, *epoch)));
             }
             Step::ReloadLeg { partition, epoch, path, .. }
             | Step::ReinstateLeg { partition, epoch, path } => {
@@ -250,7 +250,9 @@ impl Cluster {
                 map.active = true;
                 map.queueing = true;
             }
-            Step::FailLeg { partition, epoch, .. } => self.fail_leg(node, (*partition, *epoch))?,
+            Step::FailLeg { partition, epoch, cut, .. } => {
+                self.fail_leg(node, (*partition, *epoch), cut.is_some())?;
+            }
             _ => {}
         }
         Some(Effect::done())
@@ -270,19 +272,36 @@ impl Cluster {
         Some(Effect::done())
     }
 
-    /// `fail_if_no_path`, `fail_path`, sockets destroyed.
-    fn fail_leg(&mut self, node: &NodeName, key: (Uuid, Epoch)) -> Option<()> {
+    /// `fail_if_no_path`, `fail_path`; sockets destroyed where `cut` says so.
+    fn fail_leg(&mut self, node: &NodeName, key: (Uuid, Epoch), cut: bool) -> Option<()> {
         let now = self.now;
         let kernel = &mut self.nodes.get_mut(node)?.kernel;
         let map = kernel.maps.get_mut(&key)?;
         map.queueing = false;
         map.active = false;
-        let connection = kernel.connections.get_mut(&key);
-        if let Some(connection) = connection.filter(|known| known.state == ConnectionState::Live) {
-            connection.state = ConnectionState::Connecting;
-            connection.due = Some(now + 1000);
+        let provider = kernel.connections.get(&key).map(|connection| connection.provider.clone());
+        for connection in kernel.connections.values_mut().filter(|_| cut) {
+            if Some(&connection.provider) == provider.as_ref() && connection.state == ConnectionState::Live {
+                connection.state = ConnectionState::Connecting;
+                connection.due = Some(now + 1000);
+            }
         }
         Some(())
+    }
+
+    /// A live controller says goodbye to its peer first, and waits for the answer (KERNEL.md finding 5).
+    fn disconnect(&mut self, node: &NodeName, key: &(Uuid, Epoch)) -> Effect {
+        let Some(machine) = self.nodes.get(node) else { return Effect::retry("ENODEV") };
+        let waits = machine.kernel.connections.get(key).is_some_and(|connection| {
+            connection.state == ConnectionState::Live && !self.can_talk(node, &connection.provider)
+        });
+        if waits {
+            return Effect::Blocked;
+        }
+        if let Some(machine) = self.nodes.get_mut(node) {
+            machine.kernel.connections.remove(key);
+        }
+        Effect::done()
     }
 
     fn apply_array(&mut self, node: &NodeName, name: &str, step: &Step) -> Effect {

@@ -81,6 +81,8 @@ pub(super) struct Machine {
     pub(super) store_reachable: bool,
     /// Milliseconds until it hears of a change.
     pub(super) lag: u64,
+    /// Its beats say that it goes down.
+    pub(super) goes_down: bool,
 }
 
 /// A simulated cluster.
@@ -162,6 +164,7 @@ impl Cluster {
             stirred: true,
             store_reachable: true,
             lag,
+            goes_down: false,
         };
         self.nodes.insert(name.clone(), machine);
         self.power_on(name);

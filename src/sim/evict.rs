@@ -148,6 +148,7 @@ impl Cluster {
             partition: *partition,
             epoch: *epoch,
             path: map.path,
+            cut: None,
         });
         plan.steps.splice(0..0, fail);
     }

@@ -7,8 +7,8 @@ use super::kernel::{Connection, Key};
 use crate::domain::NodeName;
 use crate::plan::{ConnectionState, Dev};
 
-/// Keep-alive: how long a silent peer looks alive (KERNEL.md 4.4).
-const KEEP_ALIVE: u64 = 2600;
+/// Keep-alive: how long a silent peer looks alive, 2.6 times 3 s (KERNEL.md 4.4).
+pub(super) const KEEP_ALIVE: u64 = 7800;
 /// `reconnect_delay`.
 const RECONNECT: u64 = 1000;
 
@@ -85,7 +85,7 @@ impl Cluster {
                     reach => reach,
                 }
             }
-            Some((_, connection)) if map.active && connection.state == ConnectionState::Live => Reach::Held,
+            Some((_, connection)) if self.holds(node, map.active, connection) => Reach::Held,
             _ if map.queueing => Reach::Held,
             _ => Reach::Failed,
         }
@@ -93,6 +93,12 @@ impl Cluster {
 
     fn on_drive(&self, node: &NodeName, partition: Uuid) -> Reach {
         if self.works(node, partition) { Reach::Partition(node.clone(), partition) } else { Reach::Failed }
+    }
+
+    /// What has been given to a live controller waits in its driver for as long as that believes in its peer, whatever becomes
+    /// of the path above.
+    fn holds(&self, node: &NodeName, active: bool, connection: &Connection) -> bool {
+        connection.state == ConnectionState::Live && (active || !self.can_talk(node, &connection.provider))
     }
 
     /// I/O went to a leg whose controller is not live: with `fast_io_fail_tmo=0` that fails the path at once.

@@ -39,13 +39,13 @@ fn the_volume_of_a_dead_owner_is_attached_elsewhere_and_its_copy_is_made_anew() 
         scene.cluster.power_cut(&node(1), None);
         scene.cluster.app(&name()).writing = true;
         fail_over(&mut scene, if seed % 2 == 0 { with } else { without });
-        scene.write_a_little();
         let status = scene.status().unwrap();
         let lost = status.member_on(&node(1)).cloned();
         scene.demand(
             lost.is_some_and(|member| member.state == MemberState::Missing && member.diverged),
             "the dead owner's copy is Missing and may have diverged",
         );
+        scene.write_a_little();
         let before = joins(&scene, "(Bitmap recovery)");
         scene.cluster.power_on(&node(1));
         scene.whole();

@@ -18,6 +18,7 @@ mod network;
 mod power;
 mod scaling;
 mod service;
+mod stall;
 mod surroundings;
 mod verification;
 mod zombie;
@@ -91,6 +92,7 @@ pub fn all() -> Vec<Scenario> {
         failover::SCENARIOS,
         healing::SCENARIOS,
         zombie::SCENARIOS,
+        stall::SCENARIOS,
         interruption::SCENARIOS,
         mortality::SCENARIOS,
         bad_input::SCENARIOS,

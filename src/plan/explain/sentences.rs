@@ -328,6 +328,8 @@ pub(super) fn node(world: &World, facts: &Facts, name: &NodeName) -> Vec<String>
     lines.extend((!volumes.is_empty()).then(|| format!("It owns {}.", volumes.join(", "))));
     let copies = world.replicas().filter(|replica| replica.spec.node == *name).count();
     lines.push(format!("It hosts {copies} copies."));
+    let stands = facts.peers.iter().filter(|(node, _)| node == name);
+    lines.extend(stands.map(|(_, words)| format!("As {} has it, {name} {words}.", facts.me)));
     if name == facts.me {
         lines.extend(this_node(facts));
     }

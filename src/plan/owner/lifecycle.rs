@@ -91,6 +91,6 @@ pub(super) fn is_released(serving: &Serving, member: &crate::domain::Member) -> 
                 .leg(member, column)
                 .dev()
                 .is_some_and(|dev| serving.input.seen.array_holding(dev).is_some());
-            !bound && leg::release(serving.input, partition, serving.status.epoch).is_none()
+            !bound && leg::release(serving.input, partition, serving.status.epoch) == leg::Release::Gone
         })
 }

@@ -9,7 +9,7 @@
 use super::heal;
 use super::serving::{InKernel, Serving};
 use crate::domain::{Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid};
-use crate::plan::leg::{self, Leg};
+use crate::plan::leg::{self, Leg, Release};
 use crate::plan::placement::HEADER;
 use crate::plan::{
     ArraySeen, Dev, Join, Lane, MemberFlag, MemberSeen, NewMember, Step, SyncAction, scale, timing,
@@ -25,35 +25,50 @@ pub(super) fn lost(serving: &mut Serving) {
 }
 
 fn one_lost(serving: &mut Serving, member: &Member) {
+    let now = serving.input.now;
+    let since = serving.lost_since(member).unwrap_or(now);
+    let mut due = since.plus(timing::LEG_LOSS_MILLIS);
     // The path to a partition that is gone may be there: nothing is to be brought back, and nothing to be waited for.
-    let gone = serving.is_gone(member);
-    if !gone {
+    if serving.goes_down(member) || serving.is_gone(member) || serving.input.is_gone(&member.node) {
+        due = now;
+    } else {
         revive(serving, member);
     }
-    let (now, waits) = (serving.input.now, if gone { 0 } else { timing::LEG_LOSS_MILLIS });
-    let due = serving.lost_since(member).filter(|_| !gone).unwrap_or(now).plus(waits);
     if now < due {
         serving.plan.wake(due);
     } else if serving.status.in_sync.contains(&member.replica) {
-        record_loss(serving, member, if gone { "its node does not find" } else { "no path to" });
+        record_loss(serving, member);
     } else {
         let_go(serving, member);
     }
 }
 
 fn revive(serving: &mut Serving, member: &Member) {
-    let revive = |column| leg::revive(serving.input, member, column, serving.status.epoch);
-    let steps: Vec<Step> = serving.columns().filter_map(revive).collect();
-    steps.into_iter().for_each(|step| serving.step(step));
+    let step = |column| leg::revive(serving.input, member, column, serving.status.epoch);
+    let steps: Vec<Step> = serving.columns().filter_map(step).collect();
+    for step in steps {
+        serving.step(step);
+    }
 }
 
-fn record_loss(serving: &mut Serving, member: &Member, why: &str) {
+fn record_loss(serving: &mut Serving, member: &Member) {
+    let (node, goes_down) = (&member.node, serving.goes_down(member));
     if serving.has_other_good(member.replica) {
         serving.drop_from_in_sync(member.replica, MemberState::Missing);
-        serving.event(
-            "MemberMissing",
-            format_args!("{why} the copy on {}; it left the in-sync set", member.node),
-        );
+        let why = match goes_down {
+            true => "said that it goes down",
+            false if serving.is_gone(member) => "does not find its partition any more",
+            false => "is out of reach",
+        };
+        serving.event("MemberMissing", format_args!("{node} {why}; its copy left the in-sync set"));
+    } else if goes_down && !serving.has_no_path(member) {
+        serving.wait(Reason::blocked(
+            "LastCopyGoesDown",
+            format_args!(
+                "{node} said that it goes down, and has the last in-sync copy: reads and writes will wait"
+            ),
+            format_args!("keep {node} up until another copy is in sync; nothing is lost meanwhile"),
+        ));
     } else {
         serving.wait(Reason::blocked(
             "WritesWait",
@@ -72,8 +87,8 @@ fn let_go(serving: &mut Serving, member: &Member) {
         let key = (partition_guid(member.replica, column), serving.status.epoch);
         if let Some(map) = serving.input.seen.maps.get(&key).filter(|map| map.queueing) {
             let (partition, epoch) = key;
-            let path = map.path;
-            serving.step(Step::FailLeg { partition, epoch, path });
+            let (path, cut) = (map.path, leg::cut(serving.input, member));
+            serving.step(Step::FailLeg { partition, epoch, path, cut });
         }
     }
 }
@@ -269,7 +284,14 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
             })
         }
         (None, _) if out => {
-            leg::release(serving.input, partition_guid(member.replica, column), serving.status.epoch)
+            let partition = partition_guid(member.replica, column);
+            match leg::release(serving.input, partition, serving.status.epoch) {
+                Release::Next(step) => Some(step),
+                release @ (Release::Gone | Release::Wait(..)) => {
+                    serving.release(release);
+                    None
+                }
+            }
         }
         (None, Leg::Ready(_)) if stretch.is_some() => stretch,
         (None, Leg::Ready(dev)) => join(serving, member, column, array, dev),

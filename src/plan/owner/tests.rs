@@ -1,4 +1,5 @@
 mod eviction;
+mod peers;
 
 use uuid::Uuid;
 
