@@ -433,7 +433,7 @@ fn a_new_copy_that_differs_is_no_copy() {
     scene.demand(last == "failed to scale volume replicas to 3: the copy on node-3 is Faulty", last);
     scene.demand(scene.in_sync().len() == 2, "the others count");
     let reasons = &scene.status().unwrap().reasons;
-    let told = reasons.iter().any(|reason| reason.message.contains("n3d1: has the lost copy"));
+    let told = reasons.iter().any(|reason| reason.message.contains("n3d1: has the copy that goes"));
     scene.demand(told, "no other drive is there to try");
     scale(&mut scene, &remove(3));
     scene.demand(homes(&scene) == ["node-1", "node-2"], "it is gone");

@@ -106,7 +106,7 @@ fn an_owner_that_was_cut_off_from_everybody_acknowledges_nothing_either() {
 #[test]
 fn an_eviction_that_frees_the_legs_first_loses_a_write() {
     for fs in KINDS {
-        let lost = (540..548).any(|seed| {
+        let lost = (540..600).any(|seed| {
             let (mut scene, to) = served_on_node_1(seed, fs, 2);
             scene.cluster.let_lost_legs_go_first();
             scene.cluster.set_paused(&node(1), true);
