@@ -1,6 +1,7 @@
 //! What is: identities, units, records and the words users see. No I/O, no clock.
 
 mod drive;
+mod force;
 mod growth;
 mod id;
 mod node;
@@ -13,6 +14,7 @@ mod volume;
 mod world;
 
 pub use drive::{Drive, DriveSpec, DriveState, DriveStatus};
+pub use force::Force;
 pub use growth::Growth;
 pub use id::{
     DriveId, Epoch, InvalidName, NodeName, ReplicaId, VolumeName, VolumeUid, array_device, array_uuid,

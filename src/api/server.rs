@@ -169,6 +169,14 @@ impl MdFabric for Api {
         self.carry_out(request.dry_run, |world| verbs::edit(world, &wish)).await
     }
 
+    async fn force_start(&self, request: Request<proto::ForceStartRequest>) -> Answer<proto::Change> {
+        let by = request::asker(&request);
+        let proto::ForceStartRequest { name, from, accept_data_loss, dry_run } = request.into_inner();
+        let wish = verbs::ForceStart { name: request::parsed(&name)?, from, accept_data_loss, by };
+        let now = (self.now)();
+        self.carry_out(dry_run, |world| verbs::force_start(world, &wish, now)).await
+    }
+
     async fn grow_volume(&self, request: Request<proto::GrowVolumeRequest>) -> Answer<proto::Change> {
         let request = request.into_inner();
         let (name, to) = (request::parsed(&request.name)?, request::new_size(&request)?);

@@ -1,6 +1,7 @@
 //! `mdfabric volume …`
 
 mod edit;
+mod force;
 mod grow;
 
 use clap::{Subcommand, ValueEnum};
@@ -83,6 +84,8 @@ pub(super) enum VolumeCommand {
     Edit(edit::Edit),
     /// Make the volume larger while it is used
     Grow(grow::Grow),
+    /// Start a volume that waits in vain from a copy that may lack writes
+    ForceStart(force::ForceStart),
     /// Delete the volume and its data
     Rm {
         /// The volume
@@ -283,6 +286,7 @@ impl VolumeCommand {
             }
             Self::Edit(edit) => edit.ask(session).await,
             Self::Grow(grow) => grow.ask(session).await,
+            Self::ForceStart(force) => force.ask(session).await,
             Self::Rm { name, changing } => rm(session, name, changing).await,
         }
     }

@@ -38,6 +38,7 @@ pub(crate) fn volume_spec(name: &str) -> VolumeSpec {
         attachment: None,
         placement: PlacementRequest::default(),
         deleting: false,
+        forced: None,
     }
 }
 

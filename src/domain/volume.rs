@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Bytes, DriveId, Epoch, Growth, NodeName, Reason, ReplicaId, ReplicaState, Timestamp, VolumeName,
+    Bytes, DriveId, Epoch, Force, Growth, NodeName, Reason, ReplicaId, ReplicaState, Timestamp, VolumeName,
     VolumeUid,
 };
 
@@ -157,6 +157,9 @@ pub struct VolumeSpec {
     pub placement: PlacementRequest,
     /// Set once, never cleared: the volume goes.
     pub deleting: bool,
+    /// The last start that was forced.
+    #[serde(default)]
+    pub forced: Option<Force>,
 }
 
 /// The phase words of seed A.

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use tonic::Status;
+use tonic::transport::server::UdsConnectInfo;
 
 use super::status;
 use crate::api::proto;
@@ -101,4 +102,11 @@ pub(super) fn cordon(cordoned: bool, empty: bool) -> Cordon {
         (true, false) => Cordon::On,
         (false, false) => Cordon::Off,
     }
+}
+
+/// Who is at the other end of the socket, as the kernel says.
+pub(super) fn asker<T>(request: &tonic::Request<T>) -> String {
+    let info = request.extensions().get::<UdsConnectInfo>();
+    let cred = info.and_then(|info| info.peer_cred);
+    cred.map_or_else(|| "nobody known".to_owned(), |cred| format!("uid {}", cred.uid()))
 }

@@ -2,19 +2,74 @@
 
 use super::serving::Serving;
 use super::takeover;
-use crate::domain::{Member, MemberState, Reason, array_device, array_uuid, partition_guid};
+use crate::domain::{
+    Force, Member, MemberState, Reason, ReplicaId, array_device, array_uuid, partition_guid,
+};
 use crate::plan::leg::Leg;
 use crate::plan::{ArrayState, NewMember, Step, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
+    if let Some(force) = forced(serving) {
+        return start_from(serving, &force);
+    }
     let members: Vec<Member> = in_sync_members(serving);
     let given_up: Vec<&Member> = members.iter().filter(|member| is_given_up(serving, member)).collect();
     if !given_up.is_empty() && given_up.len() < members.len() {
         return give_up(serving, &given_up);
     }
+    if !members.is_empty() && given_up.len() == members.len() {
+        serving.wait(nobody_to_start_from(serving, &members));
+    }
     if members.iter().filter(|member| !bring_leg(serving, member)).count() == 0 {
         assemble(serving, &members);
     }
+}
+
+/// What a user asked of this very ownership, as long as nothing of the volume runs here.
+fn forced(serving: &Serving) -> Option<Force> {
+    let force = serving.spec.forced.as_ref().filter(|force| force.epoch == serving.status.epoch)?;
+    let none_runs = serving.columns().all(|column| serving.array(column).is_none());
+    let done = serving.status.in_sync.iter().eq([&force.replica]);
+    let there = serving.status.member(force.replica).is_some();
+    (none_runs && there && !done && !serving.is_busy()).then(|| force.clone())
+}
+
+/// The named copy is all there is from now on. Whatever is on the others may never be mixed with it.
+fn start_from(serving: &mut Serving, force: &Force) {
+    let others: Vec<ReplicaId> = serving.status.members.iter().map(|member| member.replica).collect();
+    for other in others.into_iter().filter(|other| *other != force.replica) {
+        serving.set_diverged(other, true);
+        let state = serving.status.member(other).map(|member| member.state);
+        if !matches!(state, Some(MemberState::Faulty | MemberState::Leaving)) {
+            serving.set_state(other, MemberState::Missing);
+        }
+    }
+    serving.next.relocation = None;
+    serving.next.in_sync = [force.replica].into();
+    serving.set_diverged(force.replica, false);
+    serving.set_state(force.replica, MemberState::Synced);
+    let node = serving.status.member(force.replica).map(|member| member.node.to_string()).unwrap_or_default();
+    serving.event(
+        "ForceStarted",
+        format_args!(
+            "epoch {} starts from the copy on {node} by order of {}; writes it lacks are lost",
+            force.epoch, force.by
+        ),
+    );
+}
+
+/// For whom is waited, and what else there is.
+fn nobody_to_start_from(serving: &Serving, members: &[Member]) -> Reason {
+    let name = &serving.spec.name;
+    let nodes: Vec<&str> = members.iter().map(|member| member.node.as_str()).collect();
+    let nodes = nodes.join(", ");
+    Reason::blocked(
+        "NoInSyncCopyReachable",
+        format_args!("every copy of {name} that holds every write is out of reach: those on {nodes}"),
+        format_args!(
+            "bring {nodes} back; `mdfabric volume force-start {name} --from REPLICA` says what an older copy lacks"
+        ),
+    )
 }
 
 fn in_sync_members(serving: &Serving) -> Vec<Member> {

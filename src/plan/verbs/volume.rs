@@ -1,9 +1,11 @@
 //! Verbs on volumes.
 
 mod edit;
+mod force;
 mod grow;
 
 pub use edit::{EditVolume, edit};
+pub use force::{ForceStart, force_start};
 pub use grow::{NewSize, grow};
 
 use super::{
@@ -152,6 +154,7 @@ fn checked(wish: &CreateVolume, uid: VolumeUid, now: Timestamp) -> Result<Volume
         attachment: None,
         placement: PlacementRequest { generation: 0, entries: wish.placement.clone() },
         deleting: false,
+        forced: None,
     })
 }
 

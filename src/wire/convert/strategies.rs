@@ -76,6 +76,10 @@ prop_compose! {
     }
 }
 
+fn force() -> impl Strategy<Value = Force> {
+    (replica(), epoch(), text(), time()).prop_map(|(replica, epoch, by, at)| Force { replica, epoch, by, at })
+}
+
 prop_compose! {
     pub(crate) fn volume_spec()(
         (name, uid, created_at, size) in (label(), uuid().prop_map(VolumeUid), time(), bytes()),
@@ -86,11 +90,11 @@ prop_compose! {
         verify in select(vec![Verify::Sampled, Verify::Full, Verify::Off]),
         on_store_loss in select(vec![OnStoreLoss::Suspend, OnStoreLoss::Continue]),
         attachment in of(attachment()),
-        placement in placement(),
+        (placement, forced) in (placement(), of(force())),
     ) -> VolumeSpec {
         VolumeSpec {
             name, uid, created_at, size, replicas, stripe_width, fs, sector_size, member_missing_timeout_seconds,
-            locality, verify, on_store_loss, attachment, placement, deleting,
+            locality, verify, on_store_loss, attachment, placement, deleting, forced,
         }
     }
 }

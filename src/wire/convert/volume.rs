@@ -2,7 +2,7 @@
 
 use super::{FieldError, Message, all, each, maybe, twins, words};
 use crate::domain::{
-    ArrayReport, Attachment, Bytes, Epoch, Event, Growth, Member, MountRequest, MoveReport, Placed,
+    ArrayReport, Attachment, Bytes, Epoch, Event, Force, Growth, Member, MountRequest, MoveReport, Placed,
     PlacementEntry, PlacementRequest, Reason, Relocation, Timestamp, Tried, VolumeSpec, VolumeStatus,
 };
 use crate::wire::proto;
@@ -105,6 +105,7 @@ impl From<VolumeSpec> for proto::VolumeSpec {
             attachment: value.attachment.map(Into::into),
             placement: Some(value.placement.into()),
             deleting: value.deleting,
+            forced: value.forced.map(Into::into),
         }
     }
 }
@@ -130,7 +131,23 @@ impl TryFrom<proto::VolumeSpec> for VolumeSpec {
             attachment: maybe(wire.attachment)?,
             placement: of.required("placement", wire.placement)?.try_into()?,
             deleting: wire.deleting,
+            forced: maybe(wire.forced)?,
         })
+    }
+}
+
+impl From<Force> for proto::Force {
+    fn from(Force { replica, epoch, by, at }: Force) -> Self {
+        Self { replica: replica.to_string(), epoch: epoch.0, by, at_millis: at.0 }
+    }
+}
+
+impl TryFrom<proto::Force> for Force {
+    type Error = FieldError;
+
+    fn try_from(wire: proto::Force) -> Result<Self, FieldError> {
+        let replica = Message("Force").text("replica", &wire.replica)?;
+        Ok(Self { replica, epoch: Epoch(wire.epoch), by: wire.by, at: Timestamp(wire.at_millis) })
     }
 }
 
