@@ -7,7 +7,7 @@ use super::disk::{Blocks, blocks_in};
 use super::evict::Ghosts;
 use super::fabric::Reach;
 use super::kernel::Write;
-use crate::domain::{Bytes, FsType, NodeName, VolumeName, array_uuid};
+use crate::domain::{Bytes, FsType, NodeName, ReplicaId, VolumeName, array_uuid};
 
 /// A writer and reader that runs where its volume is attached.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +44,16 @@ impl Cluster {
     #[must_use]
     pub fn acks(&self, volume: &VolumeName) -> u64 {
         self.apps.get(volume).map_or(0, |app| app.acks)
+    }
+
+    /// The user accepts that nothing is acknowledged any more but what this copy has.
+    pub fn accept_loss(&mut self, volume: &VolumeName, copy: ReplicaId) {
+        let partitions = self.nodes.values().flat_map(|machine| machine.disks.values());
+        let blocks =
+            partitions.filter_map(|disk| disk.partitions.get(&copy.0)).map(|there| there.blocks.clone());
+        if let Some(blocks) = blocks.last() {
+            self.app(volume).acked = blocks;
+        }
     }
 
     pub(super) fn run_apps(&mut self) {

@@ -2,6 +2,8 @@
 
 use mdfabric::domain::MemberState;
 
+use mdfabric::plan::verbs::{self, ForceStart};
+
 use super::support::{Scene, is_mounted, name, node, wish};
 
 /// A volume that is written to on node-1, where one of its copies is.
@@ -75,6 +77,61 @@ fn the_only_copy_of_a_dead_owner_is_waited_for() {
     scene.until(120_000, "mounted elsewhere", is_mounted);
     scene.write_a_little();
     scene.whole();
+}
+
+/// The last resort: the copy that was lost first, while the one that went on without it is dead. What was acknowledged in
+/// between is lost, by order; nothing of it is ever mixed in again.
+#[test]
+fn a_volume_is_started_from_an_older_copy_by_order_and_on_record() {
+    for seed in 0..4 {
+        let mut scene = served_on_node_1(130 + seed, 2);
+        let (older, _) = others(&scene);
+        let copy = scene.status().unwrap().member_on(&node(older)).unwrap().replica;
+        let wish = |accept_data_loss| ForceStart {
+            name: name(),
+            from: node(older).to_string(),
+            accept_data_loss,
+            by: "uid 0".to_owned(),
+        };
+        let force = |scene: &mut Scene, accept| {
+            scene.cluster.request(|world, now| verbs::force_start(world, &wish(accept), now))
+        };
+        scene.cluster.power_cut(&node(older), Some(40_000));
+        scene.until(30_000, "lost", |cluster| {
+            cluster.world().volume_status(&name()).is_some_and(|status| status.in_sync.len() == 1)
+        });
+        scene.write_for(5_000);
+        let running = force(&mut scene, true).unwrap_err();
+        scene.demand(running.message.contains("is running on node-1"), &running.message);
+        scene.cluster.power_cut(&node(1), None);
+        scene.request_detach();
+        scene.request_attach(older);
+        scene.until(180_000, "it says that nobody is there", |cluster| {
+            let status = cluster.world().volume_status(&name()).unwrap();
+            status.reasons.iter().any(|reason| reason.code == "NoInSyncCopyReachable")
+        });
+        let lost = force(&mut scene, false).unwrap_err();
+        let said = [
+            "left the in-sync set",
+            "written since then is lost",
+            "node-1 holds every write and is overwritten",
+        ];
+        scene.demand(said.iter().all(|words| lost.message.contains(words)), &lost.message);
+        scene.cluster.accept_loss(&name(), copy);
+        force(&mut scene, true).unwrap();
+        scene.until(60_000, "mounted", is_mounted);
+        scene.write_a_little();
+        scene.cluster.power_on(&node(1));
+        scene.whole();
+        let by_bitmap = scene.cluster.steps().iter().rev().find(|step| step.contains("add ")).cloned();
+        scene.demand(
+            by_bitmap.is_some_and(|step| step.contains("(Full recovery)")),
+            "the newer copy is made anew",
+        );
+        let told =
+            scene.status().unwrap().events.iter().any(|event| event.message.contains("by order of uid 0"));
+        scene.demand(told, "who ordered it is on record");
+    }
 }
 
 #[test]

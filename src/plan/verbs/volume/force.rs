@@ -115,10 +115,6 @@ fn what_is_lost(status: &VolumeStatus, member: &Member, now: Timestamp) -> Vec<S
     let (node, since) = (&member.node, age(now, member.since));
     let first = if holds(member) {
         format!("the copy on {node} holds every acknowledged write: nothing is lost")
-    } else if member.diverged {
-        format!(
-            "the copy on {node} left the in-sync set {since} ago with its owner: what was written elsewhere since then is lost"
-        )
     } else {
         format!("the copy on {node} left the in-sync set {since} ago: what was written since then is lost")
     };
