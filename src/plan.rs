@@ -15,6 +15,7 @@ mod observation;
 pub mod owner;
 pub mod placement;
 pub mod provider;
+pub mod safety;
 pub mod scale;
 mod step;
 pub mod timing;

@@ -65,6 +65,9 @@ pub struct Memory {
     pub lost_since: BTreeMap<(Uuid, Epoch), Timestamp>,
     /// What was heard of nodes and leases.
     pub liveness: Liveness,
+    /// The guard that this test does without.
+    #[cfg(any(test, feature = "sabotage"))]
+    pub sabotage: Option<super::safety::Guard>,
 }
 
 impl Memory {

@@ -19,8 +19,13 @@ pub struct App {
     pub acks: u64,
     /// Longest time between two acknowledgements while it was writing, in milliseconds.
     pub longest_stall: u64,
+    /// Processes on a node that is cut off from the store live on and write when the volume is attached elsewhere, until this
+    /// is over.
+    pub lives_on: bool,
     pub(super) node: Option<NodeName>,
     pub(super) last_ack: u64,
+    /// Where they do.
+    pub(super) ghosts: BTreeSet<NodeName>,
 }
 
 impl App {
@@ -28,6 +33,7 @@ impl App {
         if self.node.as_ref() == Some(node) {
             self.node = None;
         }
+        self.ghosts.remove(node);
     }
 }
 
@@ -56,6 +62,8 @@ impl Cluster {
         let home = spec.attachment.as_ref().map(|attachment| attachment.node.clone());
         let Some(app) = self.apps.get(name) else { return };
         let runs = app.writing && !spec.deleting;
+        self.run_ghosts(name, home.as_ref().filter(|_| runs), uuid);
+        let Some(app) = self.apps.get(name) else { return };
         match app.node.clone() {
             Some(node) if !runs || Some(&node) != home.as_ref() => self.close(name, &node, uuid),
             Some(node) => self.work(name, &node, uuid),
@@ -66,6 +74,21 @@ impl Cluster {
                     app.node = Some(node);
                 }
             }
+        }
+    }
+
+    /// Processes whose node is cut off from the store are not told that the volume is attached elsewhere.
+    fn run_ghosts(&mut self, name: &VolumeName, home: Option<&NodeName>, uuid: uuid::Uuid) {
+        let nodes = &self.nodes;
+        let hears = |node: &NodeName| nodes.get(node).is_some_and(|machine| machine.store_reachable);
+        let Some(app) = self.apps.get_mut(name) else { return };
+        let lives_on = app.lives_on;
+        let left = |node: &mut NodeName| lives_on && home.is_some_and(|home| home != node) && !hears(node);
+        if let Some(node) = app.node.take_if(left) {
+            app.ghosts.insert(node);
+        }
+        for node in app.ghosts.clone() {
+            if lives_on { self.work(name, &node, uuid) } else { self.close(name, &node, uuid) }
         }
     }
 
@@ -91,9 +114,7 @@ impl Cluster {
             array.open = false;
         }
         self.stir(node);
-        if let Some(app) = self.apps.get_mut(name) {
-            app.node = None;
-        }
+        self.app(name).killed_on(node);
     }
 
     fn work(&mut self, name: &VolumeName, node: &NodeName, uuid: uuid::Uuid) {
@@ -102,8 +123,7 @@ impl Cluster {
         let version = self.next_version + 1;
         let Some(array) = self.nodes.get_mut(node).and_then(|machine| machine.kernel.arrays.get_mut(&uuid))
         else {
-            self.apps.entry(name.clone()).or_default().node = None;
-            return;
+            return self.app(name).killed_on(node);
         };
         array.open = true;
         if skip
@@ -150,8 +170,15 @@ impl Cluster {
         let of_array =
             |name: &VolumeName| world.volume_spec(name).is_some_and(|spec| array_uuid(spec.uid, 0) == array);
         let app = self.apps.iter_mut().find(|(name, _)| of_array(name)).map(|(_, app)| app);
-        let Some(app) = app.filter(|app| app.node.as_ref() == Some(node)) else { return };
+        let Some(app) = app else { return };
+        let (here, ghost) = (app.node.as_ref() == Some(node), app.ghosts.contains(node));
+        if !here && !ghost {
+            return;
+        }
         app.acked.set(block, version.max(app.acked.get(block)));
+        if ghost {
+            return;
+        }
         app.acks += 1;
         app.longest_stall = app.longest_stall.max(now - app.last_ack);
         app.last_ack = now;

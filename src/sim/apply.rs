@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::cluster::Cluster;
 use super::disk::{BLOCKS, Blocks, GARBAGE, Partition};
 use super::fabric::Reach;
-use super::kernel::{Array, Export, Map};
+use super::kernel::{Array, Export, Map, Write};
 use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId, VolumeName};
 use crate::plan::{ConnectionState, Dev, FailureKind, MountSeen, Outcome, Step, StepFailure};
 
@@ -365,17 +365,34 @@ impl Cluster {
         Effect::Over(Ok(Outcome::Used(Bytes(size / u64::from(BLOCKS) * written))))
     }
 
+    /// A mount that goes is not listed any more; the file system's last write, its superblock, may have to wait.
     fn unmount(&mut self, node: &NodeName, path: &str) -> Effect {
+        let version = self.next_version + 1;
         let Some(machine) = self.nodes.get_mut(node) else { return Effect::retry("ENODEV") };
-        let Some(mount) = machine.kernel.mounts.get(path) else { return Effect::done() };
-        let array = machine.kernel.arrays.values().find(|array| array.dev == mount.dev);
-        if array.is_some_and(|array| array.open) {
+        let kernel = &mut machine.kernel;
+        let listed = kernel.mounts.get(path).map(|mount| (mount.dev, mount.read_only));
+        let Some(dev) = listed.map(|(dev, _)| dev).or_else(|| kernel.unmounting.get(path).copied()) else {
+            return Effect::done();
+        };
+        let array = kernel.arrays.values_mut().find(|array| array.dev == dev);
+        if array.as_ref().is_some_and(|array| array.open) {
             return Effect::failed(FailureKind::Busy, "umount: EBUSY");
         }
-        if array.is_some_and(|array| !array.pending.is_empty()) {
-            return Effect::Blocked;
+        if kernel.mounts.remove(path).is_some() {
+            kernel.unmounting.insert(path.to_owned(), dev);
         }
-        machine.kernel.mounts.remove(path);
-        Effect::done()
+        match array {
+            Some(array) if listed.is_some_and(|(_, read_only)| !read_only) && array.is_writable() => {
+                let waiting = BTreeSet::new();
+                array.pending.push(Write { block: 0, version, waiting, issued: false, landed: false });
+                self.next_version = version;
+                Effect::Blocked
+            }
+            Some(array) if !array.pending.is_empty() => Effect::Blocked,
+            Some(_) | None => {
+                kernel.unmounting.remove(path);
+                Effect::done()
+            }
+        }
     }
 }

@@ -30,11 +30,21 @@ pub struct Config {
     pub capacity: Bytes,
     /// Where chance starts.
     pub seed: u64,
+    /// The guard that every daemon does without.
+    #[cfg(any(test, feature = "sabotage"))]
+    pub sabotage: Option<crate::plan::safety::Guard>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { nodes: 3, drives: 2, capacity: Bytes::gib(4), seed: 1 }
+        Self {
+            nodes: 3,
+            drives: 2,
+            capacity: Bytes::gib(4),
+            seed: 1,
+            #[cfg(any(test, feature = "sabotage"))]
+            sabotage: None,
+        }
     }
 }
 

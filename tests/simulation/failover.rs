@@ -1,12 +1,17 @@
 //! An owner dies or goes silent: the volume goes on elsewhere, and what comes back is no danger.
 
 use mdfabric::domain::MemberState;
+use mdfabric::sim::Config;
 
 use super::support::{Scene, is_mounted, name, node, wish};
 
 /// A volume that is written to on node-1, where one of its copies is.
 fn served_on_node_1(seed: u64, replicas: u32) -> Scene {
-    let mut scene = Scene::new(seed);
+    served(Config { seed, ..Config::default() }, replicas)
+}
+
+fn served(config: Config, replicas: u32) -> Scene {
+    let mut scene = Scene::with(config);
     scene.create(&wish(replicas));
     scene.attach(1);
     scene.write_a_little();
@@ -34,31 +39,83 @@ fn joins(scene: &Scene, how: &str) -> usize {
 #[test]
 fn the_volume_of_a_dead_owner_is_attached_elsewhere_and_its_copy_is_made_anew() {
     for seed in 0..8 {
-        let mut scene = served_on_node_1(100 + seed, 2);
-        let (with, without) = others(&scene);
-        scene.cluster.power_cut(&node(1), None);
-        scene.cluster.app(&name()).writing = true;
-        fail_over(&mut scene, if seed % 2 == 0 { with } else { without });
-        scene.write_a_little();
-        let status = scene.status().unwrap();
-        let lost = status.member_on(&node(1)).cloned();
-        scene.demand(
-            lost.is_some_and(|member| member.state == MemberState::Missing && member.diverged),
-            "the dead owner's copy is Missing and may have diverged",
-        );
-        let before = joins(&scene, "(Bitmap recovery)");
-        scene.cluster.power_on(&node(1));
-        scene.whole();
-        scene.write_a_little();
-        scene.demand(joins(&scene, "(Bitmap recovery)") == before, "nothing comes back by bitmap");
-        scene.demand(
-            scene.status().unwrap().members.iter().all(|member| !member.diverged),
-            "nothing is diverged any more",
-        );
-        scene.detach();
-        scene.request_delete();
-        scene.gone();
+        let scene = the_owner_dies(Config { seed: 100 + seed, ..Config::default() });
+        scene.demand(joins(&scene, "(Bitmap recovery)") == 0, "nothing comes back by bitmap");
     }
+}
+
+/// On node-1, which has one of two copies, the owner of a volume loses power and comes back later.
+pub(crate) fn the_owner_dies(config: Config) -> Scene {
+    let (seed, sabotaged) = (config.seed, config.sabotage.is_some());
+    let mut scene = served(config, 2);
+    let (with, without) = others(&scene);
+    scene.cluster.power_cut(&node(1), None);
+    scene.cluster.app(&name()).writing = true;
+    fail_over(&mut scene, if seed % 2 == 0 { with } else { without });
+    scene.write_a_little();
+    let status = scene.status().unwrap();
+    let lost = status.member_on(&node(1)).cloned();
+    scene.demand(
+        sabotaged || lost.is_some_and(|member| member.state == MemberState::Missing && member.diverged),
+        "the dead owner's copy is Missing and may have diverged",
+    );
+    scene.cluster.power_on(&node(1));
+    scene.whole();
+    scene.write_a_little();
+    scene.demand(
+        sabotaged || scene.status().unwrap().members.iter().all(|member| !member.diverged),
+        "nothing is diverged any more",
+    );
+    scene.detach();
+    scene.request_delete();
+    scene.gone();
+    scene
+}
+
+#[test]
+fn processes_that_nobody_told_can_write_nothing_that_counts() {
+    for seed in 0..12 {
+        the_processes_live_on(Config { seed: 200 + seed, ..Config::default() });
+    }
+}
+
+/// The owner, node-1, is cut off from the store and from nobody else: its processes live on after the volume is attached
+/// elsewhere, or leave a file system that has something to write. What they had acknowledged is there, what they write now is
+/// not acknowledged. Its reboot ends it.
+pub(crate) fn the_processes_live_on(config: Config) {
+    let seed = config.seed;
+    let copies = 1 + u32::try_from(seed % 3).unwrap();
+    let mut scene = served(config, copies);
+    scene.cluster.app(&name()).lives_on = true;
+    scene.cluster.app(&name()).writing = seed % 4 != 1;
+    let to = others(&scene).0;
+    scene.cluster.run_for(seed % 7 * 100);
+    scene.cluster.set_store(&node(1), false);
+    scene.cluster.run_for(seed % 7 * 100);
+    if seed % 5 == 0 {
+        scene.cluster.set_link(&node(1), &node(to), false);
+    }
+    scene.request_detach();
+    scene.request_attach(to);
+    scene.cluster.run_for(100);
+    scene.cluster.app(&name()).writing = seed % 2 == 0;
+    if copies > 1 {
+        scene.until(120_000, "mounted elsewhere", is_mounted);
+    }
+    scene.cluster.run_for(2_000);
+    scene.cluster.set_store(&node(1), true);
+    scene.cluster.set_link(&node(1), &node(to), true);
+    scene.cluster.run_for(20_000);
+    scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
+    if seed % 4 != 1 {
+        scene.cluster.power_cut(&node(1), Some(1_000));
+    }
+    scene.whole();
+    scene.write_a_little();
+    scene.whole();
+    scene.detach();
+    scene.request_delete();
+    scene.gone();
 }
 
 #[test]

@@ -9,6 +9,7 @@
 use super::serving::{InKernel, Serving};
 use crate::domain::{Member, MemberState, MoveCause, Reason, Verify, partition_guid};
 use crate::plan::leg::{self, Leg};
+use crate::plan::safety::{self, Guard};
 use crate::plan::{ArraySeen, Dev, Join, Lane, MemberFlag, NewMember, Step, SyncAction, scale, timing};
 
 /// Legs without a path: bring them back, or record the smaller in-sync set and then let them go (R1).
@@ -31,10 +32,10 @@ fn one_lost(serving: &mut Serving, member: &Member) {
     let due = serving.lost_since(member).unwrap_or(serving.input.now).plus(timing::LEG_LOSS_MILLIS);
     if serving.input.now < due {
         serving.plan.wake(due);
-    } else if serving.status.in_sync.contains(&member.replica) {
-        record_loss(serving, member);
-    } else {
+    } else if safety::may_let_go(serving.input, serving.status, member.replica) {
         let_go(serving, member);
+    } else {
+        record_loss(serving, member);
     }
 }
 
@@ -108,15 +109,15 @@ fn still_in_sync(serving: &mut Serving, member: &Member, kernel: InKernel) {
 }
 
 fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
-    match kernel {
-        InKernel::InSync if is_settled(serving, member) && is_proven(serving, member) => {
-            serving.next.in_sync.insert(member.replica);
-            serving.set_diverged(member.replica, false);
-            serving.set_state(member.replica, MemberState::Synced);
-            serving.event("MemberSynced", format_args!("the copy on {} holds every write", member.node));
-        }
-        InKernel::Recovering => serving.set_state(member.replica, MemberState::Syncing),
-        InKernel::InSync | InKernel::Absent | InKernel::Faulty | InKernel::Spare => {}
+    let filling = kernel == InKernel::Recovering;
+    let joins = safety::may_join(serving.input, kernel == InKernel::InSync, filling);
+    if joins && is_settled(serving, member) && is_proven(serving, member) {
+        serving.next.in_sync.insert(member.replica);
+        serving.set_diverged(member.replica, false);
+        serving.set_state(member.replica, MemberState::Synced);
+        serving.event("MemberSynced", format_args!("the copy on {} holds every write", member.node));
+    } else if filling {
+        serving.set_state(member.replica, MemberState::Syncing);
     }
 }
 
@@ -133,7 +134,8 @@ fn is_settled(serving: &Serving, member: &Member) -> bool {
 fn is_proven(serving: &mut Serving, member: &Member) -> bool {
     let relocation = serving.status.relocation.as_ref();
     let new = relocation.is_some_and(|relocation| relocation.joining == Some(member.replica));
-    if !new || serving.spec.verify == Verify::Off {
+    let asked = serving.spec.verify != Verify::Off && safety::is_on(serving.input, Guard::Verification);
+    if !new || !asked {
         return true;
     }
     let results: Option<Vec<_>> = serving
@@ -276,11 +278,11 @@ fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: 
     })
 }
 
-/// R3: by bitmap only what was in sync, and what nobody else could write to since.
+/// By bitmap what may come back that way and what the kernel did not refuse.
 fn how_to_join(serving: &Serving, member: &Member, partition: uuid::Uuid) -> Join {
     let refused = serving.input.memory.bitmap_refused.contains(&partition);
-    let same_lineage = member.state == MemberState::Missing && !member.diverged;
-    if same_lineage && !refused { Join::Bitmap } else { Join::Full }
+    let may = safety::may_return_by_bitmap(serving.input, member);
+    if may && !refused { Join::Bitmap } else { Join::Full }
 }
 
 /// As many slots as copies: one more for a spare that waits, one less when a copy has gone.

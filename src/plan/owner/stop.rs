@@ -6,6 +6,7 @@ use super::serving::Serving;
 use crate::domain::{
     Epoch, Reason, Timestamp, Volume, VolumeStatus, array_device, array_uuid, partition_guid,
 };
+use crate::plan::safety::{self, Guard};
 use crate::plan::{Input, Lane, Plan, Step, leg, timing};
 
 /// The next steps down. `true` once nothing is left on this node and nothing is on its way.
@@ -91,11 +92,14 @@ pub(super) fn is_held(input: &Input, volume: &Volume) -> bool {
 /// R5: what this node still runs of a volume that belongs to nobody or to somebody else is stopped. Legs that hold
 /// I/O are let go once nobody is left to whom it could be acknowledged.
 pub(super) fn evict(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
-    if !is_held(input, volume) {
+    if !is_held(input, volume) || !safety::is_on(input, Guard::StopWhenDeposed) {
         return Plan::default();
     }
     let mut serving = Serving::new(input, volume, status);
     serving.wait(evicted(&serving));
+    if !safety::is_on(input, Guard::HoldUntilDown) {
+        let_legs_go(&mut serving, Timestamp(0));
+    }
     if let Some(since) = going_down(&serving) {
         let_legs_go(&mut serving, since);
     } else if let Some(path) = mounted_here(&serving) {
