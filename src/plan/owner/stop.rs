@@ -115,12 +115,16 @@ pub(super) fn evict(input: &Input, volume: &Volume, status: &VolumeStatus) -> Pl
 
 /// Since when a call is out that takes the volume down. The kernel refuses it with EBUSY at once while anybody has the array
 /// open (`md_ioctl`) or the file system in use (`propagate_mount_busy`; a mount that goes is not listed any more): whatever such
-/// a call still waits for, nobody is left to whom a write could be acknowledged.
+/// a call still waits for, nobody is left to whom a write could be acknowledged. Nor is there anybody before an array is there:
+/// an assembly that was begun before the volume was lost waits for a superblock behind a leg.
 fn going_down(serving: &Serving) -> Option<Timestamp> {
     let lane = Lane::Volume(serving.spec.name.clone());
     let (step, since) = serving.input.memory.running.get(&lane)?;
-    let down = matches!(step, Step::StopArray { .. } | Step::Unmount { .. });
-    (down && mounted_here(serving).is_none()).then_some(*since)
+    let down =
+        matches!(step, Step::StopArray { .. } | Step::Unmount { .. }) && mounted_here(serving).is_none();
+    let not_up = matches!(step, Step::Assemble { .. })
+        && serving.columns().all(|column| serving.array(column).is_none());
+    (down || not_up).then_some(*since)
 }
 
 /// What holds the call up is a leg: it may fail now.
