@@ -25,7 +25,7 @@ pub use replica::{
 pub use units::{Bytes, InvalidSize, Timestamp};
 pub use volume::{
     ArrayReport, Attachment, Event, FsType, Locality, MdState, Member, MemberState, MountRequest, MoveCause,
-    MoveReport, OnStoreLoss, Placed, PlacementEntry, PlacementRequest, Relocation, SectorSize, Verify,
+    MoveReport, OnStoreLoss, Placed, PlacementEntry, PlacementRequest, Relocation, SectorSize, Tried, Verify,
     Volume, VolumePhase, VolumeSpec, VolumeStatus,
 };
 pub use world::{Key, Kind, Lease, Record, Revision, Versioned, World};

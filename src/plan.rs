@@ -5,9 +5,13 @@
 //! Steps are decided from records as they are stored, never from those the same plan is about to write: what a step
 //! depends on has always been recorded before.
 
+mod candidate;
 pub mod controller;
+mod evacuate;
 mod event;
 pub mod explain;
+pub mod heal;
+mod holders;
 pub mod leg;
 mod liveness;
 mod memory;
@@ -15,12 +19,14 @@ mod observation;
 pub mod owner;
 pub mod placement;
 pub mod provider;
+pub mod questions;
 pub mod safety;
 pub mod scale;
 mod step;
 pub mod timing;
 pub mod verbs;
 
+pub use holders::{Held, Holder, Process, Through, Who};
 pub use liveness::Liveness;
 pub use memory::{Attempt, Compared, Memory, Used};
 pub use observation::{
@@ -29,7 +35,9 @@ pub use observation::{
 };
 pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure};
 
-use crate::domain::{Key, NodeName, Reason, Record, Timestamp, World};
+use std::collections::BTreeMap;
+
+use crate::domain::{Key, NodeName, Reason, Record, ReplicaId, Timestamp, World};
 
 /// What a machine looks at.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +82,8 @@ pub struct Plan {
     pub reasons: Vec<Reason>,
     /// When to look again even if nothing happens.
     pub wake_at: Option<Timestamp>,
+    /// Copies this node sees missing and looks after, with what is recorded of that: see [`heal`].
+    pub missing: BTreeMap<ReplicaId, u64>,
 }
 
 impl Plan {
@@ -82,6 +92,7 @@ impl Plan {
         self.writes.extend(other.writes);
         self.steps.extend(other.steps);
         self.reasons.extend(other.reasons);
+        self.missing.extend(other.missing);
         if let Some(at) = other.wake_at {
             self.wake(at);
         }

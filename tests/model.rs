@@ -30,7 +30,7 @@ use std::time::Instant;
 use mdfabric::plan::safety::Guard;
 use mdfabric::plan::{Lane, Step, Write};
 use records::{Setup, Timing};
-use state::{Pending, State};
+use state::{Pending, State, User};
 use stateright::{Checker, Model, Property};
 
 /// What may happen next. Nodes and copies are numbers; copy n is on node n.
@@ -115,11 +115,13 @@ impl Protocol {
         actions.extend((0..node.running.len()).map(|index| Action::Finish(me, index)));
         let Some(array) = &node.array else { return };
         let key = &state.store.key;
-        actions.push(match (node.open, &array.pending) {
+        actions.push(match (node.is_open(), &array.pending) {
             (false, _) if key.attached == me && key.owner == Some(me) && !node.is_stopping() => {
                 Action::Open(me)
             }
-            (true, None) if state.written < self.scope.writes => Action::Issue(me),
+            (true, None) if node.user == User::Process && state.written < self.scope.writes => {
+                Action::Issue(me)
+            }
             (true, Some(Pending { marked: false, .. })) => Action::Mark(me),
             _ => Action::Sync(me),
         });
@@ -181,7 +183,7 @@ impl Model for Protocol {
             Action::Begin(me, step) => next.nodes[me].running.push(*step),
             Action::Finish(me, index) => return next.finish(&self.setup, me, index).then_some(next),
             Action::Kill(me, finishes) => next.kill(&self.setup, me, finishes),
-            Action::Open(me) => next.nodes[me].open = true,
+            Action::Open(me) => next.open(me),
             Action::Close(me) => return next.close(me).then_some(next),
             Action::Issue(me) => next.issue(me),
             Action::Mark(me) => return next.mark(me).then_some(next),
@@ -218,7 +220,7 @@ impl Model for Protocol {
                     .nodes
                     .iter()
                     .enumerate()
-                    .any(|(index, node)| node.open && state.store.key.owner != Some(index))
+                    .any(|(index, node)| node.is_open() && state.store.key.owner != Some(index))
             }),
         ]
     }
@@ -260,8 +262,12 @@ impl state::Node {
     fn may_begin(&self, step: &Step) -> bool {
         let apart =
             |running: &Step| running.lane() != step.lane() && matches!(running.lane(), Lane::Volume(_));
-        let refused = self.open && matches!(step, Step::StopArray { .. });
+        let refused = self.is_open() && matches!(step, Step::StopArray { .. });
         !refused && self.running.iter().all(apart)
+    }
+
+    fn is_open(&self) -> bool {
+        self.user != User::Nobody
     }
 
     /// Nobody opens an array that is being stopped (`MD_CLOSING`).

@@ -12,12 +12,16 @@
 mod chaos;
 #[path = "simulation/failover.rs"]
 mod failover;
+#[path = "simulation/healing.rs"]
+mod healing;
 #[path = "simulation/sabotage.rs"]
 mod sabotage;
 #[path = "simulation/scaling.rs"]
 mod scaling;
 #[path = "simulation/support.rs"]
 mod support;
+#[path = "simulation/zombie.rs"]
+mod zombie;
 
 use mdfabric::domain::{Locality, MemberState, VolumePhase};
 use mdfabric::sim::{Config, Crash, CrashWhen};
@@ -179,7 +183,7 @@ fn random_faults_lose_nothing() {
         None => (1..=number("SIM_SEEDS").unwrap_or(200)).collect(),
     };
     let began = std::time::Instant::now();
-    let script = |seed| chaos::script(Config { seed, ..Config::default() });
+    let script = |seed| chaos::script(&Config { seed, ..Config::default() });
     let results = on_all_processors(&seeds, |seed| failure(|| chaos::play(&script(*seed))));
     println!("{} seeds in {:.1} s", seeds.len(), began.elapsed().as_secs_f32());
     let failed: Vec<(u64, Failure)> =

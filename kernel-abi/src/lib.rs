@@ -11,6 +11,7 @@ pub mod block;
 pub mod dm;
 mod error;
 pub mod fs;
+pub mod holders;
 pub mod md;
 pub mod module;
 pub mod nvme;

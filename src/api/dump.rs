@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn records_come_back_and_a_damaged_one_hides_no_other() {
         let record = |name: &str| {
-            let value = Record::NodeSpec(NodeSpec { cordoned: true });
+            let value = Record::NodeSpec(NodeSpec { cordoned: true, ..NodeSpec::default() });
             (Key::new(Kind::NodeSpec, name), Versioned { revision: Revision(7), value })
         };
         let listing = Listing { records: vec![record("a"), record("../b c")], ..Listing::default() };

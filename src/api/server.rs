@@ -183,15 +183,17 @@ impl MdFabric for Api {
     }
 
     async fn cordon_drive(&self, request: Request<proto::CordonDriveRequest>) -> Answer<proto::Change> {
-        let proto::CordonDriveRequest { id, cordoned, dry_run } = request.into_inner();
+        let proto::CordonDriveRequest { id, cordoned, empty, dry_run } = request.into_inner();
+        let cordon = request::cordon(cordoned, empty);
         let id = request::parsed(&id)?;
-        self.carry_out(dry_run, |world| verbs::cordon_drive(world, &id, cordoned)).await
+        self.carry_out(dry_run, |world| verbs::cordon_drive(world, &id, cordon)).await
     }
 
     async fn cordon_node(&self, request: Request<proto::CordonNodeRequest>) -> Answer<proto::Change> {
-        let proto::CordonNodeRequest { name, cordoned, dry_run } = request.into_inner();
+        let proto::CordonNodeRequest { name, cordoned, empty, dry_run } = request.into_inner();
+        let cordon = request::cordon(cordoned, empty);
         let name = request::parsed(&name)?;
-        self.carry_out(dry_run, |world| verbs::cordon_node(world, &name, cordoned)).await
+        self.carry_out(dry_run, |world| verbs::cordon_node(world, &name, cordon)).await
     }
 
     async fn explain(&self, request: Request<proto::ExplainRequest>) -> Answer<proto::ExplainResponse> {

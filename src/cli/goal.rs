@@ -5,8 +5,8 @@ mod tests;
 
 use super::rows;
 use crate::domain::{
-    DriveId, DriveState, Epoch, MemberState, NodeName, Reason, Volume, VolumeName, VolumeStatus, VolumeUid,
-    World,
+    DriveId, DriveState, Epoch, Member, MemberState, NodeName, Reason, Volume, VolumeName, VolumeStatus,
+    VolumeUid, World,
 };
 
 /// What a verb has set going.
@@ -32,6 +32,10 @@ pub(super) enum Goal {
     DriveReady(DriveId),
     /// The drive is given back.
     DriveReleased(DriveId),
+    /// No copy is left on the drive but those that find no place.
+    DriveEmptied(DriveId),
+    /// The same of a node.
+    NodeDrained(NodeName),
 }
 
 /// How far it is.
@@ -72,7 +76,10 @@ impl Goal {
             | Self::Moved(name)
             | Self::Edited(name)
             | Self::Gone(name, _) => format!("volume/{name}"),
-            Self::DriveReady(id) | Self::DriveReleased(id) => format!("drive/{id}"),
+            Self::DriveReady(id) | Self::DriveReleased(id) | Self::DriveEmptied(id) => {
+                format!("drive/{id}")
+            }
+            Self::NodeDrained(name) => format!("node/{name}"),
         }
     }
 
@@ -92,6 +99,10 @@ impl Goal {
             Self::Gone(name, uid) => gone(world, name, *uid),
             Self::DriveReady(id) => drive_ready(world, id),
             Self::DriveReleased(id) => drive_released(world, id),
+            Self::DriveEmptied(id) => {
+                emptied(world, &format!("drive {id}"), |member| member.drives.contains(id))
+            }
+            Self::NodeDrained(name) => emptied(world, &format!("node {name}"), |member| member.node == *name),
         }
     }
 }
@@ -241,6 +252,36 @@ fn drive_ready(world: &World, id: &DriveId) -> Progress {
             Progress { line: format!("drive {id} is {}{said}", status.state), ..Progress::default() }
         }
     }
+}
+
+/// Done when every copy is gone or has nowhere to go: those are served on, and said.
+fn emptied(world: &World, what: &str, concerned: impl Fn(&Member) -> bool) -> Progress {
+    let on_it =
+        |volume: &Volume| volume.status.as_ref().is_some_and(|status| status.staying().any(&concerned));
+    let left: Vec<Volume> = world.volumes().filter(|volume| !volume.spec.deleting).filter(on_it).collect();
+    let reasons: Vec<Reason> = left.iter().flat_map(reasons_of).collect();
+    let stays = |volume: &&Volume| reasons_of(volume).any(|reason| reason.code == "CannotMove");
+    let line = format!("{what}: {} copies left to move", left.len());
+    match (left.len(), left.iter().filter(stays).count()) {
+        (0, _) => Progress::done(format_args!("{what} has no copies any more")),
+        (all, stay) if all == stay => {
+            let whys: Vec<String> = left
+                .iter()
+                .flat_map(|volume| {
+                    let stays = reasons_of(volume).filter(|reason| reason.code == "CannotMove");
+                    stays
+                        .map(|reason| format!("volume {}: {}", volume.spec.name, reason.message))
+                        .collect::<Vec<_>>()
+                })
+                .collect();
+            Progress::failed(format_args!("{what} still serves {stay} copies:\n  {}", whys.join("\n  ")))
+        }
+        _ => Progress { line, reasons, ..Progress::default() },
+    }
+}
+
+fn reasons_of(volume: &Volume) -> impl Iterator<Item = Reason> + use<> {
+    volume.status.clone().into_iter().flat_map(|status| status.reasons)
 }
 
 fn drive_released(world: &World, id: &DriveId) -> Progress {

@@ -5,14 +5,19 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::Changing;
 use super::daemon::{self, DaemonArgs};
-use super::drive::cordon_report;
+use super::drive::{answer, cordon_report};
 use super::failure::Failure;
+use super::goal::Goal;
 use super::output::{self, Listed, Listing};
+use super::rows;
 use super::session::Session;
+use super::volume::reach;
 use crate::api::proto;
-use crate::domain::NodeName;
+use crate::domain::{NodeName, World};
 use crate::kernel::{self, Check};
+use crate::plan::questions;
 
 /// `mdfabric node`
 #[derive(Debug, clap::Args)]
@@ -46,13 +51,25 @@ enum NodeCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Allow them again
+    /// Allow them again, and call a drain off
     Uncordon {
         /// The node
         name: NodeName,
         /// Say what would be done, and do nothing
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Move all copies off a node while they are in use, and keep new ones off it; what finds no place is served on
+    Drain {
+        /// The node
+        name: NodeName,
+        #[command(flatten)]
+        changing: Changing,
+    },
+    /// Say whether a node can be shut down for a while; exit status 1 if not, with every volume and reason
+    SafeToReboot {
+        /// The node
+        name: NodeName,
     },
 }
 
@@ -66,7 +83,9 @@ impl NodeArgs {
                 NodeCommand::Ls(_)
                 | NodeCommand::Show { .. }
                 | NodeCommand::Cordon { .. }
-                | NodeCommand::Uncordon { .. },
+                | NodeCommand::Uncordon { .. }
+                | NodeCommand::Drain { .. }
+                | NodeCommand::SafeToReboot { .. },
             ) => None,
         }
     }
@@ -83,20 +102,39 @@ impl NodeArgs {
             Some(NodeCommand::Show { name, listing }) => show(session, &name, listing).await,
             Some(NodeCommand::Cordon { name, dry_run }) => cordon(session, &name, true, dry_run).await,
             Some(NodeCommand::Uncordon { name, dry_run }) => cordon(session, &name, false, dry_run).await,
+            Some(NodeCommand::Drain { name, changing }) => {
+                let (node, dry_run) = (name.to_string(), changing.dry_run);
+                let request = proto::CordonNodeRequest { name: node, cordoned: true, empty: true, dry_run };
+                let change = session.client()?.cordon_node(request).await?.into_inner();
+                reach(session, &change, &Goal::NodeDrained(name), changing).await
+            }
+            Some(NodeCommand::SafeToReboot { name }) => safe_to_reboot(session, &name).await,
             None | Some(NodeCommand::Preflight) => Ok(()),
         }
     }
 }
 
 async fn show(session: &mut Session, name: &NodeName, listing: Listing) -> Result<(), Failure> {
-    let world = session.world().await?;
-    if !world.nodes().any(|(known, _)| known == *name) {
-        return Err(Failure::new(
-            format_args!("there is no node {name}"),
-            "list them with `mdfabric node ls`",
-        ));
-    }
+    known(session, name).await?;
     output::list(session, Listed::Nodes, Some(name.as_str()), listing).await
+}
+
+async fn known(session: &mut Session, name: &NodeName) -> Result<World, Failure> {
+    let world = session.world().await?;
+    if world.nodes().any(|(known, _)| known == *name) {
+        return Ok(world);
+    }
+    Err(Failure::new(format_args!("there is no node {name}"), "list them with `mdfabric node ls`"))
+}
+
+/// Which nodes answer is judged by their heartbeats' own times, as `node ls` does.
+async fn safe_to_reboot(session: &mut Session, name: &NodeName) -> Result<(), Failure> {
+    let world = known(session, name).await?;
+    let now = session.now();
+    let silent = world.nodes().filter(|(_, node)| rows::is_silent(now, node));
+    let silent: Vec<NodeName> = silent.map(|(node, _)| node).collect();
+    let in_the_way = questions::safe_to_reboot(&world, name, &|node| !silent.contains(node));
+    answer(&format!("node/{name}"), "can be shut down: every volume is served without it", &in_the_way)
 }
 
 async fn cordon(
@@ -105,7 +143,7 @@ async fn cordon(
     cordoned: bool,
     dry_run: bool,
 ) -> Result<(), Failure> {
-    let request = proto::CordonNodeRequest { name: name.to_string(), cordoned, dry_run };
+    let request = proto::CordonNodeRequest { name: name.to_string(), cordoned, empty: false, dry_run };
     let change = session.client()?.cordon_node(request).await?.into_inner();
     cordon_report(&change, cordoned, dry_run)
 }

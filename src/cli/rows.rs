@@ -261,11 +261,18 @@ fn node_row(world: &World, now: Timestamp, wide: bool, name: &NodeName, node: &c
     Row::new(name, cells)
 }
 
+/// Whether a node has not said anything for long.
+pub(super) fn is_silent(now: Timestamp, node: &crate::domain::Node) -> bool {
+    let heartbeat = node.status.as_ref().map(|status| status.heartbeat_at);
+    heartbeat.is_none_or(|at| now.since(at) >= timing::NODE_DEAD_MILLIS)
+}
+
 /// By the heartbeat's own time: right as far as the nodes' clocks agree. The machines do not decide by it.
 fn node_state(now: Timestamp, node: &crate::domain::Node) -> &'static str {
     match &node.status {
         None => "Unknown",
-        Some(status) if now.since(status.heartbeat_at) >= timing::NODE_DEAD_MILLIS => "Silent",
+        Some(_) if is_silent(now, node) => "Silent",
+        Some(_) if node.spec.draining => "Draining",
         Some(_) if node.spec.cordoned => "Cordoned",
         Some(status) if !status.missing.is_empty() => "Lacking",
         Some(_) => "Ready",

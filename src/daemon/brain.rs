@@ -288,6 +288,7 @@ impl Brain {
             plan.merge(controller::plan(&input));
         }
         self.leads = leads;
+        self.memory.track_missing(&plan.missing, now);
         plan
     }
 

@@ -80,7 +80,8 @@ mod tests {
     use crate::domain::{Kind, NodeSpec};
 
     fn put(revision: u64) -> Change {
-        let record = Record::NodeSpec(NodeSpec { cordoned: revision.is_multiple_of(2) });
+        let record =
+            Record::NodeSpec(NodeSpec { cordoned: revision.is_multiple_of(2), ..NodeSpec::default() });
         let revision = Revision(revision);
         let value = Some(Versioned { revision, value: record });
         Change { key: Key::new(Kind::NodeSpec, "n"), value, revision }

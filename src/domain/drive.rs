@@ -10,6 +10,7 @@ use super::{Bytes, DriveId, NodeName, Timestamp};
 /// What an admin decided about a drive. Written by the API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_excessive_bools, reason = "what an admin decided about a drive are independent facts")]
 pub struct DriveSpec {
     /// Serial number or WWN.
     pub id: DriveId,
@@ -21,6 +22,9 @@ pub struct DriveSpec {
     pub wipe: bool,
     /// No new replicas.
     pub cordoned: bool,
+    /// Its copies move to other drives; it is cordoned then, too.
+    #[serde(default)]
+    pub evicting: bool,
     /// Given back: the table goes once no replica is left.
     pub removing: bool,
     /// When it was added.

@@ -11,6 +11,9 @@ use super::{Endpoint, Timestamp};
 pub struct NodeSpec {
     /// No new replicas and no attachments.
     pub cordoned: bool,
+    /// Its copies move to other nodes; it is cordoned then, too.
+    #[serde(default)]
+    pub draining: bool,
 }
 
 /// What a node says of itself. Written by the node.

@@ -51,6 +51,7 @@ pub(crate) fn member(number: u32, node: &str, state: MemberState, since: Timesta
         state,
         since,
         diverged: false,
+        waited_millis: 0,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
     Bytes, DriveId, Epoch, NodeName, Reason, ReplicaId, ReplicaState, Timestamp, VolumeName, VolumeUid,
@@ -249,6 +250,10 @@ pub struct Member {
     /// it left the in-sync set. It is never taken back by bitmap: the array's bitmap knows nothing of those writes.
     #[serde(default)]
     pub diverged: bool,
+    /// Milliseconds it has been missing, as counted by the clocks of those who waited for it, each for its own part: at
+    /// [`VolumeSpec::member_missing_timeout_seconds`] it is replaced. Back to 0 once it holds every write again.
+    #[serde(default)]
+    pub waited_millis: u64,
 }
 
 /// A replica's place in the array, as recorded by the owner.
@@ -290,6 +295,23 @@ pub enum MoveCause {
     Placement,
     /// The owner has no local replica.
     FollowOwner,
+    /// The copy that goes was missing for too long, or failed.
+    Heal,
+    /// Its node or drive is being emptied.
+    Evacuate,
+}
+
+/// A drive on which a new copy of the volume was begun and could not be finished. It is not tried again while it is the
+/// drive it was: one that is added anew is another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tried {
+    /// The drive.
+    pub drive: DriveId,
+    /// Its disk GUID then.
+    pub disk_guid: Uuid,
+    /// What went wrong.
+    pub why: String,
 }
 
 /// A change of the replica set that is under way: one joins, or one leaves, or one joins and then one leaves.
@@ -430,6 +452,9 @@ pub struct VolumeStatus {
     pub relocation: Option<Relocation>,
     /// How the last relocation went.
     pub last_move: Option<MoveReport>,
+    /// Where a replacement for a lost copy could not be made, until one is.
+    #[serde(default)]
+    pub tried: Vec<Tried>,
     /// The array.
     pub array: ArrayReport,
     /// What is being waited for, or refused, and why.
@@ -483,6 +508,19 @@ impl VolumeStatus {
     #[must_use]
     pub fn is_placed(&self, spec: &VolumeSpec) -> bool {
         self.has_taken_up(spec) && self.placed.as_ref().is_none_or(|placed| placed.before.is_none())
+    }
+
+    /// Notes for how long a copy has been missing.
+    pub fn set_waited(&mut self, replica: ReplicaId, millis: u64) {
+        if let Some(member) = self.members.iter_mut().find(|member| member.replica == replica) {
+            member.waited_millis = millis;
+        }
+    }
+
+    /// Whether a lost copy is being replaced.
+    #[must_use]
+    pub fn is_healing(&self) -> bool {
+        self.relocation.as_ref().is_some_and(|relocation| relocation.cause == MoveCause::Heal)
     }
 
     /// Whether the replica set is about to lose a copy: one has taken over from it, or there shall be fewer.

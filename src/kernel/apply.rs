@@ -3,6 +3,7 @@
 mod array;
 mod drive;
 mod filesystem;
+mod holders;
 mod leg;
 mod member;
 mod replica;
@@ -34,6 +35,7 @@ pub(super) fn step(root: &Root, tables: &Tables, step: &Step) -> Result<Outcome,
             verify::compare(root, &verify::Pair::new(root, array, *good, *dev)?, *size, *how)
         }
         Step::MeasureUse { dev, path, .. } => filesystem::measure_use(*dev, Path::new(path)),
+        Step::FindHolders { devs, .. } => holders::find(root, devs),
         other => simple(root, tables, other).map(|()| Outcome::Done),
     }
 }
@@ -61,12 +63,17 @@ fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
         | Step::ReinstateLeg { .. }
         | Step::FailLeg { .. }
         | Step::UnmapLeg { .. } => leg::apply(root, step),
-        Step::Format { .. } | Step::Mount { .. } | Step::Unmount { .. } | Step::MeasureUse { .. } => {
-            filesystem::apply(root, step)
-        }
+        Step::Format { .. }
+        | Step::Mount { .. }
+        | Step::Unmount { .. }
+        | Step::MeasureUse { .. }
+        | Step::ShutDown { .. } => filesystem::apply(root, step),
+        Step::FindHolders { devs, .. } => holders::find(root, devs).map(drop),
+        Step::EndProcesses { processes, .. } => holders::end(root, processes),
         Step::AddMember { .. }
         | Step::SetWriteMostly { .. }
         | Step::FailMember { .. }
+        | Step::CutMember { .. }
         | Step::RemoveMember { .. } => member::apply(root, step),
         Step::WriteHeaders { .. }
         | Step::Assemble { .. }

@@ -9,7 +9,7 @@ use crate::domain::{
     Timestamp, Volume, VolumePhase, VolumeSpec, VolumeStatus, Wanted,
 };
 use crate::plan::placement::{self, Place, Request};
-use crate::plan::{Input, Plan, scale, timing};
+use crate::plan::{Input, Plan, heal, scale, timing};
 
 /// The controller's lease in the store.
 pub const LEASE: &str = "controller";
@@ -104,13 +104,7 @@ pub(super) fn places(
     let mut places: Vec<Place> = Vec::new();
     for index in 0..usize::from(spec.replicas) {
         let taken: Vec<_> = places.iter().map(|place| (place.node.clone(), "hosts a copy")).collect();
-        let request = Request {
-            partition_size: placement::partition_size(spec.size, spec.stripe_width),
-            columns: spec.stripe_width,
-            sector_size: spec.sector_size,
-            taken: &taken,
-            promised,
-        };
+        let request = Request::of(spec, &taken, promised);
         let entry = spec.placement.entries.get(index);
         places.push(
             placement::choose(input.world, &request, entry).map_err(|unfit| no_place(spec, index, &unfit))?,
@@ -149,6 +143,7 @@ pub(super) fn push_member(
         state: MemberState::Joining,
         since: now,
         diverged: false,
+        waited_millis: 0,
     });
     replica
 }
@@ -183,6 +178,9 @@ fn unowned(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
         ask(input, &volume.spec, member, None, wanted, &mut plan);
     }
     forget_gone(input, &mut next, &mut plan);
+    if !deleting {
+        heal::count_unowned(input, &volume.spec, &mut next, &mut plan);
+    }
     crate::plan::owner::finish_relocation(&mut next, &volume.spec, input.now);
     next.phase = phase(input, volume, &next);
     next.reasons = reasons(input, volume, &next);

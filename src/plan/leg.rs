@@ -155,12 +155,19 @@ pub fn revive(input: &Input, member: &Member, column: u8, epoch: Epoch) -> Optio
     }
 }
 
+/// Whether a leg has no working path and holds what is sent to it.
+#[must_use]
+pub fn holds(input: &Input, key: (Uuid, Epoch)) -> bool {
+    let holds = |map: &MapSeen| map.queueing && !(map.path_active && is_live(input, key));
+    input.seen.maps.get(&key).is_some_and(holds)
+}
+
 /// The next step in taking a leg down that no array uses any more: map first, then connection.
 #[must_use]
 pub fn release(input: &Input, partition: Uuid, epoch: Epoch) -> Option<Step> {
     let key = (partition, epoch);
     if let Some(map) = input.seen.maps.get(&key) {
-        if map.queueing && !(map.path_active && is_live(input, key)) {
+        if holds(input, key) {
             return Some(Step::FailLeg { partition, epoch, path: map.path });
         }
         return Some(Step::UnmapLeg { partition, epoch });

@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{ConnectionState, FailureKind, Lane, Liveness, Observation, Outcome, Step, StepFailure, timing};
-use crate::domain::{Bytes, Epoch, Timestamp, VolumeName};
+use super::heal::{self, Waiting};
+use super::{
+    ConnectionState, Dev, FailureKind, Held, Lane, Liveness, Observation, Outcome, Process, Step,
+    StepFailure, timing,
+};
+use crate::domain::{Bytes, Epoch, ReplicaId, Timestamp, VolumeName};
 
 /// A step that failed and will be tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,8 +65,18 @@ pub struct Memory {
     pub compared: BTreeMap<Uuid, Compared>,
     /// How full volumes were since this daemon mounted them, or since it started with them mounted.
     pub used: BTreeMap<VolumeName, Used>,
+    /// Lost volumes whose file system is shut down for certain, and its device.
+    pub shut_down: BTreeMap<VolumeName, Dev>,
+    /// Who used lost volumes when it was looked for last.
+    pub holders: BTreeMap<VolumeName, Held>,
+    /// Processes this daemon ended because they used a lost volume, since that was last assembled here.
+    pub ended: BTreeMap<VolumeName, Vec<Process>>,
     /// Since when a leg has no working path.
     pub lost_since: BTreeMap<(Uuid, Epoch), Timestamp>,
+    /// Copies that are missing and looked after here.
+    pub missing: BTreeMap<ReplicaId, Waiting>,
+    /// Members whose leg was let go since they were last added: what the kernel says of them is not their drive's fault.
+    pub let_go: BTreeSet<Uuid>,
     /// What was heard of nodes and leases.
     pub liveness: Liveness,
     /// The guard that this test does without.
@@ -95,9 +109,11 @@ impl Memory {
             }
             (Step::AddMember { member, .. }, _) => {
                 self.compared.remove(&member.partition);
+                self.let_go.remove(&member.partition);
                 self.bitmap_refused.remove(&member.partition);
                 self.bad_headers.remove(&member.partition);
             }
+            (Step::FailLeg { partition, .. }, _) => drop(self.let_go.insert(*partition)),
             (Step::Zero { partition, .. }, _) => drop(self.zeroed.insert(*partition)),
             (Step::Erase { partition, .. }, _) => drop(self.erased.insert(*partition)),
             (Step::Carve { partition, .. } | Step::RemovePartition { partition, .. }, _) => {
@@ -107,8 +123,27 @@ impl Memory {
             (Step::MeasureUse { volume, .. }, Outcome::Used(bytes)) => {
                 self.used.insert(volume.clone(), Used { bytes, at: now });
             }
+            (Step::Assemble { volume, .. }, _) => {
+                self.shut_down.remove(volume);
+                self.ended.remove(volume);
+            }
+            (Step::ShutDown { volume, dev, .. }, _) => drop(self.shut_down.insert(volume.clone(), *dev)),
+            (Step::FindHolders { volume, .. }, Outcome::Holders(holders)) => {
+                self.holders.insert(volume.clone(), Held { holders, at: now });
+            }
+            (Step::EndProcesses { volume, processes }, _) => {
+                self.holders.remove(volume);
+                let ended = self.ended.entry(volume.clone()).or_default();
+                // One that has not gone yet may have been told twice.
+                let new: Vec<_> =
+                    processes.iter().filter(|process| !ended.contains(process)).cloned().collect();
+                ended.extend(new);
+            }
             // What was measured before may be older than another owner's figure, or that of an earlier volume of the name.
-            (Step::Mount { volume, .. }, _) => drop(self.used.remove(volume)),
+            (Step::Mount { volume, .. }, _) => {
+                self.used.remove(volume);
+                self.shut_down.remove(volume);
+            }
             (Step::Format { uuid, .. }, _) => drop(self.formatted.insert(*uuid)),
             (Step::WriteHeaders { array, members, .. }, _) => {
                 self.headers_written.insert(*array);
@@ -150,6 +185,11 @@ impl Memory {
         for key in seen.maps.keys().filter(|key| lost(key)) {
             self.lost_since.entry(*key).or_insert(now);
         }
+    }
+
+    /// Notes which copies are missing.
+    pub fn track_missing(&mut self, missing: &BTreeMap<ReplicaId, u64>, now: Timestamp) {
+        self.missing = heal::remember(&self.missing, missing, now);
     }
 
     /// The last failure of a step, if it is still to be waited for at `now`.

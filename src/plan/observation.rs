@@ -16,6 +16,11 @@ pub struct Dev {
     pub minor: u32,
 }
 
+impl Dev {
+    /// Of a device that was removed from the machine while something still holds it.
+    pub const GONE: Self = Self { major: 0, minor: 0 };
+}
+
 impl fmt::Display for Dev {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.major, self.minor)

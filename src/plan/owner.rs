@@ -5,11 +5,14 @@
 //! unowned ------claim------> start -> run ------------release------> unowned
 //!   (epoch + 1, by compare-    | legs, headers,    | unmount, stop, unmap, disconnect
 //!    and-swap)                 | assemble          |
-//!    ^                         +--- somebody else's epoch: evict (the same, without a record)
+//!    ^                         +--- somebody else's epoch: evict (nobody hears of it any more, then the same)
 //!    +--- owner dead, attachment = me: depose it and claim, in one write
 //! ```
 
 mod claim;
+mod evacuate;
+mod evict;
+mod heal;
 mod lifecycle;
 mod members;
 mod relocate;
@@ -34,20 +37,21 @@ pub fn plan(input: &Input) -> Plan {
     let mut plan = Plan::default();
     for volume in input.world.volumes() {
         if let Some(status) = &volume.status {
-            plan.merge(one(input, &volume, status));
+            let more = one(input, &volume, status, &plan);
+            plan.merge(more);
         }
     }
     plan.merge(stop::unknown(input));
     plan
 }
 
-fn one(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
+fn one(input: &Input, volume: &Volume, status: &VolumeStatus, so_far: &Plan) -> Plan {
     match &status.owner {
         Some(owner) if owner == input.me && claim::is_wanted(input, volume, status) => {
-            lifecycle::serve(input, volume, status)
+            lifecycle::serve(input, volume, status, so_far)
         }
         Some(owner) if owner == input.me => lifecycle::release(input, volume, status),
-        _ if stop::is_held(input, volume) => stop::evict(input, volume, status),
+        _ if stop::is_held(input, volume) => evict::plan(input, volume, status),
         Some(owner) => takeover::plan(input, volume, status, owner),
         None => claim::plan(input, volume, status),
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::{Bytes, DriveId, DriveState, DriveStatus, NodeName, PlacementEntry, SectorSize, World};
+use crate::domain::{
+    Bytes, DriveId, DriveState, DriveStatus, NodeName, PlacementEntry, SectorSize, VolumeSpec, World,
+};
 
 /// Bytes at the start of each partition that are not the volume's: superblock, bitmap, room for a longer bitmap.
 pub const HEADER: Bytes = Bytes::mib(1);
@@ -20,6 +22,22 @@ pub struct Request<'a> {
     pub taken: &'a [(NodeName, &'static str)],
     /// Bytes already promised on drives and not yet visible in their status.
     pub promised: &'a [(DriveId, Bytes)],
+    /// Drives that may not be chosen, each with the reason.
+    pub avoided: &'a [(DriveId, String)],
+}
+
+impl<'a> Request<'a> {
+    /// What one more copy of a volume needs.
+    #[must_use]
+    pub fn of(
+        spec: &VolumeSpec,
+        taken: &'a [(NodeName, &'static str)],
+        promised: &'a [(DriveId, Bytes)],
+    ) -> Self {
+        let partition_size = partition_size(spec.size, spec.stripe_width);
+        let (columns, sector_size) = (spec.stripe_width, spec.sector_size);
+        Self { partition_size, columns, sector_size, taken, promised, avoided: &[] }
+    }
 }
 
 /// A chosen place: one drive per column.
@@ -108,7 +126,10 @@ fn fits(request: &Request, id: &DriveId, status: &DriveStatus, cordoned: bool) -
     let promised: u64 =
         request.promised.iter().filter(|(drive, _)| drive == id).map(|(_, bytes)| bytes.0).sum();
     let free = Bytes(status.largest_free.0.saturating_sub(promised));
-    if status.state != DriveState::Ready {
+    let avoided = request.avoided.iter().find(|(drive, _)| drive == id);
+    if let Some((_, why)) = avoided {
+        Err(format!("drive {id}: {why}"))
+    } else if status.state != DriveState::Ready {
         Err(format!("drive {id}: {}", status.state))
     } else if cordoned {
         Err(format!("drive {id}: cordoned"))

@@ -9,7 +9,8 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::Dev;
+use super::holders::names;
+use super::{Dev, Holder, Process};
 use crate::domain::{
     Bytes, DriveId, Endpoint, Epoch, FsType, SectorSize, Timestamp, Verify, VolumeName, subsystem_nqn,
 };
@@ -47,6 +48,10 @@ pub enum Lane {
     Leg(Uuid),
     /// An array and what is on it.
     Volume(VolumeName),
+    /// A file system of a lost volume that is cut off: the call may wait for as long as a leg holds I/O.
+    ShutDown(VolumeName),
+    /// What else ends the use of a lost volume. It waits for nothing that any other lane may be stuck in.
+    Eviction(VolumeName),
 }
 
 /// One thing to do in the kernel.
@@ -128,6 +133,14 @@ pub enum Step {
     Unmount { volume: VolumeName, path: String },
     /// Ask the file system of `dev`, mounted at `path`, how much of it is in use.
     MeasureUse { volume: VolumeName, dev: Dev, path: String },
+    /// Cut the file system of `dev`, mounted at `path`, off from its users; neither log nor cache are written.
+    ShutDown { volume: VolumeName, dev: Dev, path: String },
+    /// Drop a member at once, whatever the array waits for. Never the last one that is in sync.
+    CutMember { volume: VolumeName, array: String, member: String, dev: Dev },
+    /// Find out who uses these devices, or file systems on them.
+    FindHolders { volume: VolumeName, devs: Vec<Dev> },
+    /// End processes (SIGKILL). Only of a volume that this node lost.
+    EndProcesses { volume: VolumeName, processes: Vec<Process> },
 }
 
 impl Step {
@@ -165,6 +178,10 @@ impl Step {
             | Self::Mount { volume, .. }
             | Self::Unmount { volume, .. }
             | Self::MeasureUse { volume, .. } => Lane::Volume(volume.clone()),
+            Self::ShutDown { volume, .. } => Lane::ShutDown(volume.clone()),
+            Self::CutMember { volume, .. }
+            | Self::FindHolders { volume, .. }
+            | Self::EndProcesses { volume, .. } => Lane::Eviction(volume.clone()),
         }
     }
 
@@ -172,7 +189,7 @@ impl Step {
     /// be looked at afterwards.
     #[must_use]
     pub const fn is_routine(&self) -> bool {
-        matches!(self, Self::MeasureUse { .. })
+        matches!(self, Self::MeasureUse { .. } | Self::FindHolders { .. })
     }
 }
 
@@ -245,12 +262,20 @@ impl fmt::Display for Step {
             Self::MeasureUse { volume, path, .. } => {
                 write!(f, "measure what is in use of {volume} at {path}")
             }
+            Self::ShutDown { volume, path, .. } => {
+                write!(f, "shut the file system of {volume} at {path} down")
+            }
+            Self::CutMember { array, member, .. } => write!(f, "cut {member} off from {array}"),
+            Self::FindHolders { volume, .. } => write!(f, "find who uses {volume}"),
+            Self::EndProcesses { volume, processes } => {
+                write!(f, "end whoever uses {volume}, which is lost: {}", names(processes))
+            }
         }
     }
 }
 
 /// What a done step has to say beyond "done".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Done; what changed is to be seen in the kernel.
     Done,
@@ -258,6 +283,8 @@ pub enum Outcome {
     Compared { bytes: Bytes, mismatched_sectors: u64 },
     /// [`Step::MeasureUse`]: bytes in use.
     Used(Bytes),
+    /// [`Step::FindHolders`]: who uses it.
+    Holders(Vec<Holder>),
 }
 
 /// What a failure means to the machines.

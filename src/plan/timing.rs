@@ -17,8 +17,19 @@ pub const CONNECT_MILLIS: u64 = 20_000;
 /// How long a lost leg holds writes before the smaller in-sync set is recorded and the leg is let go. A blip that is
 /// shorter costs no resync; writes wait that long.
 pub const LEG_LOSS_MILLIS: u64 = 600;
-/// How long a call that takes a volume down may take before what it waits for is taken to be a leg that holds I/O.
-pub const GOING_DOWN_MILLIS: u64 = 2_000;
+/// For how long a copy has been missing is recorded in steps of this.
+pub const WAITED_STEP_MILLIS: u64 = 30_000;
+/// How long after a copy failed its provider may still say that its drive was pulled: such a one is waited for.
+pub const FAILED_MILLIS: u64 = 5_000;
+/// How many lost copies one owner replaces at a time.
+pub const HEALS_PER_NODE: usize = 2;
+/// How long a provider may object to making a replacement before another drive is tried.
+pub const CANDIDATE_MILLIS: u64 = 60_000;
+/// After how long a file system that is being shut down gives nothing away any more, whether the call has returned or not:
+/// on ext4 it waits for what the legs hold.
+pub const SHUT_DOWN_MILLIS: u64 = 300;
+/// How old the list of a lost volume's users may be when something is decided by it.
+pub const HOLDERS_MILLIS: u64 = 500;
 /// First wait after a failed step; doubles up to [`RETRY_MAX_MILLIS`].
 pub const RETRY_FIRST_MILLIS: u64 = 250;
 /// Longest wait between two tries of a failing step.

@@ -5,7 +5,7 @@ mod drive;
 mod tests;
 mod volume;
 
-pub use drive::{add_drive, cordon_drive, cordon_node, remove_drive};
+pub use drive::{Cordon, add_drive, cordon_drive, cordon_node, remove_drive};
 pub use volume::{
     CreateVolume, EditVolume, attach, create, delete, detach, edit, mount, move_replica, unmount,
 };

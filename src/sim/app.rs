@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::cluster::Cluster;
 use super::disk::{BLOCKS, Blocks};
+use super::evict::Ghosts;
 use super::fabric::Reach;
 use super::kernel::Write;
 use crate::domain::{FsType, NodeName, VolumeName, array_uuid};
@@ -19,13 +20,9 @@ pub struct App {
     pub acks: u64,
     /// Longest time between two acknowledgements while it was writing, in milliseconds.
     pub longest_stall: u64,
-    /// Processes on a node that is cut off from the store live on and write when the volume is attached elsewhere, until this
-    /// is over.
-    pub lives_on: bool,
     pub(super) node: Option<NodeName>,
+    pub(super) ghosts: Ghosts,
     pub(super) last_ack: u64,
-    /// Where they do.
-    pub(super) ghosts: BTreeSet<NodeName>,
 }
 
 impl App {
@@ -53,6 +50,7 @@ impl Cluster {
         let names: Vec<VolumeName> = self.apps.keys().cloned().collect();
         for name in names {
             self.run_app(&name);
+            self.run_ghosts(&name);
         }
     }
 
@@ -62,33 +60,23 @@ impl Cluster {
         let home = spec.attachment.as_ref().map(|attachment| attachment.node.clone());
         let Some(app) = self.apps.get(name) else { return };
         let runs = app.writing && !spec.deleting;
-        self.run_ghosts(name, home.as_ref().filter(|_| runs), uuid);
-        let Some(app) = self.apps.get(name) else { return };
+        let owner = self.store.world.volume_status(name).and_then(|status| status.owner.clone());
         match app.node.clone() {
+            Some(node) if owner.as_ref() != Some(&node) => self.haunt(name, &node),
+            Some(node) if !self.runs(&node) => {}
+            Some(node) if runs && Some(&node) != home.as_ref() && !self.hears(&node) => {
+                self.haunt(name, &node);
+            }
             Some(node) if !runs || Some(&node) != home.as_ref() => self.close(name, &node, uuid),
             Some(node) => self.work(name, &node, uuid),
             None => {
                 let usable = home.filter(|node| runs && self.is_usable(node, name, fs, uuid));
                 if let (Some(node), Some(app)) = (usable, self.apps.get_mut(name)) {
                     app.last_ack = self.now;
+                    app.ghosts.remove(&node);
                     app.node = Some(node);
                 }
             }
-        }
-    }
-
-    /// Processes whose node is cut off from the store are not told that the volume is attached elsewhere.
-    fn run_ghosts(&mut self, name: &VolumeName, home: Option<&NodeName>, uuid: uuid::Uuid) {
-        let nodes = &self.nodes;
-        let hears = |node: &NodeName| nodes.get(node).is_some_and(|machine| machine.store_reachable);
-        let Some(app) = self.apps.get_mut(name) else { return };
-        let lives_on = app.lives_on;
-        let left = |node: &mut NodeName| lives_on && home.is_some_and(|home| home != node) && !hears(node);
-        if let Some(node) = app.node.take_if(left) {
-            app.ghosts.insert(node);
-        }
-        for node in app.ghosts.clone() {
-            if lives_on { self.work(name, &node, uuid) } else { self.close(name, &node, uuid) }
         }
     }
 
@@ -114,24 +102,34 @@ impl Cluster {
             array.open = false;
         }
         self.stir(node);
-        self.app(name).killed_on(node);
+        if let Some(app) = self.apps.get_mut(name) {
+            app.node = None;
+        }
     }
 
     fn work(&mut self, name: &VolumeName, node: &NodeName, uuid: uuid::Uuid) {
+        if !self.use_array(name, node, uuid) {
+            self.apps.entry(name.clone()).or_default().node = None;
+        }
+    }
+
+    /// A write and a read, now and then. `false` when there is no array.
+    pub(super) fn use_array(&mut self, name: &VolumeName, node: &NodeName, uuid: uuid::Uuid) -> bool {
         let block = 1 + u8::try_from(self.rng.below(u64::from(BLOCKS) - 1)).unwrap_or(0);
         let skip = !self.rng.one_in(3);
         let version = self.next_version + 1;
         let Some(array) = self.nodes.get_mut(node).and_then(|machine| machine.kernel.arrays.get_mut(&uuid))
         else {
-            return self.app(name).killed_on(node);
+            return false;
         };
         array.open = true;
         if skip
             || array.frozen
             || !array.is_writable()
+            || array.shut_down.is_some()
             || array.pending.iter().any(|write| write.block == block)
         {
-            return;
+            return true;
         }
         if array.pending.len() < 2 {
             let waiting = BTreeSet::new();
@@ -139,6 +137,7 @@ impl Cluster {
             self.next_version = version;
         }
         self.read(name, node, uuid, block);
+        true
     }
 
     /// Reads a block as RAID1 does: from a copy that is not write-mostly, if there is one.
@@ -151,12 +150,14 @@ impl Cluster {
         else {
             return;
         };
+        // One that lost it may give old data until it has begun to go: nothing in the kernel ends that earlier.
         let is_owner =
             self.store.world.volume_status(name).is_some_and(|status| status.owner.as_ref() == Some(node));
+        let binds = is_owner || array.cut;
         let Reach::Partition(provider, guid) = self.reach(node, dev) else { return self.touch(node, dev) };
         let there = self.partition(&provider, guid).map_or(0, |partition| partition.blocks.get(block));
         let acked = self.apps.get(name).map_or(0, |app| app.acked.get(block));
-        if is_owner && there < acked {
+        if binds && there < acked {
             self.violate(format_args!(
                 "a read of block {block} of {name} on {node} gives {there}, {acked} was acknowledged"
             ));
@@ -171,12 +172,11 @@ impl Cluster {
             |name: &VolumeName| world.volume_spec(name).is_some_and(|spec| array_uuid(spec.uid, 0) == array);
         let app = self.apps.iter_mut().find(|(name, _)| of_array(name)).map(|(_, app)| app);
         let Some(app) = app else { return };
-        let (here, ghost) = (app.node.as_ref() == Some(node), app.ghosts.contains(node));
-        if !here && !ghost {
-            return;
+        let is_own = app.node.as_ref() == Some(node);
+        if is_own || app.ghosts.get(node).is_some_and(|ghost| !ghost.killed) {
+            app.acked.set(block, version.max(app.acked.get(block)));
         }
-        app.acked.set(block, version.max(app.acked.get(block)));
-        if ghost {
+        if !is_own {
             return;
         }
         app.acks += 1;

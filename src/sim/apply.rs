@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::cluster::Cluster;
 use super::disk::{BLOCKS, Blocks, GARBAGE, Partition};
+use super::drives::DriveFault;
 use super::fabric::Reach;
 use super::kernel::{Array, Export, Map, Write};
 use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId, VolumeName};
@@ -85,6 +86,10 @@ impl Cluster {
             Step::Mount { dev, path, read_only, .. } => self.mount(node, *dev, path, *read_only),
             Step::Unmount { path, .. } => self.unmount(node, path),
             Step::MeasureUse { volume, dev, path } => self.measure_use(node, volume, *dev, path),
+            Step::ShutDown { .. }
+            | Step::CutMember { .. }
+            | Step::FindHolders { .. }
+            | Step::EndProcesses { .. } => self.apply_eviction(node, step),
         }
     }
 
@@ -113,7 +118,7 @@ impl Cluster {
     }
 
     fn disk(&mut self, node: &NodeName, drive: &DriveId) -> Option<&mut super::disk::Disk> {
-        self.nodes.get_mut(node)?.disks.get_mut(drive)
+        self.nodes.get_mut(node)?.disks.get_mut(drive).filter(|disk| disk.fault == DriveFault::None)
     }
 
     fn carve(&mut self, node: &NodeName, drive: &DriveId, guid: Uuid, size: Bytes) -> Effect {
@@ -156,6 +161,9 @@ impl Cluster {
     fn zero(&mut self, node: &NodeName, guid: Uuid, dev: Dev, what: &str) -> Effect {
         if self.partition(node, guid).is_none_or(|partition| partition.dev != dev) {
             return Effect::retry("ENXIO");
+        }
+        if !self.works(node, guid) {
+            return Effect::retry("EIO");
         }
         if self.nodes.get(node).is_some_and(|machine| machine.kernel.holds(dev)) {
             return Effect::failed(FailureKind::Busy, "open O_EXCL: EBUSY");
@@ -366,7 +374,7 @@ impl Cluster {
     }
 
     /// A mount that goes is not listed any more; the file system's last write, its superblock, may have to wait.
-    fn unmount(&mut self, node: &NodeName, path: &str) -> Effect {
+    pub(super) fn unmount(&mut self, node: &NodeName, path: &str) -> Effect {
         let version = self.next_version + 1;
         let Some(machine) = self.nodes.get_mut(node) else { return Effect::retry("ENODEV") };
         let kernel = &mut machine.kernel;
@@ -382,7 +390,11 @@ impl Cluster {
             kernel.unmounting.insert(path.to_owned(), dev);
         }
         match array {
-            Some(array) if listed.is_some_and(|(_, read_only)| !read_only) && array.is_writable() => {
+            Some(array)
+                if listed.is_some_and(|(_, read_only)| !read_only)
+                    && array.is_writable()
+                    && array.shut_down.is_none() =>
+            {
                 let waiting = BTreeSet::new();
                 array.pending.push(Write { block: 0, version, waiting, issued: false, landed: false });
                 self.next_version = version;

@@ -8,7 +8,7 @@ use super::cluster::Cluster;
 use super::disk::{BLOCKS, Header, Role};
 use super::fabric::Reach;
 use super::kernel::{Array, ArrayMember, Write};
-use crate::domain::NodeName;
+use crate::domain::{FsType, NodeName};
 use crate::plan::{ArrayState, Dev};
 
 /// Milliseconds recovery takes for a block.
@@ -141,7 +141,8 @@ impl Cluster {
         if !write.waiting.is_empty() || !settled {
             return false;
         }
-        if write.landed {
+        // An XFS that is shut down says EIO whatever the device said (`xfs_dio_write_end_io`); ext4 and the bare device do not.
+        if write.landed && array.shut_down != Some(FsType::Xfs) {
             self.acknowledge(node, array.uuid, write.block, write.version);
         }
         true
@@ -181,9 +182,10 @@ impl Cluster {
                     self.touch(node, *dev);
                     all = false;
                 }
+                // The last one stays a member; what goes to it fails.
                 Reach::Failed => {
                     self.touch(node, *dev);
-                    all &= self.fail_member(node, array, *device);
+                    self.fail_member(node, array, *device);
                 }
             }
         }

@@ -79,7 +79,8 @@ impl Cluster {
         let Some(there) = self.partition(node, replica.0).map(|partition| partition.blocks.get(block)) else {
             return;
         };
-        if there >= acked && there != GARBAGE {
+        // What a drive itself fails the kernel drops at once, and the record follows (KERNEL.md, finding 4).
+        if !self.works(node, replica.0) || there >= acked && there != GARBAGE {
             return;
         }
         let known = self.checked.0.get(&(volume.clone(), replica, block)).copied().unwrap_or(0);

@@ -74,10 +74,13 @@ pub struct Crash {
 
 /// One machine.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each of them can be so or not, whatever the others are")]
 pub(super) struct Machine {
     pub(super) disks: BTreeMap<DriveId, Disk>,
     pub(super) kernel: Kernel,
     pub(super) powered: bool,
+    /// Nothing in it moves: neither daemon nor kernel nor applications.
+    pub(super) paused: bool,
     pub(super) daemon: Option<Daemon>,
     pub(super) daemon_up_at: Option<u64>,
     pub(super) power_up_at: Option<u64>,
@@ -156,6 +159,7 @@ impl Cluster {
             disks,
             kernel: Kernel::default(),
             powered: false,
+            paused: false,
             daemon: None,
             daemon_up_at: None,
             power_up_at: None,
@@ -267,7 +271,8 @@ impl Cluster {
     /// Lets [`TICK`] milliseconds pass.
     pub fn tick(&mut self) {
         self.now += TICK;
-        let names = self.node_names();
+        let names: Vec<NodeName> =
+            self.nodes.iter().filter(|(_, machine)| !machine.paused).map(|(name, _)| name.clone()).collect();
         for name in &names {
             self.run_power(name);
         }
@@ -337,6 +342,7 @@ impl Cluster {
         let now = self.now;
         let Some(machine) = self.nodes.get_mut(name) else { return };
         machine.powered = false;
+        machine.paused = false;
         machine.kernel = Kernel::default();
         machine.daemon = None;
         machine.daemon_up_at = None;
@@ -349,7 +355,10 @@ impl Cluster {
     /// It starts again after `down` milliseconds.
     pub fn kill_daemon(&mut self, name: &NodeName, down: u64) {
         let now = self.now;
-        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered) else { return };
+        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered && !machine.paused)
+        else {
+            return;
+        };
         let Some(daemon) = machine.daemon.take() else { return };
         machine.daemon_up_at = Some(now + down);
         self.note(format_args!("{name}: daemon killed"));
@@ -361,6 +370,15 @@ impl Cluster {
         let arrays =
             self.nodes.get_mut(name).into_iter().flat_map(|machine| machine.kernel.arrays.values_mut());
         arrays.for_each(|array| array.frozen = false);
+    }
+
+    /// A node stands still, or goes on where it stood.
+    pub fn set_paused(&mut self, name: &NodeName, paused: bool) {
+        if let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered) {
+            machine.paused = paused;
+            machine.stirred = true;
+        }
+        self.note(format_args!("{name}: {}", if paused { "paused" } else { "resumed" }));
     }
 
     /// Two nodes can or cannot talk to each other.
@@ -445,10 +463,15 @@ impl Cluster {
         self.nodes.get(node).is_some_and(|machine| machine.powered)
     }
 
+    /// Whether a node has power and is not paused.
+    pub(super) fn runs(&self, node: &NodeName) -> bool {
+        self.nodes.get(node).is_some_and(|machine| machine.powered && !machine.paused)
+    }
+
     /// Whether every node has power and a running daemon.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.nodes.values().all(|machine| machine.powered && machine.daemon.is_some())
+        self.nodes.values().all(|machine| machine.powered && !machine.paused && machine.daemon.is_some())
     }
 
     /// Something else than what was written stands in the first block of every partition on a node.
@@ -475,5 +498,6 @@ pub(super) fn new_disk(capacity: Bytes, sector_size: u32) -> Disk {
         guid: None,
         found: Vec::new(),
         partitions: BTreeMap::new(),
+        fault: super::drives::DriveFault::default(),
     }
 }

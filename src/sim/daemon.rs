@@ -235,6 +235,7 @@ impl Cluster {
         if leads {
             plan.merge(controller::plan(&input));
         }
+        daemon.memory.track_missing(&plan.missing, now);
         Some((plan, reachable))
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
+use super::drives::DriveFault;
 use crate::domain::Bytes;
 use crate::plan::{Dev, DriveSeen, PartitionSeen, TableSeen};
 
@@ -110,6 +111,8 @@ pub(super) struct Disk {
     pub found: Vec<String>,
     /// By GUID.
     pub partitions: BTreeMap<Uuid, Partition>,
+    /// What is wrong with it.
+    pub fault: DriveFault,
 }
 
 impl Disk {

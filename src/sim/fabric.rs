@@ -38,7 +38,7 @@ enum Answer {
 
 impl Cluster {
     pub(super) fn can_talk(&self, one: &NodeName, other: &NodeName) -> bool {
-        let up = |node| self.nodes.get(node).is_some_and(|machine| machine.powered);
+        let up = |node| self.runs(node);
         up(one) && up(other) && !self.cut.contains(&(one.clone(), other.clone()))
     }
 
@@ -71,18 +71,22 @@ impl Cluster {
         };
         let local = machine.disks.values().flat_map(|disk| &disk.partitions);
         if let Some((guid, _)) = local.into_iter().find(|(_, partition)| partition.dev == dev) {
-            return Reach::Partition(node.clone(), *guid);
+            return self.on_drive(node, *guid);
         }
         let Some((key, map)) = machine.kernel.map_of(dev) else { return Reach::Failed };
         let connection = map.path.and_then(|path| machine.kernel.connection_of(path));
         match connection {
             Some((_, connection)) if map.active && self.is_through(node, key, connection) => {
-                Reach::Partition(connection.provider.clone(), key.0)
+                self.on_drive(&connection.provider, key.0)
             }
             Some((_, connection)) if map.active && connection.state == ConnectionState::Live => Reach::Held,
             _ if map.queueing => Reach::Held,
             _ => Reach::Failed,
         }
+    }
+
+    fn on_drive(&self, node: &NodeName, partition: Uuid) -> Reach {
+        if self.works(node, partition) { Reach::Partition(node.clone(), partition) } else { Reach::Failed }
     }
 
     /// I/O went to a leg whose controller is not live: with `fast_io_fail_tmo=0` that fails the path at once.

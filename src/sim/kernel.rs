@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::disk::{BLOCKS, Disk};
-use crate::domain::{Bytes, DriveId, Epoch, NodeName};
+use super::drives::DriveFault;
+use crate::domain::{Bytes, DriveId, Epoch, FsType, NodeName};
 use crate::plan::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, MemberFlag, MemberSeen,
     MountSeen, Observation, SyncAction, SyncSeen,
@@ -77,6 +78,7 @@ pub(super) struct Write {
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "the kernel's states of an array are independent")]
 pub(super) struct Array {
     pub(super) uuid: Uuid,
     pub(super) name: String,
@@ -98,6 +100,10 @@ pub(super) struct Array {
     pub(super) open: bool,
     /// A call waits inside `mddev_suspend`: nothing else moves.
     pub(super) frozen: bool,
+    /// The file system on it is shut down: which.
+    pub(super) shut_down: Option<FsType>,
+    /// A member was cut off from it.
+    pub(super) cut: bool,
 }
 
 impl Array {
@@ -215,7 +221,11 @@ impl Kernel {
             (*key, seen)
         };
         Observation {
-            drives: disks.iter().map(|(id, disk)| (id.clone(), disk.seen())).collect(),
+            drives: disks
+                .iter()
+                .filter(|(_, disk)| disk.fault != DriveFault::Pulled)
+                .map(|(id, disk)| (id.clone(), disk.seen()))
+                .collect(),
             exports: self.exports.iter().map(|(key, export)| (*key, seen_export(export))).collect(),
             connections: self.connections.iter().map(connection).collect(),
             maps: self.maps.iter().map(|(key, map)| (*key, seen_map(map))).collect(),

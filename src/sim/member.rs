@@ -169,6 +169,8 @@ impl Cluster {
             size: Bytes::mib(512),
             open: false,
             frozen: false,
+            shut_down: None,
+            cut: false,
         })
     }
 

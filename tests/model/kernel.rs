@@ -8,7 +8,7 @@ use mdfabric::plan::{
 use uuid::Uuid;
 
 use super::records::{Setup, number_of};
-use super::state::{Array, Leg, Map, Pending, Role, State};
+use super::state::{Array, Leg, Map, Pending, Role, State, User};
 
 /// Where I/O to a member goes at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl State {
                 self.nodes[me].exports.remove(&key(partition, epoch));
             }
             Step::Connect { partition, epoch, endpoint, .. } => {
-                self.connect(me, key(partition, epoch), endpoint)
+                self.connect(me, key(partition, epoch), endpoint);
             }
             Step::Disconnect { partition, epoch, .. } => {
                 self.nodes[me].legs.remove(&key(partition, epoch));
@@ -152,6 +152,20 @@ impl State {
             Step::UnmapLeg { partition, epoch } => self.unmap(me, key(partition, epoch)),
             Step::Assemble { members, .. } => return self.assemble(me, members),
             Step::StopArray { .. } => return self.stop(me),
+            Step::CutMember { dev, .. } => {
+                self.nodes[me].array.iter_mut().for_each(|array| kick(array, copy_at(*dev)));
+            }
+            Step::FindHolders { .. } => {
+                let node = &mut self.nodes[me];
+                node.found = Some(node.user);
+            }
+            Step::EndProcesses { .. } => {
+                let node = &mut self.nodes[me];
+                if node.is_open() {
+                    node.user = User::Ending;
+                }
+                node.found = None;
+            }
             _ => return self.change_array(setup, me, step),
         }
         true
@@ -204,7 +218,7 @@ impl State {
     fn stop(&mut self, me: usize) -> bool {
         let node = &self.nodes[me];
         let Some(array) = &node.array else { return true };
-        if node.open {
+        if node.is_open() {
             return true;
         }
         let works = |(copy, role): (&u8, &Role)| {
@@ -249,9 +263,20 @@ impl State {
         true
     }
 
+    /// The list of who uses it is of this moment when something follows from it: nobody came since.
+    pub(crate) fn open(&mut self, me: usize) {
+        self.nodes[me].user = User::Process;
+        self.nodes[me].found = None;
+    }
+
+    /// One that waits for the kernel cannot go.
     pub(crate) fn close(&mut self, me: usize) -> bool {
-        let idle = self.nodes[me].array.as_ref().is_none_or(|array| array.pending.is_none());
-        std::mem::replace(&mut self.nodes[me].open, !idle) && idle
+        let node = &mut self.nodes[me];
+        let goes = node.is_open() && node.array.as_ref().is_none_or(|array| array.pending.is_none());
+        if goes {
+            node.user = User::Nobody;
+        }
+        goes
     }
 
     pub(crate) fn issue(&mut self, me: usize) {
@@ -274,7 +299,9 @@ impl State {
         fill_slots(&mut array);
         array.dirty = true;
         let waiting = targets(&array);
-        waiting.iter().for_each(|copy| self.copies[usize::from(*copy)].dirty = true);
+        for copy in &waiting {
+            self.copies[usize::from(*copy)].dirty = true;
+        }
         let Some(pending) = &mut array.pending else { return false };
         pending.marked = true;
         pending.waiting = waiting.into_iter().collect();
@@ -287,6 +314,10 @@ impl State {
         let Some(mut array) = self.nodes[me].array.clone() else { return false };
         let Some(mut pending) = array.pending.take() else { return false };
         match (array.members.get(&copy).copied(), self.reach(me, copy, array.epoch)) {
+            // What was under way when it was kicked still comes there; it counts for nothing.
+            (Some(Role::Faulty), Reach::Copy) => {
+                self.copies[usize::from(copy)].version = pending.version;
+            }
             (None | Some(Role::Faulty), _) => {}
             (Some(_), Reach::Held) => return false,
             (Some(role), Reach::Copy) => {
@@ -298,7 +329,7 @@ impl State {
         pending.waiting.remove(&copy);
         if !pending.waiting.is_empty() {
             array.pending = Some(pending);
-        } else if pending.landed {
+        } else if pending.landed && self.nodes[me].user == User::Process {
             self.acked = self.acked.max(pending.version);
             self.acked_by_another |= me != 0;
         }
@@ -323,7 +354,9 @@ impl State {
         }
         let version = self.copies[usize::from(source)].version;
         if array.resync {
-            good.iter().for_each(|copy| self.copies[usize::from(*copy)].version = version);
+            for copy in &good {
+                self.copies[usize::from(*copy)].version = version;
+            }
             array.resync = false;
         } else if let Some((copy, by_bitmap)) = filling {
             let target = &mut self.copies[usize::from(copy)];

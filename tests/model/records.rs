@@ -9,11 +9,13 @@ use mdfabric::domain::{
 };
 use mdfabric::plan::safety::Guard;
 use mdfabric::plan::verbs::{self, CreateVolume};
-use mdfabric::plan::{Input, Memory, Step, Write, controller, owner, provider};
+use mdfabric::plan::{
+    Held, Holder, Input, Memory, Process, Step, Through, Who, Write, controller, owner, provider,
+};
 use mdfabric::sim::{Cluster, Config};
 use uuid::Uuid;
 
-use super::state::State;
+use super::state::{State, User};
 
 /// The moment at which everything happens.
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -215,6 +217,10 @@ impl Setup {
         let mut memory = Memory { started_at: NOW, sabotage: self.sabotage, ..Memory::default() };
         memory.track_legs(&seen, NOW);
         node.running.iter().for_each(|step| memory.begin(step.clone(), NOW));
+        if let Some(found) = node.found {
+            let holders = holder(found).into_iter().collect();
+            memory.holders.insert(self.volume.clone(), Held { holders, at: now });
+        }
         memory.liveness.store_answered(now);
         for (index, name) in self.nodes.iter().enumerate() {
             let silent = if timing.suspects & (1 << index) != 0 { 60_000 } else { 0 };
@@ -236,6 +242,13 @@ impl Setup {
 fn attachment(world: &World, setup: &Setup) -> Attachment {
     let known = world.volume_spec(&setup.volume).unwrap().attachment.clone();
     known.unwrap_or_else(|| Attachment { node: setup.nodes[0].clone(), mount: None })
+}
+
+fn holder(user: User) -> Option<Holder> {
+    let process = Process { pid: 1000, started: 0, name: "app".to_owned() };
+    let ending = user == User::Ending;
+    let holder = Holder { who: Who::Process { process, ending }, through: Through::Device };
+    (user != User::Nobody).then_some(holder)
 }
 
 fn state_number(state: MemberState) -> u8 {

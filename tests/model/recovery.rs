@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use super::kernel::Reach;
 use super::records::{Setup, Timing};
-use super::state::State;
+use super::state::{State, User};
 
 /// Turns that everybody gets; timers run out in the second half.
 const ROUNDS: u8 = 60;
@@ -41,18 +41,12 @@ fn fingerprint(state: &State) -> u64 {
     hasher.finish()
 }
 
-/// Power, network and store are there again. Processes end where the volume is not attached any more; one that waits for a held
-/// write cannot, and its node is rebooted: ARCHITECTURE.md, "Not there yet".
+/// Power, network and store are there again.
 fn mend(state: &mut State) {
     state.cut.clear();
     for me in 0..state.nodes.len() {
         state.nodes[me].store = true;
         if !state.nodes[me].up {
-            state.power_on(me);
-        }
-        let strays = state.nodes[me].open && state.store.key.attached != me;
-        if strays && !state.close(me) {
-            state.power_cut(me);
             state.power_on(me);
         }
     }
@@ -78,6 +72,9 @@ fn turn(setup: &Setup, state: &mut State, me: usize, late: bool) {
     for index in (0..state.nodes[me].running.len()).rev() {
         state.finish(setup, me, index);
     }
+    if state.is_asked_to_end(me) {
+        state.close(me);
+    }
     state.mark_if_due(me);
     for copy in 0..state.copies.len() {
         state.land_if_due(me, u8::try_from(copy).unwrap());
@@ -98,6 +95,12 @@ fn is_well(state: &State) -> bool {
 }
 
 impl State {
+    /// An owner's process ends when the volume is attached elsewhere. Where it was lost, it ends when it is made to.
+    fn is_asked_to_end(&self, me: usize) -> bool {
+        let key = &self.store.key;
+        self.nodes[me].user == User::Ending || key.owner == Some(me) && key.attached != me
+    }
+
     fn mark_if_due(&mut self, me: usize) {
         let pending = self.nodes[me].array.as_ref().and_then(|array| array.pending.as_ref());
         if pending.is_some_and(|pending| !pending.marked) {

@@ -69,6 +69,15 @@ pub(crate) struct Array {
     pub(crate) pending: Option<Pending>,
 }
 
+/// Who has the array open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum User {
+    Nobody,
+    Process,
+    /// A process with SIGKILL pending: it hears nothing any more.
+    Ending,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) up: bool,
@@ -79,8 +88,9 @@ pub(crate) struct Node {
     pub(crate) exports: BTreeSet<(u8, u64)>,
     pub(crate) legs: BTreeMap<(u8, u64), Leg>,
     pub(crate) array: Option<Array>,
-    /// A process has the array open.
-    pub(crate) open: bool,
+    pub(crate) user: User,
+    /// Whom the daemon found there when it looked last.
+    pub(crate) found: Option<User>,
 }
 
 #[derive(Debug, Clone)]
@@ -100,9 +110,9 @@ pub(crate) struct State {
 /// All that tells one moment from another.
 type Identity<'a> = (
     (&'a Digest, &'a Vec<Copy>, &'a BTreeSet<(usize, usize)>, [u8; 5]),
-    Vec<((bool, bool, bool), &'a Digest, Vec<bool>, Vec<String>, &'a BTreeSet<(u8, u64)>, NodeKernel<'a>)>,
+    Vec<([bool; 2], &'a Digest, Vec<bool>, Vec<String>, &'a BTreeSet<(u8, u64)>, NodeKernel<'a>)>,
 );
-type NodeKernel<'a> = (&'a BTreeMap<(u8, u64), Leg>, &'a Option<Array>);
+type NodeKernel<'a> = (&'a BTreeMap<(u8, u64), Leg>, &'a Option<Array>, User, Option<User>);
 
 impl State {
     pub(crate) fn new(setup: &Setup) -> Self {
@@ -115,7 +125,8 @@ impl State {
             exports: BTreeSet::new(),
             legs: BTreeMap::new(),
             array: None,
-            open: false,
+            user: User::Nobody,
+            found: None,
         };
         Self {
             store: records,
@@ -140,8 +151,8 @@ impl State {
         let counts = [self.written, self.acked, self.acked_by_another.into(), self.attaches, self.faults];
         let nodes = self.nodes.iter().map(|one| {
             let running = one.running.iter().map(ToString::to_string).collect();
-            let kernel = (&one.legs, &one.array);
-            ((one.up, one.store, one.open), &one.view.key, node(one), running, &one.exports, kernel)
+            let kernel = (&one.legs, &one.array, one.user, one.found);
+            ([one.up, one.store], &one.view.key, node(one), running, &one.exports, kernel)
         });
         ((&self.store.key, &self.copies, &self.cut, counts), nodes.collect())
     }
@@ -176,6 +187,7 @@ impl State {
     pub(crate) fn kill(&mut self, setup: &Setup, me: usize, finishes: bool) {
         while finishes && !self.nodes[me].running.is_empty() && self.finish(setup, me, 0) {}
         self.nodes[me].running.clear();
+        self.nodes[me].found = None;
         self.faults += 1;
         if self.nodes[me].store {
             self.hear(me);
@@ -194,7 +206,8 @@ impl State {
         node.exports.clear();
         node.legs.clear();
         node.array = None;
-        node.open = false;
+        node.user = User::Nobody;
+        node.found = None;
         self.faults += 1;
         self.hear(me);
     }

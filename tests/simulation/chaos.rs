@@ -4,9 +4,9 @@
 
 use std::fmt;
 
-use mdfabric::domain::{MountRequest, NodeName, PlacementEntry};
+use mdfabric::domain::{FsType, MountRequest, NodeName, PlacementEntry};
 use mdfabric::plan::scale;
-use mdfabric::plan::verbs::{self, EditVolume};
+use mdfabric::plan::verbs::{self, CreateVolume, EditVolume};
 use mdfabric::sim::{Config, Rng};
 
 use super::support::{Failure, Scene, edit_record, failure, is_mounted, name, node, wish};
@@ -17,6 +17,7 @@ const NODES: u8 = 4;
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     config: Config,
+    fs: FsType,
     replicas: u32,
     first_on: u8,
     acts: Vec<Act>,
@@ -56,6 +57,7 @@ enum What {
 enum Fault {
     Link(NodeName, NodeName),
     Store(NodeName),
+    Pause(NodeName),
 }
 
 impl Fault {
@@ -63,19 +65,20 @@ impl Fault {
         match self {
             Self::Link(one, other) => scene.cluster.set_link(one, other, well),
             Self::Store(node) => scene.cluster.set_store(node, well),
+            Self::Pause(node) => scene.cluster.set_paused(node, !well),
         }
     }
 }
 
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} copies, attached on node-{}", self.replicas, self.first_on)?;
+        writeln!(f, "{} copies of {:?}, attached on node-{}", self.replicas, self.fs, self.first_on)?;
         self.acts.iter().try_for_each(|act| writeln!(f, "  after {} ms {:?}", act.pause, act.what))
     }
 }
 
 /// What a seed stands for.
-pub(crate) fn script(config: Config) -> Script {
+pub(crate) fn script(config: &Config) -> Script {
     let mut rng = Rng::new(config.seed ^ 0x6d64_6661_6272_6963);
     let (replicas, first_on) = (1 + u32::try_from(rng.below(3)).unwrap(), pick(&mut rng));
     let mut acts = Vec::new();
@@ -88,7 +91,8 @@ pub(crate) fn script(config: Config) -> Script {
             acts.push(Act { pause: 0, what: What::Mend });
         }
     }
-    Script { config: Config { nodes: NODES, ..config }, replicas, first_on, acts }
+    let fs = if config.seed.is_multiple_of(2) { FsType::Ext4 } else { FsType::Xfs };
+    Script { config: Config { nodes: NODES, ..config.clone() }, fs, replicas, first_on, acts }
 }
 
 fn pick(rng: &mut Rng) -> u8 {
@@ -119,11 +123,12 @@ fn resize(rng: &mut Rng) -> What {
 /// Something breaks: for a moment, or until it is mended.
 fn harm(rng: &mut Rng) -> What {
     let victim = pick(rng);
-    let fault = match rng.below(6) {
+    let fault = match rng.below(7) {
         0 | 1 => return What::KillDaemon(victim, rng.between(100, 3_000)),
         2 => return What::PowerCut(victim, rng.between(500, 30_000)),
         3 | 4 => Fault::Link(node(victim), node(pick(rng))),
-        _ => Fault::Store(node(victim)),
+        5 => Fault::Store(node(victim)),
+        _ => Fault::Pause(node(victim)),
     };
     let longest = if rng.one_in(3) { 40_000 } else { 4_000 };
     if rng.one_in(2) { What::Break(fault) } else { What::Blink(fault, rng.below(longest)) }
@@ -132,7 +137,7 @@ fn harm(rng: &mut Rng) -> What {
 /// Plays a script to its end. Panics with the whole story when a promise is broken.
 pub(crate) fn play(script: &Script) {
     let mut scene = Scene::with(script.config.clone());
-    scene.create(&wish(script.replicas));
+    scene.create(&CreateVolume { fs: script.fs, ..wish(script.replicas) });
     scene.cluster.app(&name()).writing = true;
     attach(&mut scene, script.first_on);
     let mut faults = Vec::new();

@@ -5,16 +5,18 @@ use mdfabric::plan::safety::Guard;
 use mdfabric::sim::Config;
 
 use super::support::{Failure, failure, on_all_processors};
-use super::{a_new_copy_differs, chaos, failover};
+use super::{a_new_copy_differs, chaos, failover, zombie};
 
 type Scenario = (&'static str, fn(Config));
 
 /// Where a guard is missed soonest is not known beforehand: each seed tries them all.
-const SCENARIOS: [Scenario; 4] = [
+const SCENARIOS: [Scenario; 6] = [
     ("the owner dies", |config| drop(failover::the_owner_dies(config))),
     ("its processes live on", failover::the_processes_live_on),
+    ("its host is shut down", failover::the_host_is_shut_down),
+    ("a paused owner wakes up", zombie::the_owner_wakes_up),
     ("a new copy differs", a_new_copy_differs),
-    ("random faults", |config| chaos::play(&chaos::script(config))),
+    ("random faults", |config| chaos::play(&chaos::script(&config))),
 ];
 
 /// Seeds after which a guard counts as missed by nobody; `SABOTAGE_SEEDS` says otherwise.

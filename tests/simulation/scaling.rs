@@ -63,7 +63,11 @@ const SAID: [&str; 6] = [
 
 /// A one-copy volume of node-1, attached there.
 fn one_copy(seed: u64, nodes: u8) -> Scene {
-    let mut scene = Scene::with(Config { seed, nodes, ..Config::default() });
+    one_copy_on(Config { seed, nodes, ..Config::default() })
+}
+
+fn one_copy_on(config: Config) -> Scene {
+    let mut scene = Scene::with(config);
     scene.create(&verbs::CreateVolume { placement: vec![at(1)], ..wish(1) });
     scene.attach(1);
     scene.write_a_little();
@@ -414,7 +418,7 @@ fn a_copy_of_a_dead_node_is_dropped_without_it() {
 /// A new copy that differs does not count: nobody is told of three copies, and it can be dropped.
 #[test]
 fn a_new_copy_that_differs_is_no_copy() {
-    let mut scene = one_copy(53, 3);
+    let mut scene = one_copy_on(Config { seed: 53, nodes: 3, drives: 1, ..Config::default() });
     scale(&mut scene, &add(2));
     scene.cluster.app(&name()).writing = false;
     request(&mut scene, &add(3)).unwrap();
@@ -431,6 +435,9 @@ fn a_new_copy_that_differs_is_no_copy() {
     let last = said.last().unwrap();
     scene.demand(last == "failed to scale volume replicas to 3: the copy on node-3 is Faulty", last);
     scene.demand(scene.in_sync().len() == 2, "the others count");
+    let reasons = &scene.status().unwrap().reasons;
+    let told = reasons.iter().any(|reason| reason.message.contains("n3d1: has the copy that goes"));
+    scene.demand(told, "no other drive is there to try");
     scale(&mut scene, &remove(3));
     scene.demand(homes(&scene) == ["node-1", "node-2"], "it is gone");
 }
@@ -451,5 +458,27 @@ fn a_dry_run_of_scaling_says_what_will_be_done() {
         scene.demand(!foretold.is_empty(), "something is foretold");
         let (told, did) = (super::kinds(&foretold), super::kinds(&done));
         scene.demand(told == did, &format!("{foretold:#?}\nbut\n{done:#?}"));
+    }
+}
+
+/// Its provider carves it and hears in the same moment that it is not wanted any more.
+#[test]
+fn a_copy_that_is_dropped_while_it_is_made_leaves_nothing() {
+    for millis in (0..120).step_by(10) {
+        let mut scene = Scene::new(96);
+        scene.create(&wish(1));
+        scene.attach(1);
+        scene.whole();
+        let new = (1..=3).find(|index| scene.status().unwrap().member_on(&node(*index)).is_none()).unwrap();
+        request(&mut scene, &add(new)).unwrap();
+        scene.cluster.run_for(millis);
+        // Refused in the moments in which the number asked for has not been taken up: then it is dropped a little later.
+        while request(&mut scene, &remove(new)).is_err() {
+            scene.cluster.tick();
+        }
+        whole(&mut scene);
+        scene.detach();
+        scene.request_delete();
+        scene.gone();
     }
 }

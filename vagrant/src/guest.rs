@@ -3,6 +3,7 @@
 pub mod ack;
 pub mod lives;
 pub mod pattern;
+pub mod reader;
 pub mod tcp;
 pub mod verify;
 pub mod writer;

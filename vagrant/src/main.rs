@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use lab::guest::{lives, tcp, verify, writer};
+use lab::guest::{lives, reader, tcp, verify, writer};
 use lab::lab::{Lab, is_running};
 use lab::setup::Parts;
 use lab::setup::cache::Cache;
@@ -70,6 +70,8 @@ enum Verb {
     Writer(writer::Options),
     #[command(hide = true)]
     Verify(verify::Options),
+    #[command(hide = true)]
+    Reader(reader::Options),
     #[command(hide = true)]
     Lives(lives::Options),
     #[command(hide = true)]
@@ -151,6 +153,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Verb::Writer(options) => {
             return print_json(&writer::run(&options)?, |summary| summary.error.is_none());
         }
+        Verb::Reader(options) => reader::run(&options)?,
         Verb::Verify(options) => return print_json(&verify::run(&options)?, verify::Verdict::is_good),
         Verb::Lives(options) => lives::run(&options)?,
         Verb::TcpSink { port } => {

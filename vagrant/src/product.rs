@@ -26,13 +26,15 @@ pub struct Load<'a> {
     next: u64,
     logs: Vec<Vec<u8>>,
     now: Option<(Node, usize, Writer)>,
+    /// Where in its node's log the writer that was lost last had come to.
+    lost: usize,
 }
 
 impl<'a> Load<'a> {
     /// A load that has not begun.
     #[must_use]
     pub fn new(lab: &'a Lab, seed: u64) -> Self {
-        Self { lab, seed, next: 1, logs: Vec::new(), now: None }
+        Self { lab, seed, next: 1, logs: Vec::new(), now: None, lost: 0 }
     }
 
     fn work(&self, path: &str) -> Work {
@@ -69,7 +71,18 @@ impl<'a> Load<'a> {
 
     /// The writer ended with its node: keeps its log.
     pub fn lost(&mut self) -> Result<()> {
-        self.keep_log()
+        self.lost = self.now.as_ref().map_or(0, |(_, begin, _)| *begin);
+        self.keep_log()?;
+        self.lost += self.logs.last().map_or(0, Vec::len);
+        Ok(())
+    }
+
+    /// How many writes the writer of `node` had acknowledged after it was taken for lost. They count like all others.
+    pub fn late(&mut self, node: &Node) -> Result<usize> {
+        let log = node.ack_log()?.get(self.lost..).unwrap_or_default().to_vec();
+        let late = log.len() / RECORD;
+        self.logs.push(log);
+        Ok(late)
     }
 
     fn keep_log(&mut self) -> Result<()> {

@@ -6,6 +6,7 @@ mod boot;
 mod dump;
 mod failover;
 mod footprint;
+mod healing;
 mod interruption;
 mod leaks;
 mod life;
@@ -18,6 +19,7 @@ mod scaling;
 mod service;
 mod surroundings;
 mod verification;
+mod zombie;
 
 use anyhow::{Result, ensure};
 
@@ -85,6 +87,8 @@ pub fn all() -> Vec<Scenario> {
         verification::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
+        healing::SCENARIOS,
+        zombie::SCENARIOS,
         interruption::SCENARIOS,
         mortality::SCENARIOS,
         bad_input::SCENARIOS,

@@ -7,7 +7,7 @@ use tonic::Status;
 use super::status;
 use crate::api::proto;
 use crate::domain::{Bytes, DriveId, MountRequest, NodeName, PlacementEntry};
-use crate::plan::verbs::{CreateVolume, EditVolume, Refusal};
+use crate::plan::verbs::{Cordon, CreateVolume, EditVolume, Refusal};
 use crate::wire::convert::{self, FieldError};
 
 const CREATE: &str = "CreateVolumeRequest";
@@ -81,4 +81,13 @@ fn place(entry: &proto::PlacementEntry) -> Result<PlacementEntry, Status> {
     let node: NodeName = parsed(&entry.node)?;
     let drive: Option<DriveId> = entry.drive.as_deref().map(parsed).transpose()?;
     Ok(PlacementEntry { node, drive })
+}
+
+/// Emptying is more than cordoning.
+pub(super) fn cordon(cordoned: bool, empty: bool) -> Cordon {
+    match (cordoned, empty) {
+        (_, true) => Cordon::Empty,
+        (true, false) => Cordon::On,
+        (false, false) => Cordon::Off,
+    }
 }

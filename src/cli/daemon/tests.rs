@@ -94,6 +94,7 @@ async fn furnish(store: &dyn Store) {
             disk_guid: Uuid::from_u128(7),
             wipe: false,
             cordoned: false,
+            evicting: false,
             removing: false,
             added_at: Timestamp(1),
         };
@@ -244,7 +245,8 @@ async fn refusals_name_the_object_and_the_next_step() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_says_what_it_changes() {
     let mut house = House::new().await;
-    let cordon = |dry_run| proto::CordonDriveRequest { id: "S2".to_owned(), cordoned: true, dry_run };
+    let cordon =
+        |dry_run| proto::CordonDriveRequest { id: "S2".to_owned(), cordoned: true, empty: false, dry_run };
     let planned = house.client.cordon_drive(cordon(true)).await.unwrap().into_inner();
     assert_eq!(planned.steps, ["change DriveSpec/S2: cordoned from false to true"]);
     house.client.cordon_drive(cordon(false)).await.unwrap();
@@ -390,7 +392,8 @@ async fn a_request_that_is_overtaken_is_decided_again() {
             House::with(|_| Arc::new(Frail { inner, away: Arc::default(), overtaken: overtaken.into() }))
                 .await;
         house.until(is_furnished).await;
-        let request = proto::CordonDriveRequest { id: "S2".to_owned(), cordoned: true, dry_run: false };
+        let request =
+            proto::CordonDriveRequest { id: "S2".to_owned(), cordoned: true, empty: false, dry_run: false };
         let result = house.client.cordon_drive(request).await;
         assert_eq!(result.map(drop).map_err(|status| status.code()), expected);
         house.close().await;

@@ -188,6 +188,7 @@ fn drives_become_ready_or_say_why_not() {
         disk_guid: Uuid::nil(),
         wipe: false,
         cordoned: false,
+        evicting: false,
         removing: true,
         added_at: Timestamp(1),
     };

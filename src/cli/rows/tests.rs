@@ -166,13 +166,14 @@ fn drives_and_nodes() {
         disk_guid: Uuid::nil(),
         wipe: false,
         cordoned: true,
+        evicting: false,
         removing: false,
         added_at: Timestamp(NOW.0 - 300_000),
     };
     let status = testing::drive_status(&node, DriveState::Ready);
     put(&mut world, "S1", Record::DriveSpec(spec));
     put(&mut world, "S1", Record::DriveStatus(status));
-    put(&mut world, "n1", Record::NodeSpec(NodeSpec { cordoned: true }));
+    put(&mut world, "n1", Record::NodeSpec(NodeSpec { cordoned: true, ..NodeSpec::default() }));
     let table = drives(&world, NOW, false);
     assert_eq!(
         table.headers,

@@ -1,9 +1,10 @@
-//! File systems on a volume: make, mount, unmount, measure.
+//! File systems on a volume: make, mount, unmount, measure, shut down.
 
 use std::path::Path;
 
 use kernel_abi::Root;
 use kernel_abi::fs::{self, MountOptions, MountPoint, MountRequest, UmountError, UmountFlags, ext4, xfs};
+use nix::errno::Errno;
 
 use super::{Done, failure, retry};
 use crate::domain::{Bytes, FsType};
@@ -34,6 +35,7 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
             mount(&source, *fs, Path::new(path), *read_only)
         }
         Step::Unmount { path, .. } => unmount(Path::new(path)),
+        Step::ShutDown { dev, path, .. } => shut_down(*dev, Path::new(path)),
         other => Err(failure(FailureKind::Retry, format_args!("not a step on a file system: {other}"))),
     }
 }
@@ -56,6 +58,15 @@ pub(super) fn measure_use(dev: Dev, path: &Path) -> Result<Outcome, StepFailure>
     let at = MountPoint::open(path, device::number(dev)).map_err(|error| retry(&error))?;
     let usage = fs::usage(&at).map_err(|error| retry(&error))?;
     Ok(Outcome::Used(Bytes(usage.used())))
+}
+
+/// An XFS that is shut down already does not let its mount point be opened.
+fn shut_down(dev: Dev, path: &Path) -> Done {
+    match MountPoint::open(path, device::number(dev)) {
+        Ok(at) => fs::shut_down(&at).map_err(|error| retry(&error)),
+        Err(error) if error.is(Errno::EIO) => Ok(()),
+        Err(error) => Err(retry(&error)),
+    }
 }
 
 fn unmount(path: &Path) -> Done {

@@ -21,6 +21,7 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
             tell(root, array, member, if *on { MemberVerb::WriteMostly } else { MemberVerb::NotWriteMostly })
         }
         Step::FailMember { array, member, .. } => tell(root, array, member, MemberVerb::Faulty),
+        Step::CutMember { array, dev, .. } => cut(root, array, *dev),
         Step::RemoveMember { array, member, .. } => tell(root, array, member, MemberVerb::Remove),
         other => Err(failure(FailureKind::Retry, format_args!("not a step on a member: {other}"))),
     }
@@ -29,6 +30,12 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
 fn tell(root: &Root, array: &str, member: &str, verb: MemberVerb) -> Done {
     let dir = member.parse().map_err(|error| failure(FailureKind::Retry, format_args!("{error}")))?;
     sysfs::set_member_state(root, &node(array)?, &dir, verb).map_err(|error| retry(&error))
+}
+
+/// By ioctl: writing `faulty` waits while a superblock write is held.
+fn cut(root: &Root, array: &str, dev: Dev) -> Done {
+    let failed = |error: kernel_abi::CallError| retry(&error);
+    MdNode::open(root, &node(array)?).map_err(failed)?.set_disk_faulty(device::number(dev)).map_err(failed)
 }
 
 /// A fresh superblock without events or slot: whatever the partition held, everything is copied to it (R3).

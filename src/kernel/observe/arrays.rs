@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::Bytes;
 use crate::kernel::device;
-use crate::plan::{ArraySeen, ArrayState, MemberFlag, MemberSeen, SyncAction, SyncSeen};
+use crate::plan::{ArraySeen, ArrayState, Dev, MemberFlag, MemberSeen, SyncAction, SyncSeen};
 
 pub(super) fn all(root: &Root) -> Result<BTreeMap<Uuid, ArraySeen>, CallError> {
     let arrays = sysfs::arrays(root)?;
@@ -27,7 +27,7 @@ fn seen(array: &ArrayObservation) -> Option<ArraySeen> {
         dev: device::dev(array.dev?),
         state: state(&array.state),
         slots: array.raid_disks.unwrap_or(0),
-        members: array.members.iter().filter_map(member).collect(),
+        members: array.members.iter().map(member).collect(),
         sync: sync(&array.activity),
         size: Bytes(array.size_sectors.saturating_mul(512)),
     })
@@ -68,7 +68,7 @@ fn action(word: Option<&sysfs::SyncAction>) -> SyncAction {
     }
 }
 
-fn member(member: &MemberObservation) -> Option<MemberSeen> {
+fn member(member: &MemberObservation) -> MemberSeen {
     use sysfs::MemberFlag as Kernel;
     const WORDS: [(Kernel, MemberFlag); 6] = [
         (Kernel::InSync, MemberFlag::InSync),
@@ -81,5 +81,5 @@ fn member(member: &MemberObservation) -> Option<MemberSeen> {
     let flags: BTreeSet<MemberFlag> =
         WORDS.into_iter().filter(|(word, _)| member.flags.has(word)).map(|(_, flag)| flag).collect();
     let name = member.dir.as_str().to_owned();
-    Some(MemberSeen { dev: device::dev(member.dev?), name, slot: member.slot, flags })
+    MemberSeen { dev: member.dev.map_or(Dev::GONE, device::dev), name, slot: member.slot, flags }
 }

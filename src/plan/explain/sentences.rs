@@ -96,8 +96,12 @@ fn copy(world: &World, facts: &Facts, status: &VolumeStatus, member: &Member) ->
         |provider| format!("its provider says {} (epoch {})", provider.state, provider.acked_epoch),
     );
     let in_sync = if status.in_sync.contains(&member.replica) { "in sync" } else { "not in sync" };
+    let waited = match member.waited_millis / 1000 {
+        0 => String::new(),
+        seconds => format!(", waited for {seconds} s"),
+    };
     format!(
-        "Copy on {} (drive {}) is {} for {}, {in_sync}; {provider}. It is replica/{}.",
+        "Copy on {} (drive {}) is {} for {}, {in_sync}{waited}; {provider}. It is replica/{}.",
         member.node,
         drives.join(", "),
         member.state.word(),
@@ -123,6 +127,9 @@ fn under_way(facts: &Facts, status: &VolumeStatus, relocation: &Relocation) -> S
     let verified = if relocation.joining.is_some() && relocation.verified { ", compared" } else { "" };
     let how_far = format!("{}{verified}", progress.unwrap_or_default());
     match (node(relocation.leaving), node(relocation.joining)) {
+        (Some(from), Some(to)) if status.is_healing() => {
+            format!("A copy has been built on {to} in place of the one on {from} for {since}{how_far}.")
+        }
         (Some(from), Some(to)) => format!("A copy has been moving from {from} to {to} for {since}{how_far}."),
         (None, Some(to)) => format!("A copy has been joining on {to} for {since}{how_far}."),
         (Some(from), None) => format!("The copy on {from} has been leaving for {since}."),

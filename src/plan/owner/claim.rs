@@ -1,7 +1,8 @@
 //! Who owns a volume next.
 
 use crate::domain::{Locality, Member, MemberState, NodeName, Record, Volume, VolumeStatus};
-use crate::plan::{Input, Plan, scale};
+use crate::plan::candidate::{self, First};
+use crate::plan::{Input, Plan, evacuate, heal, scale};
 
 /// Claims a volume that shall be attached here, or that this node has to look after while it is detached.
 pub(super) fn plan(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
@@ -40,7 +41,18 @@ fn needs_maintenance(input: &Input, volume: &Volume, status: &VolumeStatus) -> b
             && input.is_alive(&member.node)
     };
     let asked = !status.is_placed(&volume.spec) && scale::impossible(&volume.spec, status).is_none();
-    asked || status.relocation.is_some() || status.members.iter().any(fillable)
+    asked
+        || heals(input, volume, status)
+        || status.relocation.is_some()
+        || status.members.iter().any(fillable)
+}
+
+/// A copy is lost, or its place is emptied, and there is a place for another one.
+fn heals(input: &Input, volume: &Volume, status: &VolumeStatus) -> bool {
+    let nothing = Plan::default();
+    let place = |leaving, first| candidate::place(input, (&volume.spec, status), leaving, first, &nothing);
+    heal::lost(&volume.spec, status).is_some_and(|lost| place(lost, First::Others).is_ok())
+        || evacuate::due(input.world, status).is_some_and(|due| place(due, evacuate::FIRST).is_ok())
 }
 
 fn maintainer<'a>(input: &Input, status: &'a VolumeStatus) -> Option<&'a NodeName> {

@@ -1,13 +1,13 @@
 //! The rungs of serving and of releasing a volume, in order.
 
 use super::serving::Serving;
-use super::{members, relocate, report, run, start, stop, takeover};
+use super::{heal, members, relocate, report, run, start, stop, takeover};
 use crate::domain::{MemberState, Record, Volume, VolumeStatus, Wanted};
 use crate::plan::{Input, Plan, controller, leg};
 
 /// The volume is ours and shall be: bring it up, keep it up, change its replicas.
-pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
-    let mut serving = Serving::new(input, volume, status);
+pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_far: &Plan) -> Plan {
+    let mut serving = Serving::new(input, volume, status, so_far);
     ask_providers(&mut serving);
     if serving.arrays().is_some() {
         members::lost(&mut serving);
@@ -15,13 +15,15 @@ pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus) -> Pl
     } else {
         start::plan(&mut serving);
     }
+    heal::count(&mut serving);
     relocate::plan(&mut serving);
     finish(serving, false)
 }
 
 /// The volume is ours and shall not be: take everything down, then record that nobody owns it.
 pub(super) fn release(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
-    let mut serving = Serving::new(input, volume, status);
+    let nothing = Plan::default();
+    let mut serving = Serving::new(input, volume, status, &nothing);
     if serving.arrays().is_some() {
         members::lost(&mut serving);
     }

@@ -6,11 +6,14 @@
 //!                                                  '-relocation done, recorded-> Leaving -out of the kernel-> gone
 //! ```
 
+use super::heal;
 use super::serving::{InKernel, Serving};
 use crate::domain::{Member, MemberState, MoveCause, Reason, Verify, partition_guid};
 use crate::plan::leg::{self, Leg};
 use crate::plan::safety::{self, Guard};
-use crate::plan::{ArraySeen, Dev, Join, Lane, MemberFlag, NewMember, Step, SyncAction, scale, timing};
+use crate::plan::{
+    ArraySeen, Dev, Join, Lane, MemberFlag, MemberSeen, NewMember, Step, SyncAction, scale, timing,
+};
 
 /// Legs without a path: bring them back, or record the smaller in-sync set and then let them go (R1).
 pub(super) fn lost(serving: &mut Serving) {
@@ -76,6 +79,9 @@ pub(super) fn learn(serving: &mut Serving) {
     for member in serving.status.members.clone() {
         let kernel = serving.in_kernel(&member);
         match member.state {
+            MemberState::Faulty if serving.is_gone(&member) => {
+                serving.set_state(member.replica, MemberState::Missing);
+            }
             MemberState::Faulty | MemberState::Leaving => {}
             MemberState::Synced | MemberState::Joining | MemberState::Syncing | MemberState::Missing
                 if serving.status.in_sync.contains(&member.replica) =>
@@ -91,6 +97,13 @@ pub(super) fn learn(serving: &mut Serving) {
 
 fn still_in_sync(serving: &mut Serving, member: &Member, kernel: InKernel) {
     let lost = serving.is_lost(member);
+    if serving.is_gone(member) && serving.has_other_good(member.replica) {
+        serving.drop_from_in_sync(member.replica, MemberState::Missing);
+        return serving.event(
+            "MemberMissing",
+            format_args!("{} does not find its copy any more; it left the in-sync set", member.node),
+        );
+    }
     match kernel {
         InKernel::InSync | InKernel::Absent | InKernel::Spare | InKernel::Recovering if lost => {}
         InKernel::InSync => serving.set_state(member.replica, MemberState::Synced),
@@ -110,7 +123,8 @@ fn still_in_sync(serving: &mut Serving, member: &Member, kernel: InKernel) {
 
 fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
     let filling = kernel == InKernel::Recovering;
-    let joins = safety::may_join(serving.input, kernel == InKernel::InSync, filling);
+    let whole = kernel == InKernel::InSync && !serving.is_gone(member);
+    let joins = safety::may_join(serving.input, whole, filling);
     if joins && is_settled(serving, member) && is_proven(serving, member) {
         serving.next.in_sync.insert(member.replica);
         serving.set_diverged(member.replica, false);
@@ -173,6 +187,10 @@ fn compare(serving: &mut Serving, member: &Member) {
 }
 
 fn refuse(serving: &mut Serving, member: &Member, mismatched_sectors: u64) {
+    if serving.status.is_healing() {
+        let why = format!("{mismatched_sectors} sectors differ from the other copies");
+        return heal::give_up(serving, member, &why, true);
+    }
     serving.set_state(member.replica, MemberState::Faulty);
     serving.next.relocation = None;
     serving.event(
@@ -206,17 +224,33 @@ pub(super) fn change(serving: &mut Serving) {
         }
     }
     for column in serving.columns() {
-        if let Some(step) = serving.array(column).and_then(|array| slots_step(serving, array)) {
+        let step = |array| stranger_step(serving, column, array).or_else(|| slots_step(serving, array));
+        if let Some(step) = serving.array(column).and_then(step) {
             return serving.step(step);
         }
     }
+}
+
+/// A device of the array that is no member's any more: its drive was pulled, or came back under another number.
+fn stranger_step(serving: &Serving, column: u8, array: &ArraySeen) -> Option<Step> {
+    let devices: Vec<Dev> =
+        serving.status.members.iter().filter_map(|member| serving.leg(member, column).dev()).collect();
+    let good = |seen: &MemberSeen| seen.is(MemberFlag::InSync) && devices.contains(&seen.dev);
+    let stranger = array.members.iter().find(|seen| !devices.contains(&seen.dev))?;
+    let (volume, array_name, member) = (serving.spec.name.clone(), array.name.clone(), stranger.name.clone());
+    if !stranger.is(MemberFlag::Faulty) {
+        let missed = !array.members.iter().any(good);
+        return (!missed).then_some(Step::FailMember { volume, array: array_name, member });
+    }
+    stranger.slot.is_none().then_some(Step::RemoveMember { volume, array: array_name, member })
 }
 
 fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &ArraySeen) -> Option<Step> {
     let (volume, name) = (serving.spec.name.clone(), array.name.clone());
     let leg = serving.leg(member, column);
     let seen = leg.dev().and_then(|dev| array.member(dev));
-    let out = matches!(member.state, MemberState::Leaving | MemberState::Faulty);
+    let not_wanted = matches!(member.state, MemberState::Leaving | MemberState::Faulty);
+    let out = not_wanted || serving.is_gone(member) && !serving.status.in_sync.contains(&member.replica);
     match (seen, leg) {
         (Some(seen), _) if seen.is(MemberFlag::Faulty) => {
             seen.slot.is_none().then(|| Step::RemoveMember { volume, array: name, member: seen.name.clone() })
@@ -260,7 +294,8 @@ fn good_member<'a>(serving: &Serving<'a>, column: u8) -> Option<&'a Member> {
 fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: Dev) -> Option<Step> {
     let made = serving.input.world.replica_status(&member.replica).is_some_and(|status| status.zeroed);
     let good = good_member(serving, column)?;
-    if !made || !array.is_writable() || serving.status.in_sync.contains(&member.replica) {
+    let in_sync = serving.status.in_sync.contains(&member.replica);
+    if !made || !array.is_writable() || in_sync || is_being_replaced(serving, member) {
         return None;
     }
     let partition = partition_guid(member.replica, column);
@@ -276,6 +311,12 @@ fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: 
         good: serving.leg(good, column).dev()?,
         join: how_to_join(serving, member, partition),
     })
+}
+
+/// A lost copy whose replacement is in the array does not come back: its slot is taken.
+fn is_being_replaced(serving: &Serving, member: &Member) -> bool {
+    let relocation = serving.status.relocation.as_ref().filter(|_| serving.status.is_healing());
+    relocation.is_some_and(|relocation| relocation.leaving == Some(member.replica))
 }
 
 /// By bitmap what may come back that way and what the kernel did not refuse.

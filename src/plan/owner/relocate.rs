@@ -2,15 +2,15 @@
 //! round. A move is both, more copies is only the first half, fewer only the second.
 
 use super::serving::{InKernel, Serving, push_event};
-use super::{lifecycle, run};
+use super::{evacuate, heal, lifecycle, run};
 use crate::domain::{
     Bytes, Member, MemberState, MoveCause, MoveReport, NodeName, Placed, PlacementEntry, Reason, Relocation,
     ReplicaId, Timestamp, VolumeSpec, VolumeStatus,
 };
-use crate::plan::placement::{self, Request, Unfit};
+use crate::plan::placement::{self, Place, Request, Unfit};
 use crate::plan::safety::{self, Guard, Refusal};
 use crate::plan::scale::{self, Difference, Why};
-use crate::plan::{controller, timing};
+use crate::plan::{candidate, controller, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
     if run::top(serving).is_none() || !serving.status.created {
@@ -31,6 +31,12 @@ fn begin(serving: &mut Serving) {
         place(serving);
     } else if serving.status.placed.is_none() {
         serving.next.placed = Some(Placed::carried_out(serving.spec));
+    }
+    if serving.next.relocation.is_none() {
+        heal::plan(serving);
+    }
+    if serving.next.relocation.is_none() {
+        evacuate::plan(serving);
     }
 }
 
@@ -115,31 +121,27 @@ fn relocation(
 fn join(serving: &mut Serving, entry: Option<&PlacementEntry>, leaving: Option<ReplicaId>, cause: MoveCause) {
     let promised = placement::promised(serving.input.world);
     let taken = taken(serving, entry.is_none());
-    let request = Request {
-        partition_size: placement::partition_size(serving.spec.size, serving.spec.stripe_width),
-        columns: serving.spec.stripe_width,
-        sector_size: serving.spec.sector_size,
-        taken: &taken,
-        promised: &promised,
-    };
+    let request = Request::of(serving.spec, &taken, &promised);
     match placement::choose(serving.input.world, &request, entry) {
         Ok(place) => {
             serving.event("ReplicaJoining", format_args!("a new copy is built on {}", place.node));
-            let joining = controller::push_member(&mut serving.next, serving.spec, place, serving.input.now);
-            serving.next.relocation = Some(relocation(serving, Some(joining), leaving, cause));
+            join_at(serving, place, leaving, cause);
         }
         Err(unfit) => no_place(serving, entry, &unfit),
     }
 }
 
+/// Writes down that a copy joins at `place`, and that `leaving` goes afterwards.
+pub(super) fn join_at(serving: &mut Serving, place: Place, leaving: Option<ReplicaId>, cause: MoveCause) {
+    let joining = controller::push_member(&mut serving.next, serving.spec, place, serving.input.now);
+    serving.next.relocation = Some(relocation(serving, Some(joining), leaving, cause));
+}
+
 /// Nodes that host a copy already, one that still has to be erased among them; where the place is ours to choose, also
 /// those that do not answer.
 fn taken(serving: &Serving, chosen: bool) -> Vec<(NodeName, &'static str)> {
-    let input = serving.input;
-    let hosts = serving.status.members.iter().map(|member| (member.node.clone(), "hosts a copy"));
-    let silent =
-        |(node, _): (NodeName, _)| (chosen && !input.is_alive(&node)).then_some((node, "does not answer"));
-    hosts.chain(input.world.nodes().filter_map(silent)).collect()
+    let alive = |node: &NodeName| !chosen || serving.input.is_alive(node);
+    candidate::unavailable(serving.input.world, serving.status, &alive)
 }
 
 fn no_place(serving: &mut Serving, entry: Option<&PlacementEntry>, unfit: &[Unfit]) {
@@ -156,9 +158,12 @@ fn no_place(serving: &mut Serving, entry: Option<&PlacementEntry>, unfit: &[Unfi
 
 /// Once the new copy is in the recorded in-sync set, the old one leaves it.
 fn advance(serving: &mut Serving, relocation: &Relocation) {
-    let joined = has_joined(serving.status, relocation);
-    if !joined && safety::is_on(serving.input, Guard::OldCopyLast) {
-        return take_back(serving, relocation);
+    if !has_joined(serving.status, relocation) && safety::is_on(serving.input, Guard::OldCopyLast) {
+        return match relocation.cause {
+            MoveCause::Placement => take_back(serving, relocation),
+            MoveCause::Heal => heal::watch(serving, relocation),
+            MoveCause::FollowOwner | MoveCause::Evacuate => {}
+        };
     }
     let leaving = relocation.leaving.and_then(|leaving| serving.status.member(leaving)).cloned();
     match leaving {
@@ -171,7 +176,7 @@ fn advance(serving: &mut Serving, relocation: &Relocation) {
 /// The user does not want the copy any more that is being built: it goes, and nobody goes for it.
 fn take_back(serving: &mut Serving, relocation: &Relocation) {
     let (spec, status) = (serving.spec, serving.status);
-    if relocation.cause != MoveCause::Placement || status.has_taken_up(spec) {
+    if status.has_taken_up(spec) {
         return;
     }
     let (Some(joining), Ok(placed)) = (relocation.joining, scale::take_up(spec, status)) else { return };
@@ -197,16 +202,18 @@ fn let_leave(serving: &mut Serving, leaving: &Member, why: Option<Why>) {
     serving.event("ReplicaLeaving", format_args!("the copy on {} is dropped{why}", leaving.node));
 }
 
-/// A copy that left and whose node does not answer holds up nothing: its node erases it when it is back.
+/// A copy that left and that its node cannot erase now holds up nothing: it is erased when node and drive are back.
 fn leave_behind(serving: &mut Serving, relocation: &Relocation, leaving: &Member) {
-    let input = serving.input;
-    if !input.is_alive(&leaving.node) && lifecycle::is_released(serving, leaving) {
+    let (input, node) = (serving.input, &leaving.node);
+    let objection = input.world.replica_status(&leaving.replica).and_then(|status| status.reason.as_ref());
+    let why = match objection {
+        _ if !input.is_alive(node) => "it does not answer".to_owned(),
+        Some(reason) if relocation.cause == MoveCause::Heal => reason.message.clone(),
+        Some(_) | None => return,
+    };
+    if lifecycle::is_released(serving, leaving) {
         end(&mut serving.next, serving.spec, relocation, input.now);
-        let node = &leaving.node;
-        serving.event(
-            "ReplicaLeftBehind",
-            format_args!("{node} does not answer; it erases its dropped copy when it is back"),
-        );
+        serving.event("ReplicaLeftBehind", format_args!("{node} erases its dropped copy later: {why}"));
     }
 }
 
@@ -230,6 +237,9 @@ fn end(next: &mut VolumeStatus, spec: &VolumeSpec, relocation: &Relocation, now:
     let millis = now.since(relocation.started_at);
     let copied = if to.is_some() { spec.size } else { Bytes(0) };
     let (reason, what) = match (&relocation.from, &to) {
+        (Some(from), Some(to)) if relocation.cause == MoveCause::Heal => {
+            ("ReplicaReplaced", format!("the copy on {from} was replaced by one on {to}"))
+        }
         (Some(from), Some(to)) => ("ReplicaMoved", format!("a copy moved from {from} to {to}")),
         (None, Some(to)) => ("ReplicaAdded", format!("a copy was added on {to}")),
         (Some(from), None) => ("ReplicaDropped", format!("the copy on {from} was dropped")),
@@ -237,5 +247,6 @@ fn end(next: &mut VolumeStatus, spec: &VolumeSpec, relocation: &Relocation, now:
     };
     push_event(next, now, reason, format_args!("{what} in {}.{} s", millis / 1000, millis % 1000 / 100));
     next.relocation = None;
+    next.tried.clear();
     next.last_move = Some(MoveReport { from: relocation.from.clone(), to, millis, copied, finished_at: now });
 }

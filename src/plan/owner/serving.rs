@@ -1,8 +1,8 @@
 //! What the owner's rungs share: one volume, its columns and members as they are, and the status that is to be written.
 
 use crate::domain::{
-    Member, MemberState, Reason, ReplicaId, Timestamp, Volume, VolumeSpec, VolumeStatus, array_uuid,
-    partition_guid,
+    Member, MemberState, Reason, ReplicaId, ReplicaState, Timestamp, Volume, VolumeSpec, VolumeStatus,
+    array_uuid, partition_guid,
 };
 pub(super) use crate::plan::event::push as push_event;
 use crate::plan::leg::{self, Leg};
@@ -30,12 +30,19 @@ pub(super) struct Serving<'a> {
     pub(super) status: &'a VolumeStatus,
     pub(super) next: VolumeStatus,
     pub(super) plan: Plan,
+    /// What is planned for other volumes in the same turn.
+    pub(super) so_far: &'a Plan,
 }
 
 impl<'a> Serving<'a> {
-    pub(super) fn new(input: &'a Input<'a>, volume: &'a Volume, status: &'a VolumeStatus) -> Self {
+    pub(super) fn new(
+        input: &'a Input<'a>,
+        volume: &'a Volume,
+        status: &'a VolumeStatus,
+        so_far: &'a Plan,
+    ) -> Self {
         let next = VolumeStatus { reasons: Vec::new(), ..status.clone() };
-        Self { input, spec: &volume.spec, status, next, plan: Plan::default() }
+        Self { input, spec: &volume.spec, status, next, plan: Plan::default(), so_far }
     }
 
     pub(super) fn columns(&self) -> std::ops::Range<u8> {
@@ -73,6 +80,12 @@ impl<'a> Serving<'a> {
     pub(super) fn ready(&self, member: &Member) -> Option<Vec<Dev>> {
         let ready = |leg| if let Leg::Ready(dev) = leg { Some(dev) } else { None };
         self.legs(member).into_iter().map(ready).collect()
+    }
+
+    /// Whether a member's provider says that the partition, or its drive, is not there any more. The path to it may well be.
+    pub(super) fn is_gone(&self, member: &Member) -> bool {
+        let status = self.input.world.replica_status(&member.replica);
+        status.is_some_and(|status| status.state == ReplicaState::Missing)
     }
 
     pub(super) fn is_lost(&self, member: &Member) -> bool {
@@ -113,6 +126,14 @@ impl<'a> Serving<'a> {
         }
     }
 
+    /// Whether the kernel threw a member out for what its drive said, as far as this daemon can know: its path works, and it
+    /// was not let go.
+    pub(super) fn has_failed(&self, member: &Member) -> bool {
+        let let_go = &self.input.memory.let_go;
+        !self.is_lost(member)
+            && self.columns().all(|column| !let_go.contains(&partition_guid(member.replica, column)))
+    }
+
     /// Whether the recorded in-sync set holds somebody else than `replica` whom the kernel has in sync and who works.
     pub(super) fn has_other_good(&self, replica: ReplicaId) -> bool {
         self.status.members.iter().any(|member| {
@@ -132,11 +153,15 @@ impl<'a> Serving<'a> {
 
     pub(super) fn set_state(&mut self, replica: ReplicaId, state: MemberState) {
         let now = self.input.now;
-        if let Some(member) = self.next.members.iter_mut().find(|member| member.replica == replica)
-            && member.state != state
-        {
+        let Some(member) = self.next.members.iter_mut().find(|member| member.replica == replica) else {
+            return;
+        };
+        if member.state != state {
             member.state = state;
             member.since = now;
+        }
+        if state == MemberState::Synced {
+            member.waited_millis = 0;
         }
     }
 

@@ -1,3 +1,5 @@
+mod eviction;
+
 use uuid::Uuid;
 
 use super::*;

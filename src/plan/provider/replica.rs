@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use crate::domain::{
-    DriveState, Epoch, ExportTo, PartitionRecord, Reason, Record, Replica, ReplicaState, ReplicaStatus,
-    Wanted, partition_guid,
+    DriveId, DriveState, Epoch, ExportTo, PartitionRecord, Reason, Record, Replica, ReplicaState,
+    ReplicaStatus, Wanted, partition_guid,
 };
 use crate::plan::safety::{self, Guard, Refusal};
 use crate::plan::{Dev, Input, Lane, PartitionSeen, Plan, Step, TableSeen};
@@ -64,12 +64,7 @@ fn make(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pla
     next
 }
 
-fn carve(
-    input: &Input,
-    replica: &Replica,
-    guid: Uuid,
-    drive: &crate::domain::DriveId,
-) -> Result<Step, Reason> {
+fn carve(input: &Input, replica: &Replica, guid: Uuid, drive: &DriveId) -> Result<Step, Reason> {
     let ready = input.world.drive_status(drive).is_some_and(|status| status.state == DriveState::Ready);
     let Some(seen) = input.seen.drives.get(drive).filter(|_| ready) else {
         return Err(Reason::blocked(
@@ -264,7 +259,7 @@ fn unmake(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut P
 }
 
 fn erase(input: &Input, replica: &Replica, next: &mut ReplicaStatus, plan: &mut Plan) {
-    let mut left = 0;
+    let mut left = 0_usize;
     for (guid, drive) in replica.spec.partitions() {
         let Some(seen) = input.seen.drives.get(drive) else {
             left += 1;
@@ -275,7 +270,10 @@ fn erase(input: &Input, replica: &Replica, next: &mut ReplicaStatus, plan: &mut 
             ));
             continue;
         };
-        let Some(partition) = input.seen.partition(drive, guid) else { continue };
+        let Some(partition) = input.seen.partition(drive, guid) else {
+            left += usize::from(is_being_carved(input, drive, guid));
+            continue;
+        };
         left += 1;
         plan.steps.push(match partition.dev {
             Some(dev) if !input.memory.erased.contains(&guid) => Step::Erase { partition: guid, dev },
@@ -283,6 +281,12 @@ fn erase(input: &Input, replica: &Replica, next: &mut ReplicaStatus, plan: &mut 
         });
     }
     next.gone = left == 0;
+}
+
+/// Dropped while it is being made: it is not to be seen yet, and it will be there.
+fn is_being_carved(input: &Input, drive: &DriveId, guid: Uuid) -> bool {
+    let running = input.memory.running.get(&Lane::Drive(drive.clone()));
+    running.is_some_and(|(step, _)| matches!(step, Step::Carve { partition, .. } if *partition == guid))
 }
 
 /// A step that keeps failing is the reason why the replica does not go on.

@@ -7,6 +7,7 @@ use crate::domain::{
     DriveId, DriveSpec, DriveState, DriveStatus, NodeName, NodeSpec, Record, Timestamp, Volume, VolumeName,
     World,
 };
+use crate::plan::evacuate;
 
 /// `drive add`: nothing that was found on a drive is overwritten unless the wipe names its serial.
 pub fn add_drive(
@@ -36,6 +37,7 @@ pub fn add_drive(
         disk_guid: world.drive_spec(id).map_or(disk_guid, |spec| spec.disk_guid),
         wipe: wipe.is_some(),
         cordoned: false,
+        evicting: false,
         removing: false,
         added_at: now,
     };
@@ -87,10 +89,7 @@ pub fn remove_drive(world: &World, id: &DriveId) -> Result<Verdict, Refusal> {
         return Err(Refusal::new(
             RefusalKind::FailedPrecondition,
             format_args!("drive {id} hosts a copy of volume {volume}"),
-            format_args!(
-                "move it away first: `mdfabric volume move {volume} --from {} --to NODE`",
-                spec.node
-            ),
+            format_args!("empty it first: `mdfabric drive evict {id}`"),
         ));
     }
     Ok(Verdict::write(object, id, Record::DriveSpec(DriveSpec { removing: true, ..spec.clone() })))
@@ -107,8 +106,19 @@ fn hosted(world: &World, id: &DriveId) -> Option<VolumeName> {
     })
 }
 
-/// `drive cordon`.
-pub fn cordon_drive(world: &World, id: &DriveId, cordoned: bool) -> Result<Verdict, Refusal> {
+/// Whether something takes new copies, and keeps those it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cordon {
+    /// Both.
+    Off,
+    /// No new ones.
+    On,
+    /// Neither: its copies move away.
+    Empty,
+}
+
+/// `drive cordon`, `drive uncordon`, `drive evict`.
+pub fn cordon_drive(world: &World, id: &DriveId, cordon: Cordon) -> Result<Verdict, Refusal> {
     let object = format!("drive/{id}");
     let Some(spec) = world.drive_spec(id) else {
         seen(world, id)?;
@@ -118,18 +128,33 @@ pub fn cordon_drive(world: &World, id: &DriveId, cordoned: bool) -> Result<Verdi
             format_args!("`mdfabric drive add {id}` first"),
         ));
     };
-    if spec.cordoned == cordoned {
+    let (cordoned, evicting) = after(cordon, spec.evicting);
+    if (spec.cordoned, spec.evicting) == (cordoned, evicting) {
         return Ok(Verdict::already(object));
     }
-    Ok(Verdict::write(object, id, Record::DriveSpec(DriveSpec { cordoned, ..spec.clone() })))
+    let chosen = if evicting { evacuate::of_drive(world, id) } else { Vec::new() };
+    let next = DriveSpec { cordoned, evicting, ..spec.clone() };
+    Ok(Verdict { chosen, ..Verdict::write(object, id, Record::DriveSpec(next)) })
 }
 
-/// `node cordon`.
-pub fn cordon_node(world: &World, node: &NodeName, cordoned: bool) -> Result<Verdict, Refusal> {
+/// What is recorded after a verb: cordoned, and being emptied. Cordoning alone does not call off an emptying.
+fn after(cordon: Cordon, emptied: bool) -> (bool, bool) {
+    match cordon {
+        Cordon::Off => (false, false),
+        Cordon::On => (true, emptied),
+        Cordon::Empty => (true, true),
+    }
+}
+
+/// `node cordon`, `node uncordon`, `node drain`.
+pub fn cordon_node(world: &World, node: &NodeName, cordon: Cordon) -> Result<Verdict, Refusal> {
     known_node(world, node)?;
     let spec = world.node_spec(node).cloned().unwrap_or_default();
-    if spec.cordoned == cordoned {
+    let (cordoned, draining) = after(cordon, spec.draining);
+    if spec == (NodeSpec { cordoned, draining }) {
         return Ok(Verdict::already(format!("node/{node}")));
     }
-    Ok(Verdict::write(format_args!("node/{node}"), node, Record::NodeSpec(NodeSpec { cordoned })))
+    let chosen = if draining { evacuate::of_node(world, node) } else { Vec::new() };
+    let next = Record::NodeSpec(NodeSpec { cordoned, draining });
+    Ok(Verdict { chosen, ..Verdict::write(format_args!("node/{node}"), node, next) })
 }

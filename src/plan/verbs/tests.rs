@@ -14,6 +14,7 @@ use crate::domain::{
     MountRequest, MoveCause, NodeName, NodeStatus, Record, Relocation, Timestamp, VolumeName, VolumeStatus,
     VolumeUid, World,
 };
+use crate::plan::verbs::Cordon;
 
 const NOW: Timestamp = Timestamp(5_000);
 const UID: VolumeUid = VolumeUid(Uuid::from_u128(1));
@@ -57,6 +58,7 @@ fn add_node(world: &mut World, index: u8) {
         disk_guid: Uuid::from_u128(u128::from(index)),
         wipe: false,
         cordoned: false,
+        evicting: false,
         removing: false,
         added_at: NOW,
     };
@@ -188,8 +190,8 @@ fn what_does_not_exist_is_not_found() {
     let world = with_volume();
     refused(attach(&world, &volume(), &node(9)), NotFound, &["node-9"]);
     refused(moves(&world, 1, 9), NotFound, &["node-9"]);
-    refused(cordon_node(&world, &node(9), true), NotFound, &["node-9"]);
-    refused(cordon_drive(&world, &drive(9), true), NotFound, &["S9"]);
+    refused(cordon_node(&world, &node(9), Cordon::On), NotFound, &["node-9"]);
+    refused(cordon_drive(&world, &drive(9), Cordon::On), NotFound, &["S9"]);
     let entry = crate::domain::PlacementEntry { node: node(9), drive: None };
     refused(create_with(|wish| wish.placement = vec![entry]), NotFound, &["node-9"]);
 }
@@ -224,7 +226,7 @@ fn a_copy_does_not_move_where_there_is_no_room() {
     let full = DriveStatus { largest_free: Bytes::mib(100), ..drive_status(&node(3), DriveState::Ready) };
     put(&mut world, drive(3), Record::DriveStatus(full));
     refused(moves(&world, 1, 3), ResourceExhausted, &["vol", "node-3", "100 MiB free"]);
-    let verdict = cordon_node(&world, &node(3), true).unwrap();
+    let verdict = cordon_node(&world, &node(3), Cordon::On).unwrap();
     take(&mut world, verdict);
     refused(moves(&world, 1, 3), ResourceExhausted, &["node-3", "cordoned"]);
     let elsewhere = move_replica(&world, &volume(), &node(1), &node(3), Some(&drive(1)));
@@ -381,9 +383,9 @@ fn a_drive_that_a_volume_has_been_promised_is_not_removed() {
 #[test]
 fn cordons_are_idempotent() {
     let mut world = cluster();
-    let verdict = cordon_drive(&world, &drive(1), true).unwrap();
+    let verdict = cordon_drive(&world, &drive(1), Cordon::On).unwrap();
     take(&mut world, verdict);
-    assert!(cordon_drive(&world, &drive(1), true).unwrap().writes.is_empty());
+    assert!(cordon_drive(&world, &drive(1), Cordon::On).unwrap().writes.is_empty());
     put(&mut world, drive(4), Record::DriveStatus(drive_status(&node(1), DriveState::Available)));
-    refused(cordon_drive(&world, &drive(4), true), FailedPrecondition, &["S4", "never added"]);
+    refused(cordon_drive(&world, &drive(4), Cordon::On), FailedPrecondition, &["S4", "never added"]);
 }

@@ -207,21 +207,12 @@ fn has_room(world: &World, spec: &VolumeSpec) -> Result<(), Refusal> {
     let promised = placement::promised(world);
     let mut taken: Vec<(NodeName, &'static str)> = Vec::new();
     for index in 0..usize::from(spec.replicas) {
-        let request = request(spec, &taken, &promised);
+        let request = Request::of(spec, &taken, &promised);
         let place = placement::choose(world, &request, spec.placement.entries.get(index))
             .map_err(|unfit| no_room(spec, index, &unfit))?;
         taken.push((place.node, "hosts another copy"));
     }
     Ok(())
-}
-
-fn request<'a>(
-    spec: &VolumeSpec,
-    taken: &'a [(NodeName, &'static str)],
-    promised: &'a [(DriveId, Bytes)],
-) -> Request<'a> {
-    let partition_size = placement::partition_size(spec.size, spec.stripe_width);
-    Request { partition_size, columns: spec.stripe_width, sector_size: spec.sector_size, taken, promised }
 }
 
 fn no_room(spec: &VolumeSpec, index: usize, unfit: &[Unfit]) -> Refusal {
@@ -350,7 +341,7 @@ pub fn move_replica(
     movable(&volume.spec, &status, from, to)?;
     let entry = PlacementEntry { node: to.clone(), drive: drive.cloned() };
     let promised = placement::promised(world);
-    placement::choose(world, &request(&volume.spec, &[], &promised), Some(&entry)).map_err(|unfit| {
+    placement::choose(world, &Request::of(&volume.spec, &[], &promised), Some(&entry)).map_err(|unfit| {
         let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
         Refusal::new(
             RefusalKind::ResourceExhausted,

@@ -53,7 +53,7 @@ fn strangers_and_misspelled_names_are_told_apart() {
 
 #[test]
 fn a_key_of_another_kind_is_refused_both_ways() {
-    let record = Record::NodeSpec(NodeSpec { cordoned: true });
+    let record = Record::NodeSpec(NodeSpec { cordoned: true, ..NodeSpec::default() });
     let (right, wrong) = (Key::new(Kind::NodeSpec, "n1"), Key::new(Kind::NodeStatus, "n1"));
     let error = CodecError::OtherKind { expected: Kind::NodeStatus, found: Kind::NodeSpec };
     assert_eq!(encode(&wrong, &record), Err(error.clone()));

@@ -42,7 +42,7 @@ impl Notes {
     pub fn finished(&self, at: Timestamp, step: &Step, result: &Result<Outcome, StepFailure>) {
         let what = match result {
             Ok(_) if step.is_routine() => return,
-            Ok(outcome) => What::StepDone { step: clip(step), outcome: summary::outcome(*outcome) },
+            Ok(outcome) => What::StepDone { step: clip(step), outcome: summary::outcome(outcome) },
             Err(failure) => What::StepFailed {
                 step: clip(step),
                 kind: format!("{:?}", failure.kind),

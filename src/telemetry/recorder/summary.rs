@@ -9,16 +9,19 @@ pub(super) fn lane(lane: &Lane) -> String {
         Lane::Partition(id) => format!("partition {id}"),
         Lane::Leg(id) => format!("leg {id}"),
         Lane::Volume(name) => format!("volume {name}"),
+        Lane::ShutDown(name) => format!("file system of {name}"),
+        Lane::Eviction(name) => format!("eviction of {name}"),
     }
 }
 
-pub(super) fn outcome(outcome: Outcome) -> String {
+pub(super) fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done => "done".to_owned(),
         Outcome::Compared { bytes, mismatched_sectors } => {
             format!("compared {bytes}, {mismatched_sectors} sectors differ")
         }
         Outcome::Used(bytes) => format!("{bytes} in use"),
+        Outcome::Holders(holders) => format!("{} users", holders.len()),
     }
 }
 

@@ -16,6 +16,7 @@ impl From<DriveSpec> for proto::DriveSpec {
             disk_guid: value.disk_guid.to_string(),
             wipe: value.wipe,
             cordoned: value.cordoned,
+            evicting: value.evicting,
             removing: value.removing,
             added_at_millis: value.added_at.0,
         }
@@ -33,6 +34,7 @@ impl TryFrom<proto::DriveSpec> for DriveSpec {
             disk_guid: of.text("disk_guid", &wire.disk_guid)?,
             wipe: wire.wipe,
             cordoned: wire.cordoned,
+            evicting: wire.evicting,
             removing: wire.removing,
             added_at: Timestamp(wire.added_at_millis),
         })

@@ -6,8 +6,8 @@ use crate::wire::proto;
 
 impl From<NodeSpec> for proto::NodeSpec {
     fn from(value: NodeSpec) -> Self {
-        let NodeSpec { cordoned } = value;
-        Self { cordoned }
+        let NodeSpec { cordoned, draining } = value;
+        Self { cordoned, draining }
     }
 }
 
@@ -15,8 +15,8 @@ impl TryFrom<proto::NodeSpec> for NodeSpec {
     type Error = FieldError;
 
     fn try_from(wire: proto::NodeSpec) -> Result<Self, FieldError> {
-        let proto::NodeSpec { cordoned } = wire;
-        Ok(Self { cordoned })
+        let proto::NodeSpec { cordoned, draining } = wire;
+        Ok(Self { cordoned, draining })
     }
 }
 

@@ -106,9 +106,9 @@ prop_compose! {
             MemberState::Faulty, MemberState::Leaving,
         ]),
         since in time(),
-        diverged in any::<bool>(),
+        (diverged, waited_millis) in any::<(bool, u64)>(),
     ) -> Member {
-        Member { replica, node, drives, dev_number, state, since, diverged }
+        Member { replica, node, drives, dev_number, state, since, diverged, waited_millis }
     }
 }
 
@@ -117,7 +117,7 @@ prop_compose! {
         joining in of(replica()),
         leaving in of(replica()),
         from in of(label()),
-        cause in select(vec![MoveCause::Placement, MoveCause::FollowOwner]),
+        cause in select(vec![MoveCause::Placement, MoveCause::FollowOwner, MoveCause::Heal, MoveCause::Evacuate]),
         started_at in time(),
         verified in any::<bool>(),
     ) -> Relocation {
@@ -131,6 +131,10 @@ prop_compose! {
     ) -> MoveReport {
         MoveReport { from, to, millis, copied, finished_at }
     }
+}
+
+fn tried() -> impl Strategy<Value = Tried> {
+    (drive(), uuid(), text()).prop_map(|(drive, disk_guid, why)| Tried { drive, disk_guid, why })
 }
 
 prop_compose! {
@@ -163,15 +167,15 @@ prop_compose! {
         (members_made, created, formatted) in any::<(u32, bool, bool)>(),
         (placement_generation, follow_owner, placed) in (any::<u64>(), any::<bool>(), of(placed())),
         (relocation, mount_path, used) in (of(relocation()), of(text()), of(bytes())),
-        last_move in of(move_report()),
+        (last_move, tried) in (of(move_report()), vec(tried(), 0..3)),
         array in array(),
         reasons in vec(reason(), 0..3),
         events in vec(event(), 0..3),
     ) -> VolumeStatus {
         VolumeStatus {
             phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, formatted,
-            placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, array, reasons,
-            events,
+            placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, tried, array,
+            reasons, events,
         }
     }
 }
@@ -218,10 +222,10 @@ prop_compose! {
         id in drive(),
         node in label(),
         disk_guid in uuid(),
-        (wipe, cordoned, removing) in any::<(bool, bool, bool)>(),
+        (wipe, cordoned, evicting, removing) in any::<(bool, bool, bool, bool)>(),
         added_at in time(),
     ) -> DriveSpec {
-        DriveSpec { id, node, disk_guid, wipe, cordoned, removing, added_at }
+        DriveSpec { id, node, disk_guid, wipe, cordoned, evicting, removing, added_at }
     }
 }
 
@@ -274,7 +278,9 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
         replica_status().prop_map(Record::ReplicaStatus).boxed(),
         drive_spec().prop_map(Record::DriveSpec).boxed(),
         drive_status().prop_map(Record::DriveStatus).boxed(),
-        any::<bool>().prop_map(|cordoned| Record::NodeSpec(NodeSpec { cordoned })).boxed(),
+        any::<(bool, bool)>()
+            .prop_map(|(cordoned, draining)| Record::NodeSpec(NodeSpec { cordoned, draining }))
+            .boxed(),
         node_status().prop_map(Record::NodeStatus).boxed(),
         lease().prop_map(Record::Lease).boxed(),
     ]

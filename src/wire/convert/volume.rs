@@ -3,7 +3,7 @@
 use super::{FieldError, Message, all, each, maybe, twins, words};
 use crate::domain::{
     ArrayReport, Attachment, Bytes, Epoch, Event, Member, MountRequest, MoveReport, Placed, PlacementEntry,
-    PlacementRequest, Reason, Relocation, Timestamp, VolumeSpec, VolumeStatus,
+    PlacementRequest, Reason, Relocation, Timestamp, Tried, VolumeSpec, VolumeStatus,
 };
 use crate::wire::proto;
 
@@ -16,7 +16,7 @@ twins! {
     VolumePhase { New, Requested, Syncing, Synced, Expanding, Replacing, Deleting }
     MdState { Stopped, Active, Clean, Degraded, Recovering, Checking, Waiting, Broken }
     MemberState { Joining, Syncing, Synced, Missing, Faulty, Leaving }
-    MoveCause { Placement, FollowOwner }
+    MoveCause { Placement, FollowOwner, Heal, Evacuate }
     Severity { Waiting, Warning, Blocked }
 }
 
@@ -144,6 +144,7 @@ impl From<Member> for proto::Member {
             state: proto::MemberState::from(value.state).into(),
             since_millis: value.since.0,
             diverged: value.diverged,
+            waited_millis: value.waited_millis,
         }
     }
 }
@@ -161,6 +162,7 @@ impl TryFrom<proto::Member> for Member {
             state: of.chosen("state", wire.state)?,
             since: Timestamp(wire.since_millis),
             diverged: wire.diverged,
+            waited_millis: wire.waited_millis,
         })
     }
 }
@@ -190,6 +192,25 @@ impl TryFrom<proto::Relocation> for Relocation {
             cause: of.chosen("cause", wire.cause)?,
             started_at: Timestamp(wire.started_at_millis),
             verified: wire.verified,
+        })
+    }
+}
+
+impl From<Tried> for proto::Tried {
+    fn from(Tried { drive, disk_guid, why }: Tried) -> Self {
+        Self { drive: drive.to_string(), disk_guid: disk_guid.to_string(), why }
+    }
+}
+
+impl TryFrom<proto::Tried> for Tried {
+    type Error = FieldError;
+
+    fn try_from(wire: proto::Tried) -> Result<Self, FieldError> {
+        let of = Message("Tried");
+        Ok(Self {
+            drive: of.text("drive", &wire.drive)?,
+            disk_guid: of.text("disk_guid", &wire.disk_guid)?,
+            why: wire.why,
         })
     }
 }
@@ -329,6 +350,7 @@ impl From<VolumeStatus> for proto::VolumeStatus {
             mount_path: value.mount_path,
             used_bytes: value.used.map(|used| used.0),
             last_move: value.last_move.map(Into::into),
+            tried: each(value.tried),
             array: Some(value.array.into()),
             reasons: each(value.reasons),
             events: each(value.events),
@@ -359,6 +381,7 @@ impl TryFrom<proto::VolumeStatus> for VolumeStatus {
             mount_path: wire.mount_path,
             used: wire.used_bytes.map(Bytes),
             last_move: maybe(wire.last_move)?,
+            tried: all(wire.tried)?,
             array: of.required("array", wire.array)?.try_into()?,
             reasons: all(wire.reasons)?,
             events: all(wire.events)?,

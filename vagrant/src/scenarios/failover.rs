@@ -9,7 +9,8 @@ use crate::daemon::{self, start_and_wait, volume};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, copies, device, is_settled_on, remove, until, verb, written_volume, xfs_is_clean,
+    FILE, Load, TWO_COPIES, copies, device, ext4_is_clean, is_settled_on, remove, until, verb,
+    written_volume, xfs_is_clean,
 };
 use crate::supervisor::control::Power;
 
@@ -20,13 +21,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 the dead owner's copy comes back by a full copy, never by bitmap",
         lab: Needs::Cluster,
         run: owner_dies,
-    },
-    Scenario {
-        name: "paused_owner_wakes_up_and_lets_go",
-        shows: "an owner that was paused while its volume was taken over takes down what it holds when it wakes up, though \
-                its unmount waits for a leg; nothing acknowledged is lost, its copy comes back by a full copy",
-        lab: Needs::Cluster,
-        run: owner_wakes_up,
     },
     Scenario {
         name: "owner_dies_with_the_only_copy",
@@ -43,16 +37,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// An owner is taken for dead 15 s after its last heartbeat; a fail-over may take that and a little more.
-const FAIL_OVER_DEADLINE: Duration = Duration::from_mins(2);
+pub(super) const FAIL_OVER_DEADLINE: Duration = Duration::from_mins(2);
 
 /// What an orchestrator says when a node has died: not there any more, but here.
-fn attach_elsewhere(to: &Node) -> Result<()> {
+pub(super) fn attach_elsewhere(to: &Node) -> Result<()> {
     verb(to, "volume detach vol --no-wait")?;
     verb(to, &format!("volume attach vol --node {} --no-wait", to.name()))?;
     verb(to, "volume mount vol /mnt/vol --no-wait").map(drop)
 }
 
-fn is_mounted(lab: &Lab, node: &Node) -> Result<()> {
+pub(super) fn is_mounted(lab: &Lab, node: &Node) -> Result<()> {
     lab.wait_for(&format!("vol on {}", node.name()), FAIL_OVER_DEADLINE, || {
         let there = node.run(&["mountpoint", "-q", "/mnt/vol"])?.status == 0;
         let told = || {
@@ -82,11 +76,11 @@ fn owner_dies(stage: &mut Stage<'_>) -> Result<()> {
     one.power_on()?;
     one.wait_up()?;
     start_and_wait(lab, &one)?;
-    is_whole_again(lab, &two, load)
+    is_whole_again(lab, &two, load, "xfs")
 }
 
 /// The old owner's copy has come back by a full copy while node-2 wrote, and every judge is content.
-fn is_whole_again(lab: &Lab, two: &Node, mut load: Load<'_>) -> Result<()> {
+pub(super) fn is_whole_again(lab: &Lab, two: &Node, mut load: Load<'_>, fs: &str) -> Result<()> {
     until(lab, two, "vol", "two copies again", |record| is_settled_on(record, &["node-1", "node-2"]))?;
     load.goes_on(20)?;
     load.stop()?;
@@ -94,50 +88,35 @@ fn is_whole_again(lab: &Lab, two: &Node, mut load: Load<'_>) -> Result<()> {
     all_copies_are_equal(lab, two)?;
     load.verify(two, FILE)?;
     verb(two, "volume unmount vol")?;
-    xfs_is_clean(two, &device(two, "vol")?)?;
+    let is_clean = if fs == "ext4" { ext4_is_clean } else { xfs_is_clean };
+    is_clean(two, &device(two, "vol")?)?;
     copies(lab, two, "vol")?.iter().try_for_each(|copy| copy.examine().map(drop))?;
     remove(lab, two, "vol")
 }
 
-/// Nobody uses the volume any more when its owner is paused, but what was written last is still in its log and cache.
-fn owner_wakes_up(stage: &mut Stage<'_>) -> Result<()> {
-    let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 24, TWO_COPIES)?;
-    let two = lab.node("node-2")?;
-    load.goes_on(100)?;
-    load.stop()?;
-    one.sh("echo unsynced >/mnt/vol/late")?.ok()?;
-    lab.power("node-1", Power::Pause)?;
-    attach_elsewhere(&two)?;
-    is_mounted(lab, &two)?;
-    load.verify(&two, FILE)?;
-    load.start(&two, FILE)?;
-    lab.power("node-1", Power::Resume)?;
-    lab.wait_for("node-1 to let go of vol", FAIL_OVER_DEADLINE, || {
-        let held = "ls -d /sys/block/md* /sys/block/dm-* /sys/class/nvme-fabrics/ctl/nvme* 2>/dev/null";
-        Ok(one.sh(held)?.text().is_empty().then_some(()))
-    })?;
-    is_whole_again(lab, &two, load)
+/// From the claim to the mounted file system.
+fn claim_to_mount(owner: &Node) -> Result<String> {
+    Ok(format!("from claim to mounted: {}", hops(owner, "event of vol: OwnerLost", "done: mount vol")?))
 }
 
-/// From the claim to the mounted file system, by the new owner's flight recorder, with the steps in between.
-fn claim_to_mount(owner: &Node) -> Result<String> {
-    let story = verb(owner, "recorder --tail 2000")?;
+/// What a node did from the last line with `begin` to the first with `end` after it, by its own flight recorder.
+pub(super) fn hops(node: &Node, begin: &str, end: &str) -> Result<String> {
+    let story = verb(node, "recorder --tail 2000")?;
     let lines: Vec<&str> = story.lines().collect();
-    let claimed =
-        lines.iter().rposition(|line| line.contains("event of vol: OwnerLost")).context("no claim")?;
-    let after = lines.get(claimed..).unwrap_or_default();
-    let mounted = after.iter().position(|line| line.contains("done: mount vol")).context("no mount")?;
-    let begin = millis_of_day(after.first().context("no claim")?)?;
-    let steps = after.iter().take(mounted + 1).filter(|line| line.contains("done: "));
+    let from =
+        lines.iter().rposition(|line| line.contains(begin)).with_context(|| format!("no {begin:?}"))?;
+    let after = lines.get(from..).unwrap_or_default();
+    let to = after.iter().position(|line| line.contains(end)).with_context(|| format!("no {end:?}"))?;
+    let start = millis_of_day(after.first().context("nothing was done")?)?;
+    let steps = after.iter().take(to + 1).filter(|line| line.contains("done: "));
     let steps: Result<Vec<String>> = steps
         .map(|line| {
             let what = line.split("done: ").nth(1).unwrap_or_default();
             let word = what.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-            Ok(format!("{word} at {} ms", millis_of_day(line)? - begin))
+            Ok(format!("{word} at {} ms", millis_of_day(line)? - start))
         })
         .collect();
-    Ok(format!("from claim to mounted: {}", steps?.join(", ")))
+    Ok(steps?.join(", "))
 }
 
 /// `2026-11-21T12:01:51.123Z …`
@@ -150,14 +129,19 @@ fn millis_of_day(line: &str) -> Result<i64> {
 
 /// The copy that the dead owner could write to was filled from the beginning.
 fn is_copied_in_full(owner: &Node) -> Result<()> {
-    let log = owner.sh(&format!("grep -E 'done step=add .*recovery' {}", daemon::LOG))?.ok()?.stdout;
-    let last = log.lines().last().unwrap_or_default();
-    ensure!(last.contains("(Full recovery)"), "it was added by another way: {log}");
+    let how = how_it_was_filled(owner)?;
+    ensure!(how.contains("(Full recovery)"), "it was added by another way: {how}");
     Ok(())
 }
 
+/// What the owner's daemon wrote about the copy it added last.
+pub(super) fn how_it_was_filled(owner: &Node) -> Result<String> {
+    let log = owner.sh(&format!("grep -E 'done step=add .*recovery' {}", daemon::LOG))?.ok()?.stdout;
+    Ok(log.lines().last().unwrap_or_default().to_owned())
+}
+
 /// md's own check finds no difference between the copies.
-fn all_copies_are_equal(lab: &Lab, owner: &Node) -> Result<()> {
+pub(super) fn all_copies_are_equal(lab: &Lab, owner: &Node) -> Result<()> {
     let name = device(owner, "vol")?.trim_start_matches("/dev/").to_owned();
     let md = format!("/sys/block/{name}/md");
     owner.sh(&format!("echo check >{md}/sync_action"))?.ok()?;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::{Locality, OnStoreLoss, Placed, PlacementEntry, Verify};
+use crate::plan::verbs::Cordon;
 use crate::plan::verbs::{EditVolume, edit};
 
 fn nothing() -> EditVolume {
@@ -105,7 +106,7 @@ fn the_copy_that_goes_is_chosen_by_reason_and_said() {
     let (list, why) = said(&world);
     assert_eq!(list, nodes(&[1, 3]));
     assert!(why.contains("node-2 goes: it is not on the node that owns the volume"), "{why}");
-    let verdict = cordon_drive(&world, &drive(1), true).unwrap();
+    let verdict = cordon_drive(&world, &drive(1), Cordon::On).unwrap();
     take(&mut world, verdict);
     let (list, why) = said(&world);
     assert_eq!(list, nodes(&[2, 3]));

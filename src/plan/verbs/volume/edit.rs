@@ -1,6 +1,6 @@
 //! `volume edit`: where the copies are, how many there are, and how the volume is looked after.
 
-use super::{check_timeout, invalid, kept, moving, precondition, request};
+use super::{check_timeout, invalid, kept, moving, precondition};
 use crate::domain::{
     DriveId, Locality, Member, MoveCause, NodeName, OnStoreLoss, Placed, PlacementEntry, PlacementRequest,
     Record, ReplicaId, Verify, VolumeName, VolumeSpec, VolumeStatus, World,
@@ -302,7 +302,7 @@ impl<'a> Edit<'a> {
             self.status.members.iter().map(|member| (member.node.clone(), "hosts a copy")).collect();
         let mut said = Vec::new();
         for entry in &difference.missing {
-            let request = request(self.spec, &taken, &promised);
+            let request = placement::Request::of(self.spec, &taken, &promised);
             let size = request.partition_size;
             let place = placement::choose(self.world, &request, entry.as_ref())
                 .map_err(|unfit| self.no_room(entry.as_ref(), &unfit))?;

@@ -1,0 +1,137 @@
+//! Replacing a lost copy: a new one joins elsewhere, and once it holds every write the lost one goes.
+
+use super::relocate;
+use super::serving::{InKernel, Serving};
+use crate::domain::{Member, MemberState, MoveCause, Reason, Relocation, Tried};
+use crate::plan::{candidate, heal, timing};
+
+/// Adds up for how long copies have been missing, and says what is waited for.
+pub(super) fn count(serving: &mut Serving) {
+    let missing: Vec<Member> =
+        serving.status.members.iter().filter(|member| is_missing(serving, member)).cloned().collect();
+    heal::count(serving.input, serving.spec, &mut serving.next, &missing, &mut serving.plan);
+    for member in missing.iter().filter(|member| member.waited_millis < heal::timeout_millis(serving.spec)) {
+        serving.wait(Reason::waiting(
+            "MemberMissing",
+            format_args!(
+                "no path to the copy on {}; it is replaced once it has been missing for {} s",
+                member.node, serving.spec.member_missing_timeout_seconds
+            ),
+        ));
+    }
+}
+
+/// Out of the set, not on its way out, and not to be reached. A copy that is only being built is watched elsewhere.
+fn is_missing(serving: &Serving, member: &Member) -> bool {
+    let joins = serving.status.relocation.as_ref().and_then(|relocation| relocation.joining);
+    serving.status.created
+        && !serving.status.in_sync.contains(&member.replica)
+        && !matches!(member.state, MemberState::Faulty | MemberState::Leaving)
+        && joins != Some(member.replica)
+        && (serving.ready(member).is_none() || serving.is_gone(member))
+}
+
+/// Begins to replace a lost copy, if there is one and this node does not fill enough others just now.
+pub(super) fn plan(serving: &mut Serving) {
+    let Some(lost) = heal::lost(serving.spec, serving.status).cloned() else { return };
+    if serving.status.in_sync.contains(&lost.replica) || is_back(serving, &lost) || is_fresh(serving, &lost) {
+        return;
+    }
+    if heal::under_way(serving.input, serving.so_far) >= timing::HEALS_PER_NODE {
+        serving.plan.wake(serving.input.now.plus(timing::RETRY_MAX_MILLIS));
+        return serving.wait(Reason::waiting(
+            "HealQueued",
+            format_args!(
+                "the copy on {} is replaced after others: {} fills {} new copies at a time",
+                lost.node,
+                serving.input.me,
+                timing::HEALS_PER_NODE
+            ),
+        ));
+    }
+    let volume = (serving.spec, serving.status);
+    match candidate::place(serving.input, volume, &lost, candidate::First::Others, serving.so_far) {
+        Ok(place) => {
+            let why = match lost.state {
+                MemberState::Faulty => "failed".to_owned(),
+                _ => format!("has been missing for {} s", lost.waited_millis / 1000),
+            };
+            let message = format!("the copy on {} {why}: a new one is built on {}", lost.node, place.node);
+            serving.event("ReplicaReplacing", message);
+            relocate::join_at(serving, place, Some(lost.replica), MoveCause::Heal);
+        }
+        Err(unfit) => {
+            let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
+            serving.plan.wake(serving.input.now.plus(timing::RETRY_MAX_MILLIS));
+            serving.wait(Reason::blocked(
+                "NoReplacement",
+                format_args!("no room to replace the copy on {}: {}", lost.node, whys.join("; ")),
+                format_args!(
+                    "bring {} back, free space, add a drive, or ask for fewer copies with `mdfabric volume edit`",
+                    lost.node
+                ),
+            ));
+        }
+    }
+}
+
+/// A replacement that is under way and not in sync yet: it ends when the lost copy is back before there is anything of
+/// the new one in the array, or when it cannot be made.
+pub(super) fn watch(serving: &mut Serving, relocation: &Relocation) {
+    let of = |replica| serving.status.member(replica).cloned();
+    let (Some(new), Some(old)) = (relocation.joining.and_then(of), relocation.leaving.and_then(of)) else {
+        return;
+    };
+    if serving.next.in_sync.contains(&new.replica) {
+        return;
+    }
+    if let Some(why) = cannot_be_made(serving, &new, relocation) {
+        give_up(serving, &new, &why, true);
+    } else if !serving.input.is_alive(&new.node) {
+        give_up(serving, &new, "its node does not answer", false);
+    } else if is_back(serving, &old) && serving.in_kernel(&new) == InKernel::Absent {
+        give_up(serving, &new, &format!("the copy on {} is back", old.node), false);
+    }
+}
+
+/// It failed a moment ago: whether its drive was pulled is not known yet.
+fn is_fresh(serving: &mut Serving, lost: &Member) -> bool {
+    let (now, until) = (serving.input.now, lost.since.plus(timing::FAILED_MILLIS));
+    let fresh = lost.state == MemberState::Faulty && (lost.since..until).contains(&now);
+    if fresh {
+        serving.plan.wake(until);
+    }
+    fresh
+}
+
+fn is_back(serving: &Serving, old: &Member) -> bool {
+    !matches!(old.state, MemberState::Faulty | MemberState::Leaving)
+        && serving.ready(old).is_some()
+        && !serving.is_gone(old)
+}
+
+/// What its provider says against it for a while, or that the kernel threw it out although its path works.
+fn cannot_be_made(serving: &Serving, new: &Member, relocation: &Relocation) -> Option<String> {
+    if serving.in_kernel(new) == InKernel::Faulty && serving.has_failed(new) {
+        return Some("its drive failed in the array".to_owned());
+    }
+    let (now, claimed) = (serving.input.now, serving.status.claimed_at);
+    let begun = if relocation.started_at > now { claimed } else { relocation.started_at.max(claimed) };
+    let status = serving.input.world.replica_status(&new.replica)?;
+    let reason = status.reason.as_ref().filter(|_| !status.zeroed)?;
+    (now.since(begun) >= timing::CANDIDATE_MILLIS).then(|| reason.message.clone())
+}
+
+/// The new copy goes again and nobody goes in its favour. A drive that is to blame is not tried again.
+pub(super) fn give_up(serving: &mut Serving, new: &Member, why: &str, to_blame: bool) {
+    serving.set_state(new.replica, MemberState::Leaving);
+    serving.next.relocation = None;
+    if to_blame {
+        let guid = |drive| serving.input.world.drive_spec(drive).map(|spec| spec.disk_guid);
+        let tried = new.drives.iter().filter_map(|drive| {
+            Some(Tried { drive: drive.clone(), disk_guid: guid(drive)?, why: why.to_owned() })
+        });
+        serving.next.tried.extend(tried);
+    }
+    serving.event("ReplacementGivenUp", format_args!("the new copy on {} is not finished: {why}", new.node));
+}

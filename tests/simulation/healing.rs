@@ -1,0 +1,335 @@
+//! Copies that are lost and replaced, and those that come back.
+
+use mdfabric::domain::{DriveId, Member, MemberState, MoveCause};
+use mdfabric::plan::verbs::{self, Cordon, CreateVolume};
+use mdfabric::sim::{Config, Crash, CrashWhen, DriveFault};
+
+use super::support::{Scene, is_whole, name, node, wish};
+
+/// The shortest there is, in milliseconds.
+const TIMEOUT: u64 = 60_000;
+
+/// Two copies, the volume mounted on a node with one. Who has the other.
+fn two_copies(seed: u64, nodes: u8, drives: u8) -> (Scene, u8) {
+    let mut scene = Scene::with(Config { seed, nodes, drives, ..Config::default() });
+    scene.create(&CreateVolume { member_missing_timeout_seconds: 60, ..wish(2) });
+    let holds = |index: &u8| scene.status().unwrap().member_on(&node(*index)).is_some();
+    let homes: Vec<u8> = (1..=nodes).filter(holds).collect();
+    scene.attach(homes[0]);
+    scene.write_for(500);
+    (scene, homes[1])
+}
+
+fn member_on(scene: &Scene, index: u8) -> Option<Member> {
+    scene.status().unwrap().member_on(&node(index)).cloned()
+}
+
+fn drive_of(scene: &Scene, index: u8) -> DriveId {
+    member_on(scene, index).unwrap().drives[0].clone()
+}
+
+fn events(scene: &Scene, reason: &str) -> Vec<String> {
+    let events = scene.status().unwrap().events.iter().filter(|event| event.reason == reason);
+    events.map(|event| event.message.clone()).collect()
+}
+
+fn reason(scene: &Scene, code: &str) -> Option<String> {
+    let reasons = &scene.status().unwrap().reasons;
+    reasons.iter().find(|reason| reason.code == code).map(|reason| reason.message.clone())
+}
+
+fn until_missing(scene: &mut Scene, index: u8) {
+    let gone = node(index);
+    scene.until(30_000, "missing", |cluster| {
+        let status = cluster.world().volume_status(&name()).unwrap();
+        status.member_on(&gone).is_some_and(|member| member.state == MemberState::Missing)
+    });
+}
+
+/// Until all copies asked for hold every write and none of them is on a node.
+fn until_replaced(scene: &mut Scene, index: u8) {
+    let gone = node(index);
+    scene.until(TIMEOUT + 120_000, "replaced", |cluster| {
+        let status = cluster.world().volume_status(&name()).unwrap();
+        let stays = status.staying().any(|member| member.node == gone);
+        !stays && status.in_sync.len() == 2 && status.relocation.is_none()
+    });
+}
+
+#[test]
+fn a_copy_that_is_missing_for_too_long_is_replaced_and_erased_when_it_is_back() {
+    let (mut scene, gone) = two_copies(41, 4, 1);
+    let since = scene.cluster.now();
+    scene.cluster.power_cut(&node(gone), None);
+    until_missing(&mut scene, gone);
+    scene.write_for(TIMEOUT - 10_000);
+    scene.demand(scene.status().unwrap().relocation.is_none(), "it is waited for");
+    let waits = reason(&scene, "MemberMissing").unwrap_or_default();
+    scene.demand(waits.contains("replaced once it has been missing for 60 s"), &waits);
+    until_replaced(&mut scene, gone);
+    let took = scene.cluster.now().since(since);
+    scene.demand((TIMEOUT..TIMEOUT + 30_000).contains(&took), &format!("replaced after {took} ms"));
+    let said = events(&scene, "ReplicaReplaced");
+    scene.demand(said.len() == 1, &format!("{said:?}"));
+    scene.cluster.power_on(&node(gone));
+    scene.until(60_000, "the old copy is erased", is_whole);
+    scene.write_for(500);
+    scene.quiet_while_writing();
+}
+
+#[test]
+fn a_copy_that_is_back_in_time_is_caught_up_by_bitmap_and_the_clock_starts_anew() {
+    let (mut scene, gone) = two_copies(42, 4, 1);
+    let before = member_on(&scene, gone).unwrap().replica;
+    for _ in 0..3 {
+        scene.cluster.power_cut(&node(gone), Some(40_000));
+        until_missing(&mut scene, gone);
+        scene.write_for(500);
+        scene.until(120_000, "whole", is_whole);
+    }
+    let now = member_on(&scene, gone).unwrap();
+    scene.demand(now.replica == before && now.waited_millis == 0, &format!("{now:?}"));
+    let full = scene.cluster.steps().iter().filter(|step| step.contains("by full")).count();
+    scene.demand(full == 0, "nothing is copied whole");
+}
+
+/// The time a copy was missing survives those who counted it.
+#[test]
+fn daemons_that_die_while_they_wait_do_not_wait_for_ever() {
+    let (mut scene, gone) = two_copies(43, 4, 1);
+    let owner = scene.status().unwrap().owner.clone().unwrap();
+    scene.cluster.power_cut(&node(gone), None);
+    until_missing(&mut scene, gone);
+    for _ in 0..4 {
+        scene.write_for(35_000);
+        scene.cluster.kill_daemon(&owner, 1_000);
+    }
+    until_replaced(&mut scene, gone);
+}
+
+#[test]
+fn with_nowhere_to_go_the_reason_is_told_per_node() {
+    let (mut scene, gone) = two_copies(44, 4, 1);
+    let others: Vec<u8> = (1..=4).filter(|index| member_on(&scene, *index).is_none()).collect();
+    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(others[0]), Cordon::On)).unwrap();
+    scene.cluster.power_cut(&node(others[1]), None);
+    scene.cluster.power_cut(&node(gone), None);
+    scene.write_for(TIMEOUT + 20_000);
+    let why = reason(&scene, "NoReplacement").unwrap_or_default();
+    let owner = scene.status().unwrap().owner.clone().unwrap();
+    let wanted = [
+        format!("{owner}: hosts a copy"),
+        format!("node-{}: cordoned", others[0]),
+        format!("node-{}: does not answer", others[1]),
+    ];
+    scene.demand(wanted.iter().all(|line| why.contains(line)), &why);
+    scene.demand(member_on(&scene, gone).unwrap().state == MemberState::Missing, "it stays Missing");
+    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(others[0]), Cordon::Off)).unwrap();
+    until_replaced(&mut scene, gone);
+}
+
+#[test]
+fn a_detached_volume_is_healed_and_let_go_again() {
+    let (mut scene, gone) = two_copies(45, 4, 1);
+    scene.detach();
+    scene.cluster.power_cut(&node(gone), None);
+    scene.cluster.run_for(TIMEOUT);
+    scene.demand(scene.status().unwrap().owner.is_none(), "nobody owns it while it is waited for");
+    until_replaced(&mut scene, gone);
+    scene.until(60_000, "let go", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| status.owner.is_none())
+    });
+    scene.quiet();
+    let home = (1..=4).find(|index| *index != gone && member_on(&scene, *index).is_some()).unwrap();
+    scene.attach(home);
+    scene.write_for(500);
+}
+
+#[test]
+fn a_replacement_that_cannot_be_finished_is_made_elsewhere() {
+    let (mut scene, gone) = two_copies(46, 5, 1);
+    scene.cluster.power_cut(&node(gone), None);
+    until_missing(&mut scene, gone);
+    let begun = |scene: &mut Scene| {
+        scene.until(TIMEOUT + 60_000, "a replacement is begun", |cluster| {
+            let status = cluster.world().volume_status(&name()).unwrap();
+            status.relocation.as_ref().is_some_and(|relocation| relocation.cause == MoveCause::Heal)
+        });
+        let status = scene.status().unwrap();
+        status.member(status.relocation.as_ref().unwrap().joining.unwrap()).unwrap().clone()
+    };
+    let first = begun(&mut scene);
+    scene.cluster.set_drive(&first.drives[0], DriveFault::Failing);
+    scene.until(120_000, "given up", |cluster| {
+        let status = cluster.world().volume_status(&name()).unwrap();
+        status.events.iter().any(|event| event.reason == "ReplacementGivenUp")
+    });
+    let second = begun(&mut scene);
+    scene.demand(second.node != first.node, "another drive is tried");
+    until_replaced(&mut scene, gone);
+    scene.demand(scene.status().unwrap().tried.is_empty(), "forgotten once it worked");
+}
+
+#[test]
+fn a_copy_that_is_back_before_anything_of_the_new_one_is_kept() {
+    let (mut scene, gone) = two_copies(47, 4, 1);
+    let before = member_on(&scene, gone).unwrap().replica;
+    scene.cluster.power_cut(&node(gone), None);
+    until_missing(&mut scene, gone);
+    scene.until(TIMEOUT + 60_000, "a replacement is begun", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| status.relocation.is_some())
+    });
+    let status = scene.status().unwrap();
+    let new = status.member(status.relocation.as_ref().unwrap().joining.unwrap()).unwrap().clone();
+    scene.cluster.set_drive(&new.drives[0], DriveFault::Pulled);
+    scene.cluster.power_on(&node(gone));
+    scene.until(60_000, "the old one is caught up", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| status.in_sync.contains(&before))
+    });
+    scene.demand(events(&scene, "ReplicaReplaced").is_empty(), "nothing was replaced");
+    scene.cluster.set_drive(&new.drives[0], DriveFault::None);
+    scene.until(60_000, "what was begun is erased", is_whole);
+}
+
+#[test]
+fn a_failed_drive_is_replaced_at_once() {
+    for local in [false, true] {
+        let (mut scene, other) = two_copies(48, 4, 1);
+        let owner = (1..=4).find(|index| *index != other && member_on(&scene, *index).is_some()).unwrap();
+        let index = if local { owner } else { other };
+        let drive = drive_of(&scene, index);
+        scene.cluster.set_drive(&drive, DriveFault::Failing);
+        let since = scene.cluster.now();
+        until_replaced(&mut scene, index);
+        let took = scene.cluster.now().since(since);
+        scene.demand(took < 30_000, &format!("local {local}: {took} ms"));
+        scene.write_for(500);
+    }
+}
+
+#[test]
+fn a_failed_drive_is_replaced_by_another_one_of_its_node_if_there_is_no_other_node() {
+    let (mut scene, other) = two_copies(49, 2, 2);
+    let drive = drive_of(&scene, other);
+    scene.cluster.set_drive(&drive, DriveFault::Failing);
+    scene.until(60_000, "replaced", |cluster| {
+        let status = cluster.world().volume_status(&name()).unwrap();
+        let staying: Vec<&Member> = status.staying().collect();
+        status.in_sync.len() == 2 && staying.iter().all(|member| member.drives[0] != drive)
+    });
+    scene.write_for(500);
+}
+
+#[test]
+fn a_pulled_drive_is_waited_for_and_comes_back_with_old_data() {
+    for local in [false, true] {
+        let (mut scene, other) = two_copies(50, 4, 1);
+        let owner = (1..=4).find(|index| *index != other && member_on(&scene, *index).is_some()).unwrap();
+        let index = if local { owner } else { other };
+        let (drive, before) = (drive_of(&scene, index), member_on(&scene, index).unwrap().replica);
+        scene.cluster.set_drive(&drive, DriveFault::Pulled);
+        until_missing(&mut scene, index);
+        scene.write_for(20_000);
+        scene.cluster.set_drive(&drive, DriveFault::None);
+        scene.whole();
+        scene.demand(scene.status().unwrap().member(before).is_some(), "the same copy");
+
+        scene.cluster.set_drive(&drive, DriveFault::Pulled);
+        until_missing(&mut scene, index);
+        until_replaced(&mut scene, index);
+        scene.write_for(500);
+        scene.cluster.set_drive(&drive, DriveFault::None);
+        scene.until(60_000, "its old data is erased", is_whole);
+        scene.quiet_while_writing();
+    }
+}
+
+/// From the loss to the new copy, with one death on the way. How many moments there were to die at.
+fn way(crash: Option<Crash>) -> usize {
+    let (mut scene, gone) = two_copies(51, 4, 1);
+    scene.cluster.power_cut(&node(gone), None);
+    until_missing(&mut scene, gone);
+    scene.write_for(TIMEOUT - 5_000);
+    let base = scene.cluster.counted();
+    scene.cluster.crash(crash.map(|crash| Crash { at: crash.at + base, ..crash }));
+    until_replaced(&mut scene, gone);
+    scene.until(60_000, "everybody else is up", |cluster| {
+        (1..=4).filter(|index| *index != gone).all(|index| cluster.is_powered(&node(index)))
+    });
+    scene.write_a_little();
+    scene.cluster.counted() - base
+}
+
+#[test]
+fn a_death_at_any_step_of_a_replacement_is_survived() {
+    let steps = way(None);
+    assert!(steps > 8, "{steps} steps");
+    for at in 0..steps {
+        for when in [CrashWhen::BeforeEffect, CrashWhen::AfterEffect] {
+            way(Some(Crash { at, when, node: None, down: 2_000 }));
+        }
+    }
+}
+
+fn drained(scene: &mut Scene, index: u8) {
+    let gone = node(index);
+    scene.until(120_000, "drained", |cluster| {
+        cluster.world().volume_status(&name()).unwrap().member_on(&gone).is_none() && is_whole(cluster)
+    });
+}
+
+#[test]
+fn a_drained_node_gives_its_copies_away_and_serves_what_finds_no_place() {
+    let (mut scene, other) = two_copies(52, 3, 1);
+    let owner = (1..=3).find(|index| *index != other && member_on(&scene, *index).is_some()).unwrap();
+    let free = (1..=3).find(|index| member_on(&scene, *index).is_none()).unwrap();
+    let drain = |scene: &mut Scene, index: u8, cordon| {
+        scene.cluster.request(|world, _| verbs::cordon_node(world, &node(index), cordon)).unwrap();
+    };
+    drain(&mut scene, other, Cordon::Empty);
+    drained(&mut scene, other);
+    scene.demand(member_on(&scene, free).is_some(), "it went where there was room");
+    drain(&mut scene, owner, Cordon::Empty);
+    scene.write_for(5_000);
+    let why = reason(&scene, "CannotMove").unwrap_or_default();
+    scene.demand(why.contains(&format!("node-{other}: cordoned")), &why);
+    scene.demand(scene.in_sync().len() == 2, "both serve");
+    drain(&mut scene, other, Cordon::Off);
+    drained(&mut scene, owner);
+    let stall = scene.cluster.app(&name()).longest_stall;
+    scene.demand(stall < 1_000, &format!("longest stall {stall} ms"));
+    drain(&mut scene, owner, Cordon::Off);
+    scene.quiet_while_writing();
+}
+
+#[test]
+fn a_detached_volume_leaves_a_drained_node_too() {
+    let (mut scene, other) = two_copies(53, 3, 1);
+    scene.detach();
+    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(other), Cordon::Empty)).unwrap();
+    drained(&mut scene, other);
+    scene.until(60_000, "let go", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| status.owner.is_none())
+    });
+    scene.quiet();
+}
+
+/// The data stays where it is used, if its node has another drive.
+#[test]
+fn an_evicted_drive_is_emptied_onto_its_neighbour() {
+    for (seed, drives) in [(54, 2), (55, 1)] {
+        let (mut scene, other) = two_copies(seed, 3, drives);
+        let drive = drive_of(&scene, other);
+        let verdict = verbs::cordon_drive(scene.cluster.world(), &drive, Cordon::Empty).unwrap();
+        let foretold = verdict.chosen.join("\n");
+        scene.cluster.request(|world, _| verbs::cordon_drive(world, &drive, Cordon::Empty)).unwrap();
+        scene.until(120_000, "emptied", |cluster| {
+            let status = cluster.world().volume_status(&name()).unwrap();
+            status.members.iter().all(|member| member.drives[0] != drive) && is_whole(cluster)
+        });
+        let status = scene.status().unwrap();
+        let at = status.members.iter().find(|member| foretold.contains(&format!("to {}", member.node)));
+        scene.demand(at.is_some_and(|member| (member.node == node(other)) == (drives == 2)), &foretold);
+        scene.write_for(500);
+    }
+}

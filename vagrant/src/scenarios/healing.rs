@@ -1,0 +1,104 @@
+//! Copies that are lost while an application writes: waited for, brought back, replaced.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::failover::{all_copies_are_equal, how_it_was_filled};
+use super::{Needs, Scenario, Stage};
+use crate::daemon::{start_and_wait, synced_on, word};
+use crate::lab::Lab;
+use crate::node::Node;
+use crate::product::{
+    FILE, Load, TWO_COPIES, copies, device, is_settled_on, remove, until, verb, written_volume, xfs_is_clean,
+};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "lost_copy_is_replaced_after_the_timeout",
+        shows: "a copy whose node is gone is waited for, replaced on a healthy drive of another node under load, and erased \
+                when its node is back",
+        lab: Needs::Cluster,
+        run: replaced,
+    },
+    Scenario {
+        name: "pulled_drives_come_back_by_bitmap",
+        shows: "the owner's drive and then a provider's is pulled under load and put back: Missing with the reason, and only \
+                what was written meanwhile is copied",
+        lab: Needs::Cluster,
+        run: pulled,
+    },
+];
+
+fn replaced(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let (one, load) = written_volume(lab, 61, &format!("{TWO_COPIES} --member-missing-timeout 60"))?;
+    let lost = copies(lab, &one, "vol")?;
+    let two = lab.node("node-2")?;
+    two.power_cut()?;
+    until(lab, &one, "vol", "the copy on node-2 is Missing", |record| {
+        state_on(record, "node-2") == "Missing"
+    })?;
+    load.goes_on(20)?;
+    let said = verb(&one, "explain volume/vol")?;
+    ensure!(said.contains("it is replaced once it has been missing for 60 s"), "explain: {said}");
+    let record = until(lab, &one, "vol", "a replacement on node-3", |record| {
+        synced_on(record) == ["node-1", "node-3"]
+            && record.pointer("/status/relocation").is_none_or(Value::is_null)
+    })?;
+    println!("    {}", told(&record, "ReplicaReplacing")?);
+    println!("    {}", told(&record, "ReplicaReplaced")?);
+    load.goes_on(20)?;
+    two.power_on()?;
+    two.wait_up()?;
+    start_and_wait(lab, &two)?;
+    until(lab, &one, "vol", "the old copy is erased", |record| is_settled_on(record, &["node-1", "node-3"]))?;
+    lost.iter().filter(|copy| copy.node.name() == "node-2").try_for_each(crate::product::Copy::is_wiped)?;
+    end(lab, &one, load)
+}
+
+fn pulled(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let (one, load) = written_volume(lab, 62, TWO_COPIES)?;
+    for node in [&one, &lab.node("node-2")?] {
+        let (name, serial) = (node.name().to_owned(), format!("{}-a", node.name()));
+        node.sh(&format!("echo 1 >$(dirname $(grep -l {serial} /sys/class/nvme/*/serial))/device/remove"))?
+            .ok()?;
+        until(lab, &one, "vol", &format!("the copy on {name} is Missing"), |record| {
+            state_on(record, &name) == "Missing"
+        })?;
+        load.goes_on(20)?;
+        let said = verb(&one, "explain volume/vol")?;
+        ensure!(said.contains(&format!("drive {serial} is not in {name} any more")), "explain: {said}");
+        node.sh("echo 1 >/sys/bus/pci/rescan")?.ok()?;
+        until(lab, &one, "vol", "two copies again", |record| is_settled_on(record, &["node-1", "node-2"]))?;
+        let how = how_it_was_filled(&one)?;
+        ensure!(how.contains("(Bitmap recovery)"), "it was added by another way: {how}");
+        load.goes_on(20)?;
+    }
+    end(lab, &one, load)
+}
+
+/// Nothing acknowledged is lost, the copies are equal, and the judges are content.
+fn end(lab: &Lab, owner: &Node, mut load: Load<'_>) -> Result<()> {
+    load.stop()?;
+    all_copies_are_equal(lab, owner)?;
+    load.verify(owner, FILE)?;
+    verb(owner, "volume unmount vol")?;
+    xfs_is_clean(owner, &device(owner, "vol")?)?;
+    copies(lab, owner, "vol")?.iter().try_for_each(|copy| copy.examine().map(drop))?;
+    remove(lab, owner, "vol")
+}
+
+fn state_on(record: &Value, node: &str) -> String {
+    let members = record.pointer("/status/members").and_then(Value::as_array);
+    let member = members.into_iter().flatten().find(|member| word(member, "/node") == node);
+    member.map(|member| word(member, "/state")).unwrap_or_default()
+}
+
+/// The last event of this kind.
+fn told(record: &Value, reason: &str) -> Result<String> {
+    let events = record.pointer("/status/events").and_then(Value::as_array);
+    let mut of_kind = events.into_iter().flatten().filter(|event| word(event, "/reason") == reason);
+    let last = of_kind.next_back().map(|event| word(event, "/message"));
+    last.ok_or_else(|| anyhow::anyhow!("no event {reason}: {record}"))
+}
