@@ -1,6 +1,7 @@
 //! What is: identities, units, records and the words users see. No I/O, no clock.
 
 mod drive;
+mod growth;
 mod id;
 mod node;
 mod reason;
@@ -12,6 +13,7 @@ mod volume;
 mod world;
 
 pub use drive::{Drive, DriveSpec, DriveState, DriveStatus};
+pub use growth::Growth;
 pub use id::{
     DriveId, Epoch, InvalidName, NodeName, ReplicaId, VolumeName, VolumeUid, array_device, array_uuid,
     host_id, host_nqn, leg_map_name, leg_map_uuid, partition_guid, partition_of_map_uuid, subsystem_nqn,

@@ -17,6 +17,7 @@ pub use identity::report;
 pub use prepare::{Check, forbid_exec, preflight, prepare};
 use tables::Tables;
 
+use crate::domain::Endpoint;
 use crate::plan::{Observation, Outcome, Sample, Step, StepFailure};
 use crate::ports::Kernel;
 
@@ -53,6 +54,10 @@ impl Kernel for NodeKernel {
 
     fn sample(&self, seen: &Observation) -> Result<Sample, String> {
         observe::sample(&self.root, seen).map_err(|error| chain(&error))
+    }
+
+    fn unanswered(&self, target: &Endpoint) -> Result<u64, String> {
+        observe::unanswered(target).map_err(|error| chain(&error))
     }
 
     fn apply(&self, step: &Step) -> Result<Outcome, StepFailure> {

@@ -17,6 +17,7 @@ mod liveness;
 mod memory;
 mod observation;
 pub mod owner;
+pub mod peers;
 pub mod placement;
 pub mod provider;
 pub mod questions;
@@ -33,6 +34,7 @@ pub use observation::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
     MemberSeen, MountSeen, Observation, PartitionSeen, Sample, SyncAction, SyncSeen, TableSeen,
 };
+pub use peers::{Beat, Peers, Standing};
 pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure};
 
 use std::collections::BTreeMap;
@@ -52,14 +54,6 @@ pub struct Input<'a> {
     pub memory: &'a Memory,
     /// Now.
     pub now: Timestamp,
-}
-
-impl Input<'_> {
-    /// Whether a node was heard of lately. This one always is.
-    #[must_use]
-    pub fn is_alive(&self, node: &NodeName) -> bool {
-        node == self.me || self.memory.liveness.is_alive(node, self.now)
-    }
 }
 
 /// A record to be written if it still has the revision it had in the plan's [`World`]; `None` removes it.

@@ -1,10 +1,11 @@
 //! What the machines need of the world.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::domain::{Key, Record, Revision, Versioned};
-use crate::plan::{Observation, Outcome, Sample, Step, StepFailure};
+use crate::domain::{Endpoint, Key, NodeName, Record, Revision, Versioned};
+use crate::plan::{Observation, Outcome, Peers, Sample, Step, StepFailure};
 
 /// A future a port returns.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -106,6 +107,22 @@ pub trait Kernel: Send + Sync {
     /// What changes without an event of what was seen: a few small files instead of everything.
     fn sample(&self, seen: &Observation) -> Result<Sample, String>;
 
+    /// For how many milliseconds the kernel at `target` has acknowledged nothing of what this one has sent to it, the longest
+    /// of their connections; 0 where nothing waits for an answer.
+    fn unanswered(&self, target: &Endpoint) -> Result<u64, String>;
+
     /// Does one step. Idempotent: a step that was done before, wholly or half, can be done again.
     fn apply(&self, step: &Step) -> Result<Outcome, StepFailure>;
+}
+
+/// The daemons of other nodes, as they are heard over the data network.
+pub trait Heartbeats: Send + Sync {
+    /// Where all other nodes are, and which of them this one wants to hear.
+    fn follow(&self, nodes: BTreeMap<NodeName, (Endpoint, bool)>);
+
+    /// What is heard of them now.
+    fn heard(&self) -> Peers;
+
+    /// From now on every beat says that this machine goes down; the first of them at once.
+    fn say_goodbye(&self);
 }

@@ -130,7 +130,13 @@ pub(crate) fn drives(world: &World, me: &NodeName) -> Observation {
 fn partitions(replica: &Replica) -> BTreeMap<Uuid, PartitionSeen> {
     let made = replica.status.iter().flat_map(|status| &status.partitions);
     made.map(|made| {
-        let seen = PartitionSeen { start: made.start, size: made.size, dev: Some(dev(PARTITION, made.guid)) };
+        let seen = PartitionSeen {
+            start: made.start,
+            size: made.size,
+            room: made.room,
+            dev: Some(dev(PARTITION, made.guid)),
+            known: made.size,
+        };
         (made.guid, seen)
     })
     .collect()
@@ -176,7 +182,7 @@ fn connection(member: &Member) -> ConnectionSeen {
 
 fn map(member: &Member) -> MapSeen {
     let id = member.replica.0;
-    MapSeen { dev: dev(MAP, id), path: Some(dev(PATH, id)), path_active: true, queueing: true }
+    MapSeen { dev: dev(MAP, id), path: Some(dev(PATH, id)), path_active: true, queueing: true, size: SIZE }
 }
 
 fn array_of(name: String, array: Uuid, members: &[Member], me: &NodeName) -> ArraySeen {

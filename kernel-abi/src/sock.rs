@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
-pub use wire::{Message, SocketId, TcpSocket, TcpState, parse_messages};
+pub use wire::{Message, Sending, SocketId, TcpSocket, TcpState, parse_messages};
 
 use crate::{CallError, ParseError};
 use netlink::Diag;
@@ -128,6 +128,8 @@ mod tests {
         let [socket] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!((socket.local, socket.remote), (ours.local_addr().unwrap(), remote));
         assert_eq!(socket.state, TcpState::Established);
+        let sending = socket.sending.unwrap();
+        assert_eq!((sending.timeouts, sending.unacknowledged), (0, 0));
 
         let Some(count) = destroyed(destroy_tcp(remote)) else { return };
         assert_eq!(count, 1);

@@ -169,6 +169,12 @@ impl MdFabric for Api {
         self.carry_out(request.dry_run, |world| verbs::edit(world, &wish)).await
     }
 
+    async fn grow_volume(&self, request: Request<proto::GrowVolumeRequest>) -> Answer<proto::Change> {
+        let request = request.into_inner();
+        let (name, to) = (request::parsed(&request.name)?, request::new_size(&request)?);
+        self.carry_out(request.dry_run, |world| verbs::grow(world, &name, to)).await
+    }
+
     async fn add_drive(&self, request: Request<proto::AddDriveRequest>) -> Answer<proto::Change> {
         let proto::AddDriveRequest { id, wipe, dry_run } = request.into_inner();
         let (id, guid, now) = (request::parsed(&id)?, Uuid::new_v4(), (self.now)());
@@ -199,6 +205,7 @@ impl MdFabric for Api {
     async fn explain(&self, request: Request<proto::ExplainRequest>) -> Answer<proto::ExplainResponse> {
         let view = self.readable()?;
         let object = request.into_inner().object;
+        let peers = view.node.peers.words();
         let facts = explain::Facts {
             me: &view.me,
             now: (self.now)(),
@@ -210,6 +217,7 @@ impl MdFabric for Api {
                 StoreHealth::Starting | StoreHealth::Good => None,
             },
             leads: view.node.leads,
+            peers: &peers,
         };
         let lines =
             explain::explain(&view.world, &facts, &object).map_err(|error| status::refused(&error))?;

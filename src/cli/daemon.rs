@@ -14,8 +14,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::failure::Failure;
 use crate::api::server::{self, Api, Preflight};
 use crate::config::{self, Config, ConfigError, Layer, LogFormat};
-use crate::daemon;
+use crate::daemon::{self, PeerNetwork};
 use crate::domain::{Bytes, NodeName};
+use crate::ports::Heartbeats as _;
 use crate::sim;
 use crate::telemetry::dump::Place;
 use crate::telemetry::log::{self, Sink};
@@ -152,6 +153,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let (view, place) = (running.view.clone(), place(config)?);
     let api = Api::new(store, view, preflight, place, daemon::now).rehearsed_by(sim::rehearse);
     let ready = systemd::ready(running.view.clone());
+    let goodbye = tokio::spawn(say_goodbye(running.peers.clone()));
     let ended = tokio::select! {
         result = server::serve(api, &socket) => Some(result.err().map_or_else(
             || Failure::new("the socket was closed", ""),
@@ -162,6 +164,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     };
     systemd::stopping();
     ready.abort();
+    goodbye.abort();
     if let Some(failure) = ended {
         return Err(failure);
     }
@@ -175,6 +178,15 @@ fn make_state_dir(path: &Path) -> Result<(), Failure> {
         let message = format!("state directory {} cannot be made", path.display());
         Failure::caused(message, "set state-dir in the configuration", error)
     })
+}
+
+/// SIGPWR: this machine goes down. The daemon alone cannot know: it is stopped in the same way when only it is restarted.
+async fn say_goodbye(peers: PeerNetwork) {
+    let Ok(mut power) = signal(SignalKind::from_raw(nix::libc::SIGPWR)) else { return };
+    while power.recv().await.is_some() {
+        tracing::info!("this machine goes down; saying so to the nodes it has volumes in common with");
+        peers.say_goodbye();
+    }
 }
 
 async fn told_to_stop() {

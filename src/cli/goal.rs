@@ -26,6 +26,8 @@ pub(super) enum Goal {
     Moved(VolumeName),
     /// The placement list is carried out, and every copy on it is good.
     Edited(VolumeName),
+    /// It is as large as was asked for; its file system too, where it is mounted.
+    Grown(VolumeName),
     /// Nothing is left of it; another one of that name may be there.
     Gone(VolumeName, VolumeUid),
     /// The drive can host copies.
@@ -75,6 +77,7 @@ impl Goal {
             | Self::Unmounted(name)
             | Self::Moved(name)
             | Self::Edited(name)
+            | Self::Grown(name)
             | Self::Gone(name, _) => format!("volume/{name}"),
             Self::DriveReady(id) | Self::DriveReleased(id) | Self::DriveEmptied(id) => {
                 format!("drive/{id}")
@@ -96,6 +99,7 @@ impl Goal {
             Self::Unmounted(name) => of_volume(world, name, unmounted),
             Self::Moved(name) => of_volume(world, name, moved),
             Self::Edited(name) => of_volume(world, name, edited),
+            Self::Grown(name) => of_volume(world, name, grown),
             Self::Gone(name, uid) => gone(world, name, *uid),
             Self::DriveReady(id) => drive_ready(world, id),
             Self::DriveReleased(id) => drive_released(world, id),
@@ -218,6 +222,13 @@ fn edited(_: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
         None => Ok(whereabouts(volume, status)),
         Some(member) => Err(format!("volume {}: the copy on {} is Faulty", volume.spec.name, member.node)),
     })
+}
+
+fn grown(_: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
+    let (name, has) = (&volume.spec.name, status.usable(&volume.spec));
+    let later = status.waits_for_mount(&volume.spec);
+    let later = if later { "; its file system grows when it is mounted for writing" } else { "" };
+    (!status.is_expanding(&volume.spec)).then(|| Ok(format!("volume {name} has {has}{later}")))
 }
 
 fn gone(world: &World, name: &VolumeName, uid: VolumeUid) -> Progress {

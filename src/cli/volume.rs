@@ -1,6 +1,7 @@
 //! `mdfabric volume …`
 
 mod edit;
+mod grow;
 
 use clap::{Subcommand, ValueEnum};
 
@@ -80,6 +81,8 @@ pub(super) enum VolumeCommand {
     },
     /// Change where the copies are, how many there are, and how the volume is looked after
     Edit(edit::Edit),
+    /// Make the volume larger while it is used
+    Grow(grow::Grow),
     /// Delete the volume and its data
     Rm {
         /// The volume
@@ -279,6 +282,7 @@ impl VolumeCommand {
                 reach(session, &change, &Goal::Moved(name), changing).await
             }
             Self::Edit(edit) => edit.ask(session).await,
+            Self::Grow(grow) => grow.ask(session).await,
             Self::Rm { name, changing } => rm(session, name, changing).await,
         }
     }

@@ -10,11 +10,11 @@ use super::clock;
 use super::lanes::{Finished, Lanes};
 use super::records::Records;
 use super::status::{NodeView, View};
-use crate::domain::{Key, Kind, NodeName, NodeStatus, Record, Revision, Timestamp, Versioned};
+use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Revision, Timestamp, Versioned};
 use crate::plan::{
     self, ArraySeen, Input, Memory, Observation, Plan, Step, Write, controller, owner, provider, timing,
 };
-use crate::ports::{Change, Kernel, Store, StoreError};
+use crate::ports::{Change, Heartbeats, Kernel, Store, StoreError};
 use crate::telemetry::recorder::{Notes, Recorder};
 
 /// What a brain is connected to.
@@ -27,6 +27,10 @@ pub struct Ports {
     pub records: mpsc::Receiver<Cache>,
     /// A message whenever the kernel has something new to see.
     pub events: mpsc::Receiver<()>,
+    /// The daemons of other nodes.
+    pub peers: Arc<dyn Heartbeats>,
+    /// A message whenever one of them is heard, falls silent, or says goodbye.
+    pub standings: mpsc::Receiver<()>,
     /// Told what is done and seen.
     pub recorder: Recorder,
 }
@@ -122,6 +126,7 @@ impl Brain {
                 },
                 Some(done) = self.finished.recv() => self.take_finished(done),
                 Some(()) = self.ports.events.recv() => self.stale = Stale::Everything,
+                Some(()) = self.ports.standings.recv() => self.stale = self.stale.max(Stale::Samples),
                 () = tokio::time::sleep(wait) => {}
                 _ = stop.changed() => return,
             }
@@ -156,6 +161,9 @@ impl Brain {
         }
         while self.ports.events.try_recv().is_ok() {
             self.stale = Stale::Everything;
+        }
+        while self.ports.standings.try_recv().is_ok() {
+            self.stale = self.stale.max(Stale::Samples);
         }
     }
 
@@ -215,18 +223,56 @@ impl Brain {
     /// Learns what is stale. `false` when nothing came of it that a plan could need.
     async fn look(&mut self) -> bool {
         let was = std::mem::replace(&mut self.stale, Stale::Nothing);
-        let news = match was {
+        let turned = self.listen();
+        let changed = match was {
             Stale::Nothing => true,
             Stale::Samples => self.sample().await,
             Stale::Everything => self.observe().await,
         };
-        if was > Stale::Nothing {
-            let samples = self.seen.needs_sampling();
-            self.sample_due =
-                if samples { clock::now().plus(timing::SAMPLE_MILLIS) } else { Timestamp(u64::MAX) };
-        }
+        let lost = self.ask_for_answers().await;
         self.memory.track_legs(&self.seen, clock::now());
-        news || clock::now() >= self.heartbeat_due
+        if was > Stale::Nothing {
+            let now = clock::now();
+            let next = self.memory.sample_in(&self.seen, now);
+            self.sample_due = next.map_or(Timestamp(u64::MAX), |millis| now.plus(millis));
+        }
+        turned || changed || lost || clock::now() >= self.heartbeat_due
+    }
+
+    /// Takes in what is heard of other daemons. `true` when one of them stands otherwise than before.
+    fn listen(&mut self) -> bool {
+        let heard = self.ports.peers.heard();
+        let turned = heard.standings() != self.memory.peers.standings();
+        self.memory.peers = heard;
+        turned
+    }
+
+    /// Asks the kernel whether those whose daemons are silent still acknowledge what is sent to them. `true` when one of them
+    /// went or came back.
+    async fn ask_for_answers(&mut self) -> bool {
+        let before = self.memory.gone();
+        let silent: Vec<NodeName> = self.memory.peers.silent().map(|(node, _)| node.clone()).collect();
+        let world = self.records.world();
+        let target = |node: NodeName| Some((world.node_status(&node)?.endpoint.clone(), node));
+        let targets: Vec<(Endpoint, NodeName)> = silent.into_iter().filter_map(target).collect();
+        self.memory.unanswered.clear();
+        if !targets.is_empty() && !self.seen.connections.is_empty() {
+            let kernel = Arc::clone(&self.ports.kernel);
+            let ask = move || {
+                let answer = |(endpoint, node)| kernel.unanswered(&endpoint).map(|millis| (node, millis));
+                targets.into_iter().map(answer).collect()
+            };
+            match tokio::task::spawn_blocking(ask).await {
+                Ok(Ok(unanswered)) => self.memory.unanswered = unanswered,
+                Ok(Err(why)) => tracing::warn!(why, "what waits for an answer could not be asked"),
+                Err(error) => tracing::error!(%error, "who asks for answers died"),
+            }
+        }
+        let gone = self.memory.gone();
+        for node in gone.difference(&before) {
+            tracing::warn!(%node, "silent on the data network, and its kernel acknowledges nothing: out of reach");
+        }
+        before != gone
     }
 
     /// A few small files; everything only if one of them says that something happened.
@@ -257,8 +303,8 @@ impl Brain {
     async fn turn(&mut self) {
         const TURNS: usize = 16;
         let mut plan = Plan::default();
+        self.ports.peers.follow(plan::peers::wanted(self.records.world(), &self.me));
         if self.records.is_listed() {
-            self.heartbeat().await;
             let mut written = Written::Some;
             for _ in 0..TURNS {
                 plan = self.plan();
@@ -271,6 +317,7 @@ impl Brain {
             if written != Written::Overtaken {
                 self.start_all(&plan.steps);
             }
+            self.heartbeat().await;
         }
         self.publish(&plan);
         self.look_due = self.next_look(&plan);
@@ -390,6 +437,7 @@ impl Brain {
             store: self.store.clone(),
             leads: self.leads,
             seen: self.seen.clone(),
+            peers: self.memory.peers.clone(),
         };
         let view =
             View { me: self.me.clone(), world: Arc::new(self.records.world().clone()), node: Arc::new(node) };

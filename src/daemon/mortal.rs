@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::config::Death;
+use crate::domain::Endpoint;
 use crate::plan::{Observation, Outcome, Sample, Step, StepFailure};
 use crate::ports::Kernel;
 
@@ -65,6 +66,10 @@ impl Kernel for MortalKernel {
         self.kernel.sample(seen)
     }
 
+    fn unanswered(&self, target: &Endpoint) -> Result<u64, String> {
+        self.kernel.unanswered(target)
+    }
+
     fn apply(&self, step: &Step) -> Result<Outcome, StepFailure> {
         if let Death::Before(deaths) = &self.death {
             self.die_once_at(step, deaths);
@@ -97,6 +102,10 @@ mod tests {
 
         fn observe(&self) -> Result<Observation, String> {
             Ok(Observation::default())
+        }
+
+        fn unanswered(&self, _: &Endpoint) -> Result<u64, String> {
+            Ok(0)
         }
 
         fn apply(&self, step: &Step) -> Result<Outcome, StepFailure> {

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::brain::{Brain, Ports};
 use super::cache;
+use super::heartbeat::PeerNetwork;
 use super::status::View;
 use crate::domain::{NodeName, NodeStatus};
 use crate::ports::{Kernel, Store};
@@ -28,6 +29,8 @@ pub struct Identity {
 pub struct Running {
     /// What it shows.
     pub view: watch::Receiver<View>,
+    /// What other daemons hear of this one.
+    pub peers: PeerNetwork,
     /// Ends when `stop` was sent and the brain has put its work down.
     pub brain: JoinHandle<()>,
     stop: watch::Sender<bool>,
@@ -54,7 +57,9 @@ pub fn start(
     let (sender, records) = mpsc::channel(RECORDS_QUEUED);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(cache::follow(Arc::clone(&store), sender));
-    let ports = Ports { store, kernel, records, events, recorder };
+    let (peers, standings) = super::heartbeats(identity.name.clone(), &identity.status.endpoint);
+    let heard = Arc::new(peers.clone());
+    let ports = Ports { store, kernel, records, events, peers: heard, standings, recorder };
     let (brain, view) = Brain::new(identity.name, identity.status, ports);
-    Running { view, brain: tokio::spawn(brain.run(stopped)), stop }
+    Running { view, peers, brain: tokio::spawn(brain.run(stopped)), stop }
 }

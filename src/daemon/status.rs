@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::StoreHealth;
 use crate::domain::{NodeName, Reason, Timestamp, World};
-use crate::plan::Observation;
+use crate::plan::{Observation, Peers};
 
 /// What this node's daemon does beyond what stands in the records.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,8 @@ pub struct NodeView {
     pub leads: bool,
     /// What the kernel shows.
     pub seen: Observation,
+    /// What is heard of other daemons.
+    pub peers: Peers,
 }
 
 /// One consistent view for readers.

@@ -110,6 +110,14 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+impl Endpoint {
+    /// The UDP port of the node's heartbeats: the one after the target's, or before it where there is none.
+    #[must_use]
+    pub fn heartbeat_port(&self) -> u16 {
+        self.port.checked_add(1).unwrap_or(self.port - 1)
+    }
+}
+
 /// A carved partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -120,6 +128,12 @@ pub struct PartitionRecord {
     pub start: Bytes,
     /// Length.
     pub size: Bytes,
+    /// How much of it was zeroed and read back before anybody used it, and is known to whoever it is served to.
+    #[serde(default)]
+    pub zeroed_to: Bytes,
+    /// The length it could have where it lies.
+    #[serde(default)]
+    pub room: Bytes,
 }
 
 /// What a provider made of it. Written by the provider.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Bytes, DriveId, Epoch, NodeName, Reason, ReplicaId, ReplicaState, Timestamp, VolumeName, VolumeUid,
+    Bytes, DriveId, Epoch, Growth, NodeName, Reason, ReplicaId, ReplicaState, Timestamp, VolumeName,
+    VolumeUid,
 };
 
 /// What a volume carries for its user.
@@ -132,7 +133,7 @@ pub struct VolumeSpec {
     pub uid: VolumeUid,
     /// When it was asked for; also the creation time in every superblock.
     pub created_at: Timestamp,
-    /// Usable size.
+    /// Usable size. Edited to make the volume larger; never carried out when it is smaller than what there is.
     pub size: Bytes,
     /// Copies. An edit of the list alone may make it more or fewer: [`VolumeStatus::copies`].
     pub replicas: u8,
@@ -299,6 +300,8 @@ pub enum MoveCause {
     Heal,
     /// Its node or drive is being emptied.
     Evacuate,
+    /// It has no room to grow where it is.
+    Expand,
 }
 
 /// A drive on which a new copy of the volume was begun and could not be finished. It is not tried again while it is the
@@ -434,6 +437,12 @@ pub struct VolumeStatus {
     pub members_made: u32,
     /// The superblocks were written and the array has been started once.
     pub created: bool,
+    /// Usable bytes of the array. `None` in records of earlier versions: what the spec says.
+    #[serde(default)]
+    pub size: Option<Bytes>,
+    /// The growth that is under way.
+    #[serde(default)]
+    pub growth: Option<Growth>,
     /// The file system was made.
     pub formatted: bool,
     /// The last placement edit that was carried out.

@@ -3,6 +3,7 @@
 mod array;
 mod drive;
 mod filesystem;
+mod grow;
 mod holders;
 mod leg;
 mod member;
@@ -50,6 +51,14 @@ fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
         Step::Carve { dev, partition, name, size, .. } => {
             drive::carve(root, tables, *dev, *partition, name, *size)
         }
+        Step::GrowPartition { dev, partition, size, .. } => {
+            drive::grow(root, tables, *dev, *partition, *size)
+        }
+        Step::ZeroTail { dev, from, to, .. } => grow::zero_tail(root, *dev, *from, *to),
+        Step::Revalidate { partition, epoch, .. } => grow::revalidate(root, *partition, *epoch),
+        Step::GrowArray { array, members, size, .. } => grow::array(root, array, members, *size),
+        Step::Thaw { array, .. } => grow::thaw(root, array),
+        Step::GrowFs { dev, path, size, .. } => grow::file_system(*dev, Path::new(path), *size),
         Step::RemovePartition { dev, partition, .. } => drive::remove(root, tables, *dev, *partition),
         Step::Zero { dev, .. } | Step::Erase { dev, .. } => replica::zero(root, *dev),
         Step::Export { partition, epoch, dev, host_nqn, endpoint } => {

@@ -4,10 +4,14 @@ mod arrays;
 mod drives;
 mod fabric;
 
+use std::net::{IpAddr, SocketAddr};
+
+use kernel_abi::sock::{self, DiagError, TcpSocket, TcpState};
 use kernel_abi::{CallError, Root, fs};
 
 use super::device;
 use super::tables::Tables;
+use crate::domain::Endpoint;
 use crate::plan::{MountSeen, Observation, Sample};
 
 /// Why the kernel could not be looked at.
@@ -17,6 +21,8 @@ pub(super) enum ObserveError {
     Call(#[from] CallError),
     #[error("cannot read device-mapper's state")]
     Map(#[from] kernel_abi::dm::DmError),
+    #[error("cannot read the state of TCP connections")]
+    Sockets(#[from] DiagError),
 }
 
 pub(super) fn everything(root: &Root, tables: &Tables) -> Result<Observation, ObserveError> {
@@ -42,6 +48,20 @@ pub(super) fn sample(root: &Root, seen: &Observation) -> Result<Sample, ObserveE
         sample.arrays.extend(arrays::sample(root, array)?.map(|sync| (*uuid, sync)));
     }
     Ok(sample)
+}
+
+/// See [`crate::ports::Kernel::unanswered`].
+pub(super) fn unanswered(target: &Endpoint) -> Result<u64, ObserveError> {
+    let Ok(address) = target.address.parse::<IpAddr>() else { return Ok(0) };
+    let sockets = sock::tcp_to(SocketAddr::new(address, target.port))?;
+    Ok(sockets.iter().filter_map(silence).max().unwrap_or(0))
+}
+
+/// How long a connection has waited for an acknowledgement. That the other end said nothing while nobody spoke to it counts only
+/// once a segment has been sent again in vain.
+fn silence(socket: &TcpSocket) -> Option<u64> {
+    let sending = socket.sending.filter(|_| socket.state == TcpState::Established)?;
+    (sending.unacknowledged > 0 && sending.timeouts > 0).then(|| u64::from(sending.silent_millis))
 }
 
 fn mount(mount: &fs::Mount) -> MountSeen {

@@ -57,7 +57,10 @@ impl Search<'_> {
 
     fn on(&self, taken: &[(NodeName, &'static str)]) -> Result<Place, Vec<Unfit>> {
         let avoided = avoided(self.world, self.status, self.leaving);
-        let request = Request { avoided: &avoided, ..Request::of(self.spec, taken, self.promised) };
+        let request = Request {
+            avoided: &avoided,
+            ..Request::of(self.spec, self.status.target(self.spec), taken, self.promised)
+        };
         placement::choose(self.world, &request, None)
     }
 }
@@ -99,7 +102,7 @@ pub(super) fn place(
 fn promised(world: &World, so_far: &Plan) -> Vec<(DriveId, Bytes)> {
     let mut promised = placement::promised(world);
     for (spec, status) in begun(world, so_far) {
-        let size = placement::partition_size(spec.size, spec.stripe_width);
+        let size = placement::partition_size(status.target(spec), spec.stripe_width);
         let known: Vec<ReplicaId> = world
             .volume_status(&spec.name)
             .map(|stored| stored.members.iter().map(|member| member.replica).collect())

@@ -76,6 +76,7 @@ fn place(
             status.phase = VolumePhase::Requested;
             status.placement_generation = spec.placement.generation;
             status.placed = Some(Placed::carried_out(spec));
+            status.size = Some(spec.size);
             let size = placement::partition_size(spec.size, spec.stripe_width);
             for place in places {
                 promised.extend(place.drives.iter().map(|drive| (drive.clone(), size)));
@@ -104,7 +105,7 @@ pub(super) fn places(
     let mut places: Vec<Place> = Vec::new();
     for index in 0..usize::from(spec.replicas) {
         let taken: Vec<_> = places.iter().map(|place| (place.node.clone(), "hosts a copy")).collect();
-        let request = Request::of(spec, &taken, promised);
+        let request = Request::of(spec, spec.size, &taken, promised);
         let entry = spec.placement.entries.get(index);
         places.push(
             placement::choose(input.world, &request, entry).map_err(|unfit| no_place(spec, index, &unfit))?,
@@ -151,6 +152,7 @@ pub(super) fn push_member(
 /// The record that asks a provider for a member. Written after the volume's status names it.
 pub(super) fn replica_spec(
     spec: &VolumeSpec,
+    status: &VolumeStatus,
     member: &Member,
     export: Option<ExportTo>,
     wanted: Wanted,
@@ -161,7 +163,7 @@ pub(super) fn replica_spec(
         volume_uid: spec.uid,
         node: member.node.clone(),
         drives: member.drives.clone(),
-        partition_size: placement::partition_size(spec.size, spec.stripe_width),
+        partition_size: placement::partition_size(status.target(spec), spec.stripe_width),
         export,
         wanted,
     }
@@ -175,13 +177,14 @@ fn unowned(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
     for member in &status.members {
         let wanted =
             if deleting || member.state == MemberState::Leaving { Wanted::Removed } else { Wanted::Present };
-        ask(input, &volume.spec, member, None, wanted, &mut plan);
+        ask(input, &volume.spec, status, member, None, wanted, &mut plan);
     }
     forget_gone(input, &mut next, &mut plan);
     if !deleting {
         heal::count_unowned(input, &volume.spec, &mut next, &mut plan);
     }
     crate::plan::owner::finish_relocation(&mut next, &volume.spec, input.now);
+    next.size.get_or_insert(volume.spec.size);
     next.phase = phase(input, volume, &next);
     next.reasons = reasons(input, volume, &next);
     next.array = crate::domain::ArrayReport::default();
@@ -199,8 +202,8 @@ fn unowned(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
 fn abandoned(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
     let mut plan = Plan::default();
     let Some(owner) = status.owner.as_ref().filter(|_| volume.spec.attachment.is_none()) else { return plan };
-    if input.is_alive(owner) {
-        plan.wake(input.memory.liveness.dead_at(owner, input.now));
+    if input.owner_lives(owner) {
+        plan.wake(input.dead_at(owner));
     } else {
         let next = crate::plan::owner::depose(input, status, owner);
         plan.put(&volume.spec.name, Record::VolumeStatus(next));
@@ -212,12 +215,13 @@ fn abandoned(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
 pub(super) fn ask(
     input: &Input,
     spec: &VolumeSpec,
+    status: &VolumeStatus,
     member: &Member,
     export: Option<ExportTo>,
     wanted: Wanted,
     plan: &mut Plan,
 ) {
-    let record = replica_spec(spec, member, export, wanted);
+    let record = replica_spec(spec, status, member, export, wanted);
     if input.world.replica_spec(&member.replica) != Some(&record) {
         plan.put(member.replica, Record::ReplicaSpec(record));
     }
@@ -258,6 +262,8 @@ fn phase(input: &Input, volume: &Volume, status: &VolumeStatus) -> VolumePhase {
         VolumePhase::Replacing
     } else if status.relocation.is_some() || status.in_sync.len() < status.copies(&volume.spec) {
         VolumePhase::Syncing
+    } else if status.is_expanding(&volume.spec) {
+        VolumePhase::Expanding
     } else {
         VolumePhase::Synced
     }
@@ -276,5 +282,7 @@ fn reasons(input: &Input, volume: &Volume, status: &VolumeStatus) -> Vec<Reason>
             "the missing copy is filled as soon as the volume is attached",
         )
     });
-    of_replicas.chain(detached).chain(scale::impossible(&volume.spec, status)).collect()
+    let growth = status.growth.as_ref().filter(|_| status.waits_for_mount(&volume.spec));
+    let growth = growth.map(|growth| crate::plan::owner::grows_when_mounted(growth.to));
+    of_replicas.chain(detached).chain(growth).chain(scale::impossible(&volume.spec, status)).collect()
 }

@@ -57,7 +57,7 @@ fn copies(world: &World, concerned: impl Fn(&Member) -> bool) -> Vec<String> {
             let found = search.place(FIRST);
             lines.push(line(&volume.spec, status, member, &found));
             if let Ok(place) = found {
-                let size = placement::partition_size(volume.spec.size, volume.spec.stripe_width);
+                let size = placement::partition_size(status.target(&volume.spec), volume.spec.stripe_width);
                 promised.extend(place.drives.into_iter().map(|drive| (drive, size)));
             }
         }

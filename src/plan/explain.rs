@@ -27,6 +27,8 @@ pub struct Facts<'a> {
     pub store_lost: Option<&'a str>,
     /// Whether this node leads the cluster.
     pub leads: bool,
+    /// How the nodes stand that this one listens to.
+    pub peers: &'a [(NodeName, String)],
 }
 
 /// What there is to say about `object`: `volume/a`, `replica/…`, `drive/S1`, `node/n1`, or a name that only one has.

@@ -10,7 +10,7 @@
 use uuid::Uuid;
 
 use super::{ConnectionSeen, ConnectionState, Dev, Input, MapSeen, Step, safety};
-use crate::domain::{Bytes, Endpoint, Epoch, Member, Reason, partition_guid};
+use crate::domain::{Bytes, Endpoint, Epoch, Member, NodeName, Reason, Replica, Timestamp, partition_guid};
 
 /// The state of one column of one member as its owner can use it.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +77,7 @@ impl Remote<'_> {
     fn state(&self) -> Leg {
         let connection = self.input.seen.connections.get(&self.key());
         match (self.input.seen.maps.get(&self.key()), connection) {
-            (Some(map), connection) => Self::mapped(map, connection),
+            (Some(map), connection) => self.mapped(map, connection),
             (None, Some(ConnectionSeen { dev: Some(path), size, state: ConnectionState::Live, .. })) => {
                 Leg::Absent(Ok(self.map(*path, *size)))
             }
@@ -86,10 +86,11 @@ impl Remote<'_> {
         }
     }
 
-    fn mapped(map: &MapSeen, connection: Option<&ConnectionSeen>) -> Leg {
+    /// A controller stays live for seconds after its peer has gone: I/O waits in it.
+    fn mapped(&self, map: &MapSeen, connection: Option<&ConnectionSeen>) -> Leg {
         match connection {
             Some(ConnectionSeen { state: ConnectionState::Live, dev: Some(path), .. })
-                if map.path == Some(*path) && map.path_active =>
+                if map.path == Some(*path) && map.path_active && !self.input.is_gone(&self.member.node) =>
             {
                 Leg::Ready(map.dev)
             }
@@ -130,6 +131,12 @@ impl Remote<'_> {
     }
 }
 
+/// Where a member's provider listens, if all connections to it are to be aborted.
+#[must_use]
+pub fn cut(input: &Input, member: &Member) -> Option<Endpoint> {
+    endpoint(input, member).filter(|_| input.is_gone(&member.node))
+}
+
 /// Where a member's provider listens.
 fn endpoint(input: &Input, member: &Member) -> Option<Endpoint> {
     input.world.node_status(&member.node).map(|status| status.endpoint.clone())
@@ -140,7 +147,7 @@ fn endpoint(input: &Input, member: &Member) -> Option<Endpoint> {
 pub fn revive(input: &Input, member: &Member, column: u8, epoch: Epoch) -> Option<Step> {
     let partition = partition_guid(member.replica, column);
     let remote = Remote { input, member, partition, epoch };
-    let map = input.seen.maps.get(&remote.key())?;
+    let map = input.seen.maps.get(&remote.key()).filter(|_| !input.is_gone(&member.node))?;
     match input.seen.connections.get(&remote.key()) {
         Some(ConnectionSeen { state: ConnectionState::Live, dev: Some(path), .. })
             if map.path == Some(*path) =>
@@ -162,18 +169,68 @@ pub fn holds(input: &Input, key: (Uuid, Epoch)) -> bool {
     input.seen.maps.get(&key).is_some_and(holds)
 }
 
-/// The next step in taking a leg down that no array uses any more: map first, then connection.
+/// What makes a working leg as long as the namespace it leads to.
 #[must_use]
-pub fn release(input: &Input, partition: Uuid, epoch: Epoch) -> Option<Step> {
+pub fn stretch(input: &Input, partition: Uuid, epoch: Epoch) -> Option<Step> {
+    let map = input.seen.maps.get(&(partition, epoch))?;
+    match input.seen.connections.get(&(partition, epoch)) {
+        Some(ConnectionSeen { state: ConnectionState::Live, dev: Some(path), size, .. })
+            if map.path == Some(*path) && map.size < *size =>
+        {
+            Some(Step::ReloadLeg { partition, epoch, path: *path, size: *size })
+        }
+        Some(_) | None => None,
+    }
+}
+
+/// What is left of a leg that no array uses any more, and what is to be done about it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Release {
+    /// Nothing is left.
+    Gone,
+    /// This is next: map first, then connection.
+    Next(Step),
+    /// This is to be waited for, until then at the latest.
+    Wait(Reason, Timestamp),
+}
+
+impl Release {
+    /// What is to be done now.
+    #[must_use]
+    pub fn step(self) -> Option<Step> {
+        match self {
+            Self::Next(step) => Some(step),
+            Self::Gone | Self::Wait(..) => None,
+        }
+    }
+}
+
+/// The next step in taking a leg down that no array uses any more.
+#[must_use]
+pub fn release(input: &Input, partition: Uuid, epoch: Epoch) -> Release {
     let key = (partition, epoch);
     if let Some(map) = input.seen.maps.get(&key) {
         if holds(input, key) {
-            return Some(Step::FailLeg { partition, epoch, path: map.path });
+            return Release::Next(Step::FailLeg { partition, epoch, path: map.path, cut: None });
         }
-        return Some(Step::UnmapLeg { partition, epoch });
+        return Release::Next(Step::UnmapLeg { partition, epoch });
     }
-    let connection = input.seen.connections.get(&key)?;
-    Some(Step::Disconnect { partition, epoch, controller: connection.controller.clone() })
+    let Some(connection) = input.seen.connections.get(&key) else { return Release::Gone };
+    let controller = connection.controller.clone();
+    match host_of(input, partition).filter(|_| is_live(input, key)) {
+        Some(host) if let Some(until) = input.undecided_until(&host) => {
+            let message =
+                format_args!("{host} is silent: {controller} is removed once it is known how {host} is");
+            Release::Wait(Reason::waiting("PeerSilent", message), until)
+        }
+        Some(_) | None => Release::Next(Step::Disconnect { partition, epoch, controller }),
+    }
+}
+
+/// The node that a replica's record names as the host of a partition.
+fn host_of(input: &Input, partition: Uuid) -> Option<NodeName> {
+    let holds = |replica: &Replica| replica.spec.partitions().any(|(guid, _)| guid == partition);
+    input.world.replicas().find(holds).map(|replica| replica.spec.node)
 }
 
 fn is_live(input: &Input, key: (Uuid, Epoch)) -> bool {

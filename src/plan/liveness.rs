@@ -1,15 +1,17 @@
-//! Who is alive: judged by what changed in the store, by the observer's own clock. No two clocks are compared.
+//! When the store last heard of a node: judged by what changed in it, by the observer's own clock. No two clocks are compared.
 //!
 //! ```text
 //! alive --nothing heard for NODE_DEAD_MILLIS while the store answered--> dead --its record changes--> alive
 //! ```
 //!
+//! Whoever was heard over the data network too, and fell silent there, is dead sooner ([`super::Input::is_alive`]).
+//!
 //! Time during which the store did not answer counts for nobody: who could have been heard then?
 
 use std::collections::BTreeMap;
 
-use super::timing::{NODE_DEAD_MILLIS, STORE_SILENT_MILLIS};
-use crate::domain::{Key, Kind, NodeName, Timestamp};
+use super::timing::STORE_SILENT_MILLIS;
+use crate::domain::{Key, Kind, Timestamp};
 
 /// What was heard of nodes and leases. Empty at start: whoever is listed first counts as heard then.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,37 +45,28 @@ impl Liveness {
         let known_until = now.min(self.store_answered_at.plus(STORE_SILENT_MILLIS));
         self.last_seen.get(key).map(|seen_at| known_until.since(*seen_at))
     }
-
-    /// Whether a node was heard of lately.
-    #[must_use]
-    pub fn is_alive(&self, node: &NodeName, now: Timestamp) -> bool {
-        self.age(&Key::new(Kind::NodeStatus, node), now).is_some_and(|age| age < NODE_DEAD_MILLIS)
-    }
-
-    /// When a node that is alive will be taken for dead if nothing is heard of it any more.
-    #[must_use]
-    pub fn dead_at(&self, node: &NodeName, now: Timestamp) -> Timestamp {
-        let age = self.age(&Key::new(Kind::NodeStatus, node), now).unwrap_or(NODE_DEAD_MILLIS);
-        now.plus(NODE_DEAD_MILLIS.saturating_sub(age))
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-
     use super::*;
+
+    use crate::plan::timing::NODE_DEAD_MILLIS;
 
     const START: Timestamp = Timestamp(1_000_000);
 
-    fn node() -> NodeName {
-        "node-2".parse().unwrap()
+    fn node() -> Key {
+        Key::new(Kind::NodeStatus, "node-2")
+    }
+
+    fn is_alive(liveness: &Liveness, at: Timestamp) -> bool {
+        liveness.age(&node(), at).is_some_and(|age| age < NODE_DEAD_MILLIS)
     }
 
     fn heard_at_start() -> Liveness {
         let mut liveness = Liveness::default();
         liveness.store_answered(START);
-        liveness.heard([Key::new(Kind::NodeStatus, node())], START);
+        liveness.heard([node()], START);
         liveness
     }
 
@@ -91,24 +84,23 @@ mod tests {
         let mut liveness = heard_at_start();
         let end = START.plus(NODE_DEAD_MILLIS);
         answers(&mut liveness, START, end);
-        assert!(liveness.is_alive(&node(), Timestamp(end.0 - 1)));
-        assert!(!liveness.is_alive(&node(), end));
-        assert_eq!(liveness.dead_at(&node(), Timestamp(end.0 - 1000)), end);
+        assert!(is_alive(&liveness, Timestamp(end.0 - 1)));
+        assert!(!is_alive(&liveness, end));
     }
 
     #[test]
     fn an_outage_of_the_store_declares_nobody_dead() {
         let mut liveness = heard_at_start();
         let end = START.plus(3_600_000);
-        assert!(liveness.is_alive(&node(), end), "nobody can be heard during it");
+        assert!(is_alive(&liveness, end), "nobody can be heard during it");
         liveness.store_answered(end);
-        assert!(liveness.is_alive(&node(), end), "nor was at its end");
+        assert!(is_alive(&liveness, end), "nor was at its end");
         answers(&mut liveness, end, end.plus(NODE_DEAD_MILLIS));
-        assert!(!liveness.is_alive(&node(), end.plus(NODE_DEAD_MILLIS)), "it has to be heard afterwards");
+        assert!(!is_alive(&liveness, end.plus(NODE_DEAD_MILLIS)), "it has to be heard afterwards");
     }
 
     #[test]
     fn a_node_nobody_ever_heard_of_is_not_alive() {
-        assert!(!heard_at_start().is_alive(&"node-9".parse().unwrap(), START));
+        assert!(heard_at_start().age(&Key::new(Kind::NodeStatus, "node-9"), START).is_none());
     }
 }

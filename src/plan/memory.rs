@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::heal::{self, Waiting};
 use super::{
-    ConnectionState, Dev, FailureKind, Held, Lane, Liveness, Observation, Outcome, Process, Step,
+    ConnectionState, Dev, FailureKind, Held, Lane, Liveness, Observation, Outcome, Peers, Process, Step,
     StepFailure, timing,
 };
-use crate::domain::{Bytes, Epoch, ReplicaId, Timestamp, VolumeName};
+use crate::domain::{Bytes, Epoch, NodeName, ReplicaId, Timestamp, VolumeName};
 
 /// A step that failed and will be tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +55,12 @@ pub struct Memory {
     pub bitmap_refused: BTreeSet<Uuid>,
     /// Partitions this daemon zeroed and read back.
     pub zeroed: BTreeSet<Uuid>,
+    /// How far this daemon zeroed and read back partitions that grew.
+    pub tails: BTreeMap<Uuid, Bytes>,
+    /// What hosts of exports were told that partitions have.
+    pub told: BTreeMap<(Uuid, Epoch), Bytes>,
+    /// How large this daemon made mounted file systems, by the uuid of their volume: a name may be used again.
+    pub grown: BTreeMap<Uuid, Bytes>,
     /// Partitions this daemon made unreadable.
     pub erased: BTreeSet<Uuid>,
     /// Arrays this daemon wrote the first superblocks of.
@@ -79,6 +85,10 @@ pub struct Memory {
     pub let_go: BTreeSet<Uuid>,
     /// What was heard of nodes and leases.
     pub liveness: Liveness,
+    /// What is heard of daemons over the data network.
+    pub peers: Peers,
+    /// Of silent peers: for how many milliseconds their kernel has acknowledged nothing of what ours has sent to it.
+    pub unanswered: BTreeMap<NodeName, u64>,
     /// The guard that this test does without.
     #[cfg(any(test, feature = "sabotage"))]
     pub sabotage: Option<super::safety::Guard>,
@@ -118,6 +128,8 @@ impl Memory {
             (Step::Erase { partition, .. }, _) => drop(self.erased.insert(*partition)),
             (Step::Carve { partition, .. } | Step::RemovePartition { partition, .. }, _) => {
                 self.zeroed.remove(partition);
+                self.tails.remove(partition);
+                self.told.retain(|(told, _), _| told != partition);
                 self.erased.remove(partition);
             }
             (Step::MeasureUse { volume, .. }, Outcome::Used(bytes)) => {
@@ -139,6 +151,13 @@ impl Memory {
                     processes.iter().filter(|process| !ended.contains(process)).cloned().collect();
                 ended.extend(new);
             }
+            (Step::ZeroTail { partition, to, .. }, _) => drop(self.tails.insert(*partition, *to)),
+            (Step::Revalidate { partition, epoch, size }, _) => {
+                self.told.insert((*partition, *epoch), *size);
+            }
+            // Who connects from now on asks how large it is.
+            (Step::Fence { partition, epoch }, _) => drop(self.told.remove(&(*partition, *epoch))),
+            (Step::GrowFs { uuid, size, .. }, _) => drop(self.grown.insert(*uuid, *size)),
             // What was measured before may be older than another owner's figure, or that of an earlier volume of the name.
             (Step::Mount { volume, .. }, _) => {
                 self.used.remove(volume);
@@ -190,6 +209,17 @@ impl Memory {
     /// Notes which copies are missing.
     pub fn track_missing(&mut self, missing: &BTreeMap<ReplicaId, u64>, now: Timestamp) {
         self.missing = heal::remember(&self.missing, missing, now);
+    }
+
+    /// In how many milliseconds to look again at what changes without an event; `None` while there is no such thing. Closely
+    /// while writes may wait for what is learnt.
+    #[must_use]
+    pub fn sample_in(&self, seen: &Observation, now: Timestamp) -> Option<u64> {
+        let just_lost = self.lost_since.values().any(|since| now.since(*since) < timing::CLOSELY_FOR_MILLIS);
+        let just_silent = self.peers.silent().any(|(_, silent)| silent < timing::CLOSELY_FOR_MILLIS);
+        let closely = just_lost || just_silent && !seen.connections.is_empty();
+        let millis = if closely { timing::SAMPLE_CLOSELY_MILLIS } else { timing::SAMPLE_MILLIS };
+        seen.needs_sampling().then_some(millis)
     }
 
     /// The last failure of a step, if it is still to be waited for at `now`.

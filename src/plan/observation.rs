@@ -109,10 +109,14 @@ pub enum TableSeen {
 pub struct PartitionSeen {
     /// First byte.
     pub start: Bytes,
-    /// Length.
+    /// Length by the table.
     pub size: Bytes,
+    /// The length it could have where it lies.
+    pub room: Bytes,
     /// Its number, once the kernel knows it.
     pub dev: Option<Dev>,
+    /// Length as the kernel knows it: less than by the table when a growth was interrupted, 0 without a number.
+    pub known: Bytes,
 }
 
 /// A subsystem of our target.
@@ -168,6 +172,8 @@ pub struct MapSeen {
     pub path_active: bool,
     /// Without a path it holds I/O instead of failing it.
     pub queueing: bool,
+    /// Its length.
+    pub size: Bytes,
 }
 
 /// `md/array_state`.

@@ -12,6 +12,7 @@
 mod claim;
 mod evacuate;
 mod evict;
+mod expand;
 mod heal;
 mod lifecycle;
 mod members;
@@ -25,6 +26,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 
+pub(super) use expand::grows_when_mounted;
 pub(super) use relocate::finish as finish_relocation;
 pub(super) use takeover::depose;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{
-    Bytes, DriveId, DriveState, DriveStatus, NodeName, PlacementEntry, SectorSize, VolumeSpec, World,
+    Bytes, DriveId, DriveState, DriveStatus, NodeName, PlacementEntry, Replica, SectorSize, VolumeSpec, World,
 };
 
 /// Bytes at the start of each partition that are not the volume's: superblock, bitmap, room for a longer bitmap.
@@ -27,14 +27,15 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// What one more copy of a volume needs.
+    /// What one more copy of a volume of this size needs.
     #[must_use]
     pub fn of(
         spec: &VolumeSpec,
+        size: Bytes,
         taken: &'a [(NodeName, &'static str)],
         promised: &'a [(DriveId, Bytes)],
     ) -> Self {
-        let partition_size = partition_size(spec.size, spec.stripe_width);
+        let partition_size = partition_size(size, spec.stripe_width);
         let (columns, sector_size) = (spec.stripe_width, spec.sector_size);
         Self { partition_size, columns, sector_size, taken, promised, avoided: &[] }
     }
@@ -154,18 +155,12 @@ pub fn promised(world: &World) -> Vec<(DriveId, Bytes)> {
     let replicas: Vec<_> = world.replicas().collect();
     let known: BTreeSet<_> = replicas.iter().map(|replica| replica.spec.id).collect();
     let uncarved = replicas.iter().flat_map(|replica| {
-        let carved = |guid| {
-            replica
-                .status
-                .iter()
-                .flat_map(|status| &status.partitions)
-                .any(|partition| partition.guid == guid)
-        };
-        let columns = replica.spec.partitions().filter(move |(guid, _)| !carved(*guid));
-        columns.map(|(_, drive)| (drive.clone(), replica.spec.partition_size))
+        let missing = |(guid, drive): (uuid::Uuid, &DriveId)| (drive.clone(), missing(replica, guid));
+        replica.spec.partitions().map(missing).filter(|(_, missing)| *missing > Bytes(0)).collect::<Vec<_>>()
     });
     let unwritten = world.volumes().flat_map(|volume| {
-        let size = partition_size(volume.spec.size, volume.spec.stripe_width);
+        let size = volume.status.as_ref().map_or(volume.spec.size, |status| status.target(&volume.spec));
+        let size = partition_size(size, volume.spec.stripe_width);
         let members = volume.status.map(|status| status.members).unwrap_or_default();
         members
             .into_iter()
@@ -175,6 +170,17 @@ pub fn promised(world: &World) -> Vec<(DriveId, Bytes)> {
             .collect::<Vec<_>>()
     });
     uncarved.chain(unwritten).collect()
+}
+
+/// What a column of a replica still needs of its drive. One that cannot grow where it lies moves, and needs nothing there.
+fn missing(replica: &Replica, guid: uuid::Uuid) -> Bytes {
+    let wanted = replica.spec.partition_size;
+    let carved = replica.status.iter().flat_map(|status| &status.partitions);
+    match carved.into_iter().find(|partition| partition.guid == guid) {
+        None => wanted,
+        Some(carved) if carved.is_crowded(wanted) => Bytes(0),
+        Some(carved) => Bytes(wanted.0.saturating_sub(carved.size.0)),
+    }
 }
 
 /// The partition each column of a replica needs.

@@ -3,9 +3,11 @@
 //! A replica's life here:
 //! ```text
 //! Requested -carve-> (partition) -zero, read back-> Created -export/fence per epoch-> … -fence, erase, remove-> gone
+//!                                                     '-larger, tail zeroed-'
 //! ```
 
 mod drives;
+mod growth;
 mod replica;
 
 use super::{Input, Plan};

@@ -44,6 +44,8 @@ pub enum Lane {
     Drive(DriveId),
     /// A partition or its export.
     Partition(Uuid),
+    /// What is new at the end of a partition, and serves nobody yet.
+    Tail(Uuid),
     /// A leg.
     Leg(Uuid),
     /// An array and what is on it.
@@ -69,6 +71,12 @@ pub enum Step {
     Zero { partition: Uuid, dev: Dev },
     /// Make a dropped replica unreadable: zero, read back.
     Erase { partition: Uuid, dev: Dev },
+    /// Make a partition longer where it lies: the table first, then what the kernel knows of it.
+    GrowPartition { drive: DriveId, dev: Dev, partition: Uuid, size: Bytes },
+    /// Zero what is new of a partition in use and read it back. Never what an array has already.
+    ZeroTail { partition: Uuid, dev: Dev, from: Bytes, to: Bytes },
+    /// Tell whom a partition is served to that it has `size` now.
+    Revalidate { partition: Uuid, epoch: Epoch, size: Bytes },
     /// Give a partition's space back.
     RemovePartition { drive: DriveId, dev: Dev, partition: Uuid },
     /// Serve a partition to one host.
@@ -85,8 +93,9 @@ pub enum Step {
     ReloadLeg { partition: Uuid, epoch: Epoch, path: Dev, size: Bytes },
     /// Tell a map that its path works again.
     ReinstateLeg { partition: Uuid, epoch: Epoch, path: Dev },
-    /// Let go of what a map holds: its I/O fails and MD drops the member. Only after the record says so.
-    FailLeg { partition: Uuid, epoch: Epoch, path: Option<Dev> },
+    /// Let go of what a map holds: its I/O fails and MD drops the member. Only after the record says so. `cut`: the provider is
+    /// gone; every connection to it is aborted, for its driver holds I/O as long as it believes in it.
+    FailLeg { partition: Uuid, epoch: Epoch, path: Option<Dev>, cut: Option<Endpoint> },
     /// Remove a map.
     UnmapLeg { partition: Uuid, epoch: Epoch },
     /// Write the first superblocks of an array.
@@ -113,6 +122,10 @@ pub enum Step {
     FailMember { volume: VolumeName, array: String, member: String },
     /// Remove a faulty member or a spare.
     RemoveMember { volume: VolumeName, array: String, member: String },
+    /// Make an array as large as `size`. Only when every member has room for it that was zeroed.
+    GrowArray { volume: VolumeName, array: String, members: Vec<String>, size: Bytes },
+    /// Let an array recover again that somebody held and did not let go.
+    Thaw { volume: VolumeName, array: String },
     /// Compare the copies of an array.
     Compare {
         volume: VolumeName,
@@ -127,6 +140,8 @@ pub enum Step {
     StopArray { volume: VolumeName, array: String },
     /// Make the file system.
     Format { volume: VolumeName, dev: Dev, fs: FsType, sector_size: SectorSize, uuid: Uuid, now: Timestamp },
+    /// Make a mounted file system as large as its device, which has `size`.
+    GrowFs { volume: VolumeName, uuid: Uuid, dev: Dev, path: String, size: Bytes },
     /// Mount.
     Mount { volume: VolumeName, dev: Dev, fs: FsType, path: String, read_only: bool },
     /// Unmount.
@@ -152,11 +167,14 @@ impl Step {
             | Self::RepairTable { drive, .. }
             | Self::ReleaseDrive { drive, .. }
             | Self::Carve { drive, .. }
+            | Self::GrowPartition { drive, .. }
             | Self::RemovePartition { drive, .. } => Lane::Drive(drive.clone()),
             Self::Zero { partition, .. }
             | Self::Erase { partition, .. }
             | Self::Export { partition, .. }
+            | Self::Revalidate { partition, .. }
             | Self::Fence { partition, .. } => Lane::Partition(*partition),
+            Self::ZeroTail { partition, .. } => Lane::Tail(*partition),
             Self::Connect { partition, .. }
             | Self::Disconnect { partition, .. }
             | Self::MapLeg { partition, .. }
@@ -172,9 +190,12 @@ impl Step {
             | Self::SetWriteMostly { volume, .. }
             | Self::FailMember { volume, .. }
             | Self::RemoveMember { volume, .. }
+            | Self::GrowArray { volume, .. }
+            | Self::Thaw { volume, .. }
             | Self::Compare { volume, .. }
             | Self::StopArray { volume, .. }
             | Self::Format { volume, .. }
+            | Self::GrowFs { volume, .. }
             | Self::Mount { volume, .. }
             | Self::Unmount { volume, .. }
             | Self::MeasureUse { volume, .. } => Lane::Volume(volume.clone()),
@@ -210,6 +231,15 @@ impl fmt::Display for Step {
             }
             Self::Zero { partition, .. } => write!(f, "zero and read back {partition}"),
             Self::Erase { partition, .. } => write!(f, "erase {partition}"),
+            Self::GrowPartition { drive, partition, size, .. } => {
+                write!(f, "make {partition} on drive {drive} {size} long")
+            }
+            Self::ZeroTail { partition, from, to, .. } => {
+                write!(f, "zero and read back {partition} from {from} to {to}")
+            }
+            Self::Revalidate { partition, epoch, size } => {
+                write!(f, "tell the host of {} that it has {size}", subsystem_nqn(*partition, *epoch))
+            }
             Self::RemovePartition { drive, partition, .. } => {
                 write!(f, "give the space of {partition} on drive {drive} back")
             }
@@ -252,11 +282,16 @@ impl fmt::Display for Step {
             }
             Self::FailMember { array, member, .. } => write!(f, "mark {member} of {array} faulty"),
             Self::RemoveMember { array, member, .. } => write!(f, "remove {member} from {array}"),
+            Self::GrowArray { array, size, .. } => write!(f, "make {array} {size} large"),
+            Self::Thaw { array, .. } => write!(f, "let {array} recover"),
             Self::Compare { array, partition, .. } => {
                 write!(f, "compare {partition} with the other copies of {array}")
             }
             Self::StopArray { array, .. } => write!(f, "stop {array}"),
             Self::Format { volume, fs, .. } => write!(f, "make {fs:?} on {volume}"),
+            Self::GrowFs { volume, path, size, .. } => {
+                write!(f, "grow the file system of {volume} at {path} to {size}")
+            }
             Self::Mount { volume, path, .. } => write!(f, "mount {volume} at {path}"),
             Self::Unmount { volume, path } => write!(f, "unmount {volume} from {path}"),
             Self::MeasureUse { volume, path, .. } => {

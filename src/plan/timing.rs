@@ -2,8 +2,21 @@
 
 /// A node whose heartbeat did not change for this long, while the store answered, is taken for dead.
 pub const NODE_DEAD_MILLIS: u64 = 15_000;
-/// How often a node writes its heartbeat.
-pub const HEARTBEAT_MILLIS: u64 = 5_000;
+/// The same for a node whose daemon was heard over the data network and is not any more.
+pub const SILENT_NODE_DEAD_MILLIS: u64 = 6_000;
+/// How often a node writes its heartbeat into the store.
+pub const HEARTBEAT_MILLIS: u64 = 2_000;
+/// How often a daemon says to those it has a volume in common with that it is there.
+pub const BEAT_MILLIS: u64 = 100;
+/// Silence after which the kernel is asked whether a peer's kernel still acknowledges: three beats are missing.
+pub const PEER_SILENT_MILLIS: u64 = 400;
+/// Silence after which a peer's daemon is not at work any more: it is dead if the store agrees.
+pub const PEER_DEAD_MILLIS: u64 = 1_000;
+/// A kernel that acknowledges nothing of what was sent to it for this long, while its daemon is silent, is out of reach. TCP
+/// tries again after 200 ms and a little (`TCP_RTO_MIN`), so one lost segment is no silence.
+pub const ANSWER_MILLIS: u64 = 300;
+/// After this long a controller whose peer is not there is not live any more: 2.6 times its keep-alive, and a little.
+pub const KEEP_ALIVE_MILLIS: u64 = 10_000;
 /// A store that said nothing for this long did not answer: one's own heartbeat would have made it say something.
 pub const STORE_SILENT_MILLIS: u64 = HEARTBEAT_MILLIS + 2_500;
 /// How long the controller's lease is valid without renewal.
@@ -48,6 +61,10 @@ pub const USE_STEP_PERMILLE: u64 = 10;
 /// How often the state of controllers and the progress of a recovery are sampled while there are any: the kernel sends
 /// no event for them.
 pub const SAMPLE_MILLIS: u64 = 500;
+/// The same while a leg has just been lost or a peer has just fallen silent: what is learnt late, writes wait for.
+pub const SAMPLE_CLOSELY_MILLIS: u64 = 20;
+/// For how long after such a thing it is looked at closely.
+pub const CLOSELY_FOR_MILLIS: u64 = 5_000;
 /// How often everything is looked at although no event came: events can be lost.
 pub const LOOK_MILLIS: u64 = 30_000;
 /// Shortest wait between two turns of the daemon that nothing but its own timer asked for.

@@ -7,7 +7,8 @@ mod volume;
 
 pub use drive::{Cordon, add_drive, cordon_drive, cordon_node, remove_drive};
 pub use volume::{
-    CreateVolume, EditVolume, attach, create, delete, detach, edit, mount, move_replica, unmount,
+    CreateVolume, EditVolume, NewSize, attach, create, delete, detach, edit, grow, mount, move_replica,
+    unmount,
 };
 
 use crate::domain::{

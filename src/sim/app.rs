@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::cluster::Cluster;
-use super::disk::{BLOCKS, Blocks};
+use super::disk::{Blocks, blocks_in};
 use super::evict::Ghosts;
 use super::fabric::Reach;
 use super::kernel::Write;
-use crate::domain::{FsType, NodeName, VolumeName, array_uuid};
+use crate::domain::{Bytes, FsType, NodeName, VolumeName, array_uuid};
 
 /// A writer and reader that runs where its volume is attached.
 #[derive(Debug, Clone, Default)]
@@ -115,7 +115,8 @@ impl Cluster {
 
     /// A write and a read, now and then. `false` when there is no array.
     pub(super) fn use_array(&mut self, name: &VolumeName, node: &NodeName, uuid: uuid::Uuid) -> bool {
-        let block = 1 + u8::try_from(self.rng.below(u64::from(BLOCKS) - 1)).unwrap_or(0);
+        let blocks = blocks_in(self.usable(node, uuid));
+        let block = 1 + u8::try_from(self.rng.below(u64::from(blocks) - 1)).unwrap_or(0);
         let skip = !self.rng.one_in(3);
         let version = self.next_version + 1;
         let Some(array) = self.nodes.get_mut(node).and_then(|machine| machine.kernel.arrays.get_mut(&uuid))
@@ -138,6 +139,17 @@ impl Cluster {
         }
         self.read(name, node, uuid, block);
         true
+    }
+
+    /// What an application sees: its file system, else the array.
+    fn usable(&mut self, node: &NodeName, uuid: uuid::Uuid) -> Bytes {
+        let array = self.nodes.get(node).and_then(|machine| machine.kernel.arrays.get(&uuid));
+        let array = array.map_or(Bytes::mib(256), |array| array.size);
+        let fs = self.file_systems.get(&uuid).copied().unwrap_or(array);
+        if fs > array {
+            self.violate(format_args!("{node}: a file system of {fs} is on an array of {array}"));
+        }
+        fs
     }
 
     /// Reads a block as RAID1 does: from a copy that is not write-mostly, if there is one.

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::cluster::Cluster;
-use super::disk::{BLOCKS, Blocks, GARBAGE, Partition};
+use super::disk::{Blocks, GARBAGE, Partition, blocks_in};
 use super::drives::DriveFault;
 use super::fabric::Reach;
 use super::kernel::{Array, Export, Map, Write};
-use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId, VolumeName};
+use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId};
 use crate::plan::{ConnectionState, Dev, FailureKind, MountSeen, Outcome, Step, StepFailure};
 
 /// What a step came to.
@@ -48,9 +48,12 @@ impl Cluster {
             | Step::RepairTable { .. }
             | Step::ReleaseDrive { .. }
             | Step::Carve { .. }
+            | Step::GrowPartition { .. }
             | Step::RemovePartition { .. } => self.apply_drive(node, step),
             Step::Zero { partition, dev } => self.zero(node, *partition, *dev, "zeroed"),
             Step::Erase { partition, dev } => self.zero(node, *partition, *dev, "erased"),
+            Step::ZeroTail { partition, from, to, .. } => self.zero_tail(node, *partition, *from, *to),
+            Step::Revalidate { partition, epoch, .. } => self.revalidate(node, (*partition, *epoch)),
             Step::Export { partition, epoch, dev, host_nqn, .. } => {
                 self.export(node, (*partition, *epoch), *dev, host_nqn)
             }
@@ -67,11 +70,11 @@ impl Cluster {
             | Step::ReinstateLeg { .. }
             | Step::FailLeg { .. }
             | Step::UnmapLeg { .. } => self.apply_leg(node, step).unwrap_or_else(|| Effect::retry("ENODEV")),
-            Step::WriteHeaders { array, slots, members, volume, .. } => {
+            Step::WriteHeaders { array, slots, size, members, volume, .. } => {
                 if self.store.world.volume_status(volume).is_some_and(|status| status.created) {
                     self.violate(format_args!("first superblocks are written on {volume}, which is in use"));
                 }
-                self.write_first_headers(node, *array, *slots, members)
+                self.write_first_headers(node, *array, *slots, *size, members)
             }
             Step::Assemble { array, device, members, .. } => self.assemble(node, *array, device, members),
             Step::SetWritable { array, .. }
@@ -81,11 +84,14 @@ impl Cluster {
             | Step::FailMember { array, .. }
             | Step::RemoveMember { array, .. }
             | Step::Compare { array, .. }
+            | Step::GrowArray { array, .. }
+            | Step::Thaw { array, .. }
             | Step::StopArray { array, .. } => self.apply_array(node, array, step),
             Step::Format { dev, .. } => self.format(node, *dev),
+            Step::GrowFs { dev, path, .. } => self.grow_file_system(node, *dev, path),
             Step::Mount { dev, path, read_only, .. } => self.mount(node, *dev, path, *read_only),
             Step::Unmount { path, .. } => self.unmount(node, path),
-            Step::MeasureUse { volume, dev, path } => self.measure_use(node, volume, *dev, path),
+            Step::MeasureUse { dev, path, .. } => self.measure_use(node, *dev, path),
             Step::ShutDown { .. }
             | Step::CutMember { .. }
             | Step::FindHolders { .. }
@@ -109,6 +115,9 @@ impl Cluster {
                 disk.guid = None;
             }
             Step::Carve { drive, partition, size, .. } => return self.carve(node, drive, *partition, *size),
+            Step::GrowPartition { drive, partition, size, .. } => {
+                return self.grow_partition(node, drive, *partition, *size);
+            }
             Step::RemovePartition { drive, partition, .. } => {
                 return self.remove_partition(node, drive, *partition);
             }
@@ -117,7 +126,7 @@ impl Cluster {
         Effect::done()
     }
 
-    fn disk(&mut self, node: &NodeName, drive: &DriveId) -> Option<&mut super::disk::Disk> {
+    pub(super) fn disk(&mut self, node: &NodeName, drive: &DriveId) -> Option<&mut super::disk::Disk> {
         self.nodes.get_mut(node)?.disks.get_mut(drive).filter(|disk| disk.fault == DriveFault::None)
     }
 
@@ -129,12 +138,9 @@ impl Cluster {
         if disk.partitions.contains_key(&guid) {
             return Effect::done();
         }
-        if disk.free() < size {
-            return Effect::retry("ENOSPC");
-        }
-        let start = Bytes(disk.capacity.0 - disk.free().0);
+        let Some(start) = disk.first_fit(size) else { return Effect::retry("ENOSPC") };
         let blocks = Blocks::filled(GARBAGE);
-        disk.partitions.insert(guid, Partition { start, size, dev, blocks, header: None });
+        disk.partitions.insert(guid, Partition { start, size, known: size, dev, blocks, header: None });
         Effect::done()
     }
 
@@ -142,7 +148,10 @@ impl Cluster {
         if self.is_busy(node, guid) {
             return Effect::failed(FailureKind::Busy, "BLKPG_DEL_PARTITION: EBUSY");
         }
-        if self.partition(node, guid).is_some_and(|partition| !partition.blocks.is_zero()) {
+        if self
+            .partition(node, guid)
+            .is_some_and(|partition| !partition.blocks.is_zero(0..partition.blocks()))
+        {
             self.violate(format_args!("{node}: the space of {guid} is given back with its data in it"));
         }
         if let Some(disk) = self.disk(node, drive) {
@@ -178,22 +187,27 @@ impl Cluster {
             self.violate(format_args!("{node}: {guid} is {what}, but it is in the in-sync set"));
         }
         if let Some(partition) = self.partition_mut(node, guid) {
-            partition.blocks = Blocks::default();
+            (0..partition.blocks()).for_each(|block| partition.blocks.set(block, 0));
             partition.header = None;
         }
         Effect::done()
     }
 
     fn export(&mut self, node: &NodeName, key: (Uuid, Epoch), dev: Dev, host: &str) -> Effect {
-        if self.partition(node, key.0).is_none_or(|partition| partition.dev != dev) {
+        let Some(size) = self
+            .partition(node, key.0)
+            .filter(|partition| partition.dev == dev)
+            .map(|partition| partition.known)
+        else {
             return Effect::retry("ENXIO");
-        }
+        };
         let export = Export {
             hosts: BTreeSet::from([host.to_owned()]),
             linked: true,
             enabled: true,
             partition: key.0,
             dev: Some(dev),
+            size,
         };
         if let Some(machine) = self.nodes.get_mut(node) {
             machine.kernel.exports.insert(key, export);
@@ -210,16 +224,16 @@ impl Cluster {
                     Err(errno) => Effect::retry(errno),
                 });
             }
-            Step::MapLeg { partition, epoch, path, .. } => {
+            Step::MapLeg { partition, epoch, path, size } => {
                 let kernel = &mut self.nodes.get_mut(node)?.kernel;
-                kernel.connection_of(*path)?;
+                kernel.connection_of(*path).filter(|(_, connection)| connection.size >= *size)?;
                 let dev = kernel.new_dev(253);
-                let map = Map { dev, path: Some(*path), active: true, queueing: true };
+                let map = Map { dev, path: Some(*path), active: true, queueing: true, size: *size };
                 kernel.maps.entry((*partition, *epoch)).or_insert(map);
             }
             Step::UnmapLeg { partition, epoch } => return self.unmap(node, (*partition, *epoch)),
             Step::Disconnect { partition, epoch, .. } => {
-                self.nodes.get_mut(node)?.kernel.connections.remove(&(*partition, *epoch));
+                return Some(self.disconnect(node, &(*partition, *epoch)));
             }
             Step::ReloadLeg { partition, epoch, path, .. }
             | Step::ReinstateLeg { partition, epoch, path } => {
@@ -229,11 +243,16 @@ impl Cluster {
                 if matches!(step, Step::ReinstateLeg { .. }) && map.path != Some(*path) {
                     return Some(Effect::retry("reinstate_path: EINVAL"));
                 }
+                if let Step::ReloadLeg { size, .. } = step {
+                    map.size = *size;
+                }
                 map.path = Some(*path);
                 map.active = true;
                 map.queueing = true;
             }
-            Step::FailLeg { partition, epoch, .. } => self.fail_leg(node, (*partition, *epoch))?,
+            Step::FailLeg { partition, epoch, cut, .. } => {
+                self.fail_leg(node, (*partition, *epoch), cut.is_some())?;
+            }
             _ => {}
         }
         Some(Effect::done())
@@ -253,19 +272,36 @@ impl Cluster {
         Some(Effect::done())
     }
 
-    /// `fail_if_no_path`, `fail_path`, sockets destroyed.
-    fn fail_leg(&mut self, node: &NodeName, key: (Uuid, Epoch)) -> Option<()> {
+    /// `fail_if_no_path`, `fail_path`; sockets destroyed where `cut` says so.
+    fn fail_leg(&mut self, node: &NodeName, key: (Uuid, Epoch), cut: bool) -> Option<()> {
         let now = self.now;
         let kernel = &mut self.nodes.get_mut(node)?.kernel;
         let map = kernel.maps.get_mut(&key)?;
         map.queueing = false;
         map.active = false;
-        let connection = kernel.connections.get_mut(&key);
-        if let Some(connection) = connection.filter(|known| known.state == ConnectionState::Live) {
-            connection.state = ConnectionState::Connecting;
-            connection.due = Some(now + 1000);
+        let provider = kernel.connections.get(&key).map(|connection| connection.provider.clone());
+        for connection in kernel.connections.values_mut().filter(|_| cut) {
+            if Some(&connection.provider) == provider.as_ref() && connection.state == ConnectionState::Live {
+                connection.state = ConnectionState::Connecting;
+                connection.due = Some(now + 1000);
+            }
         }
         Some(())
+    }
+
+    /// A live controller says goodbye to its peer first, and waits for the answer (KERNEL.md finding 5).
+    fn disconnect(&mut self, node: &NodeName, key: &(Uuid, Epoch)) -> Effect {
+        let Some(machine) = self.nodes.get(node) else { return Effect::retry("ENODEV") };
+        let waits = machine.kernel.connections.get(key).is_some_and(|connection| {
+            connection.state == ConnectionState::Live && !self.can_talk(node, &connection.provider)
+        });
+        if waits {
+            return Effect::Blocked;
+        }
+        if let Some(machine) = self.nodes.get_mut(node) {
+            machine.kernel.connections.remove(key);
+        }
+        Effect::done()
     }
 
     fn apply_array(&mut self, node: &NodeName, name: &str, step: &Step) -> Effect {
@@ -295,6 +331,11 @@ impl Cluster {
             Step::FailMember { member, .. } => self.mark_faulty(node, array, member),
             Step::RemoveMember { member, .. } => self.remove_member(node, array, member),
             Step::Compare { partition, .. } => self.compare(node, array, *partition),
+            Step::GrowArray { size, .. } => self.grow_array(node, array, *size),
+            Step::Thaw { .. } => {
+                array.held = false;
+                Effect::done()
+            }
             _ => self.stop_array(node, array),
         };
         if effect != Effect::Blocked {
@@ -318,15 +359,18 @@ impl Cluster {
         if reached.contains(&Reach::Held) {
             return Effect::Blocked;
         }
+        let (uuid, size) = (array.uuid, array.size);
+        let blocks = blocks_in(size);
+        self.file_systems.insert(uuid, size);
         self.next_version += 1;
         for reach in reached {
             let Reach::Partition(provider, guid) = reach else { return Effect::retry("write: EIO") };
             let version = self.next_version;
             if let Some(partition) = self.partition_mut(&provider, guid) {
-                (1..BLOCKS).for_each(|block| partition.blocks.set(block, 0));
+                (1..blocks).for_each(|block| partition.blocks.set(block, 0));
                 partition.blocks.set(0, version);
                 if let Some(header) = &mut partition.header {
-                    header.dirty = (0..BLOCKS).collect();
+                    header.dirty = (0..blocks).collect();
                 }
             }
         }
@@ -335,7 +379,7 @@ impl Cluster {
             .get_mut(node)
             .and_then(|machine| machine.kernel.arrays.values_mut().find(|array| array.dev == dev));
         if let Some(array) = array {
-            array.dirty = (0..BLOCKS).collect();
+            array.dirty = (0..blocks).collect();
         }
         Effect::done()
     }
@@ -359,18 +403,18 @@ impl Cluster {
 
     /// The share of blocks that were ever written, as the first good copy has it. The real call reads no disk; one that
     /// waits as long as a read does is the harder case.
-    fn measure_use(&mut self, node: &NodeName, volume: &VolumeName, dev: Dev, path: &str) -> Effect {
+    fn measure_use(&mut self, node: &NodeName, dev: Dev, path: &str) -> Effect {
         let Some(machine) = self.nodes.get(node) else { return Effect::retry("ENODEV") };
         let mounted = machine.kernel.mounts.get(path).is_some_and(|mount| mount.dev == dev);
         let array = machine.kernel.arrays.values().find(|array| mounted && array.dev == dev).cloned();
         let Some(array) = array else { return Effect::retry("ENODEV") };
         let mut written = 0;
-        for block in 0..BLOCKS {
+        let size = self.file_systems.get(&array.uuid).copied().unwrap_or(array.size);
+        for block in 0..blocks_in(size) {
             let Some(version) = self.read_good(node, &array, block) else { return Effect::Blocked };
             written += u64::from(version != 0);
         }
-        let size = self.store.world.volume_spec(volume).map_or(0, |spec| spec.size.0);
-        Effect::Over(Ok(Outcome::Used(Bytes(size / u64::from(BLOCKS) * written))))
+        Effect::Over(Ok(Outcome::Used(Bytes(size.0 / u64::from(blocks_in(size)) * written))))
     }
 
     /// A mount that goes is not listed any more; the file system's last write, its superblock, may have to wait.

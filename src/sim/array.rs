@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::cluster::Cluster;
-use super::disk::{BLOCKS, Header, Role};
+use super::disk::{Header, Role, blocks_in};
 use super::fabric::Reach;
 use super::kernel::{Array, ArrayMember, Write};
 use crate::domain::{FsType, NodeName};
@@ -23,6 +23,8 @@ impl Array {
             events: self.events,
             events_cleared: self.events_cleared,
             slots: self.slots,
+            size: self.size,
+            room: member.room,
             roles: self.roles.clone(),
             filling: !member.in_sync,
             dirty: self.dirty.clone(),
@@ -81,6 +83,9 @@ impl Cluster {
             return;
         }
         self.mark_clean(node, array);
+        if array.held {
+            return;
+        }
         self.drop_slots(node, array);
         self.start_recovery(node, array);
         if self.now >= array.sync_at + COPY {
@@ -267,7 +272,7 @@ impl Cluster {
     /// A spare and a free slot: recovery starts by itself, whole or by bitmap.
     fn start_recovery(&mut self, node: &NodeName, array: &mut Array) {
         let Some(slot) = array.free_slot() else { return };
-        let dirty = array.dirty.clone();
+        let (dirty, size) = (array.dirty.clone(), array.size);
         let Some(spare) = array
             .members
             .iter_mut()
@@ -276,7 +281,7 @@ impl Cluster {
             return;
         };
         spare.slot = Some(slot);
-        spare.left = if spare.by_bitmap { dirty } else { (0..BLOCKS).collect() };
+        spare.left = if spare.by_bitmap { dirty } else { (0..blocks_in(size)).collect() };
         array.bump();
         self.stir(node);
     }

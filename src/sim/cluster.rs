@@ -91,6 +91,8 @@ pub(super) struct Machine {
     pub(super) store_reachable: bool,
     /// Milliseconds until it hears of a change.
     pub(super) lag: u64,
+    /// Its beats say that it goes down.
+    pub(super) goes_down: bool,
 }
 
 /// A simulated cluster.
@@ -109,6 +111,8 @@ pub struct Cluster {
     pub(super) counted: usize,
     pub(super) crash: Option<Crash>,
     pub(super) next_version: u64,
+    /// How large the file system of an array was made, by the array's uuid.
+    pub(super) file_systems: BTreeMap<Uuid, Bytes>,
     pub(super) start_read_auto: bool,
     pub(super) config: Config,
     pub(super) checked: super::check::Seen,
@@ -146,6 +150,7 @@ impl Cluster {
             counted: 0,
             crash: None,
             next_version: 1000,
+            file_systems: BTreeMap::new(),
             start_read_auto,
             config,
             checked: super::check::Seen::default(),
@@ -167,6 +172,7 @@ impl Cluster {
             stirred: true,
             store_reachable: true,
             lag,
+            goes_down: false,
         };
         self.nodes.insert(name.clone(), machine);
         self.power_on(name);
@@ -332,6 +338,7 @@ impl Cluster {
             disk.dev = machine.kernel.new_dev(259);
             for partition in disk.partitions.values_mut() {
                 partition.dev = machine.kernel.new_dev(259);
+                partition.known = partition.size;
             }
         }
         self.note(format_args!("{name}: power on"));
@@ -365,20 +372,13 @@ impl Cluster {
         for step in daemon.into_steps() {
             if self.rng.one_in(2) {
                 self.apply(name, &step);
+            } else {
+                self.apply_half(name, &step);
             }
         }
         let arrays =
             self.nodes.get_mut(name).into_iter().flat_map(|machine| machine.kernel.arrays.values_mut());
         arrays.for_each(|array| array.frozen = false);
-    }
-
-    /// A node stands still, or goes on where it stood.
-    pub fn set_paused(&mut self, name: &NodeName, paused: bool) {
-        if let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered) {
-            machine.paused = paused;
-            machine.stirred = true;
-        }
-        self.note(format_args!("{name}: {}", if paused { "paused" } else { "resumed" }));
     }
 
     /// Two nodes can or cannot talk to each other.
@@ -461,11 +461,6 @@ impl Cluster {
     #[must_use]
     pub fn is_powered(&self, node: &NodeName) -> bool {
         self.nodes.get(node).is_some_and(|machine| machine.powered)
-    }
-
-    /// Whether a node has power and is not paused.
-    pub(super) fn runs(&self, node: &NodeName) -> bool {
-        self.nodes.get(node).is_some_and(|machine| machine.powered && !machine.paused)
     }
 
     /// Whether every node has power and a running daemon.

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::apply::Effect;
-use super::cluster::{Cluster, CrashWhen};
+use super::cluster::{Cluster, CrashWhen, TICK};
 use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Timestamp, World, host_nqn};
 use crate::plan::{Input, Memory, Plan, Step, controller, owner, provider, timing};
 
@@ -15,8 +15,8 @@ pub(super) struct Running {
 
 #[derive(Debug)]
 pub(super) struct Daemon {
-    memory: Memory,
-    world: World,
+    pub(super) memory: Memory,
+    pub(super) world: World,
     /// How much of the store's log it has heard.
     cursor: usize,
     /// It plans again once it has heard this much: its own last write.
@@ -58,6 +58,7 @@ impl Cluster {
         memory.liveness.heard(world.records().map(|(key, _)| key.clone()), Timestamp(now));
         let Some(machine) = self.nodes.get_mut(name) else { return };
         machine.daemon_up_at = None;
+        machine.goes_down = false;
         machine.stirred = true;
         machine.daemon = Some(Daemon {
             memory,
@@ -78,6 +79,7 @@ impl Cluster {
 
     pub(super) fn run_daemon(&mut self, name: &NodeName) {
         self.hear(name);
+        self.listen(name, TICK);
         self.finish_steps(name);
         self.beat(name);
         let now = self.now;
@@ -217,6 +219,7 @@ impl Cluster {
 
     fn decide(&mut self, name: &NodeName) -> Option<(Plan, bool)> {
         let now = Timestamp(self.now);
+        self.follow_peers(name);
         let machine = self.nodes.get(name)?;
         let seen = machine
             .kernel

@@ -6,10 +6,19 @@ use uuid::Uuid;
 
 use super::drives::DriveFault;
 use crate::domain::Bytes;
+use crate::plan::placement::HEADER;
 use crate::plan::{Dev, DriveSeen, PartitionSeen, TableSeen};
 
-/// Blocks of a volume in the model. Block 0 stands for the file system's superblock.
-pub const BLOCKS: u8 = 8;
+/// Blocks of the largest volume in the model. Block 0 stands for the file system's superblock.
+pub const BLOCKS: u8 = 12;
+/// What a block stands for; what a volume has beyond the last one is not modelled.
+const BLOCK: Bytes = Bytes::mib(128);
+
+/// Blocks of so many usable bytes.
+#[must_use]
+pub(super) fn blocks_in(size: Bytes) -> u8 {
+    u8::try_from(size.0 / BLOCK.0).unwrap_or(BLOCKS).min(BLOCKS)
+}
 
 /// What a block holds that was never zeroed: it is no version any writer used.
 pub(super) const GARBAGE: u64 = 1;
@@ -38,10 +47,10 @@ impl Blocks {
         }
     }
 
-    /// Whether nothing can be read of it.
+    /// Whether nothing can be read of these blocks.
     #[must_use]
-    pub fn is_zero(&self) -> bool {
-        self.0.iter().all(|version| *version == 0)
+    pub fn is_zero(&self, blocks: std::ops::Range<u8>) -> bool {
+        blocks.into_iter().all(|block| self.get(block) == 0)
     }
 }
 
@@ -71,6 +80,10 @@ pub(super) struct Header {
     pub events_cleared: u64,
     /// Slots.
     pub slots: u32,
+    /// What the array uses of every member.
+    pub size: Bytes,
+    /// What this member offers.
+    pub room: Bytes,
     /// Role table.
     pub roles: BTreeMap<u32, Role>,
     /// Its recovery has not ended.
@@ -86,14 +99,23 @@ pub(super) struct Header {
 pub(super) struct Partition {
     /// First byte.
     pub start: Bytes,
-    /// Length.
+    /// Length by the table.
     pub size: Bytes,
+    /// Length as the kernel has it.
+    pub known: Bytes,
     /// Its number since the last boot.
     pub dev: Dev,
     /// Data.
     pub blocks: Blocks,
     /// Superblock, if one was written.
     pub header: Option<Header>,
+}
+
+impl Partition {
+    /// Blocks of a volume that it has room for.
+    pub(super) fn blocks(&self) -> u8 {
+        blocks_in(Bytes(self.known.0.saturating_sub(HEADER.0)))
+    }
 }
 
 /// A drive.
@@ -123,17 +145,49 @@ impl Disk {
         Bytes(self.capacity.0.saturating_sub(used + 2 * Bytes::MIB))
     }
 
+    /// Where a partition of `size` fits first.
+    pub(super) fn first_fit(&self, size: Bytes) -> Option<Bytes> {
+        self.gaps().into_iter().find(|(_, free)| *free >= size).map(|(start, _)| start)
+    }
+
+    /// The length a partition could have where it lies.
+    pub(super) fn room(&self, partition: &Partition) -> Bytes {
+        let later = self.partitions.values().filter(|other| other.start > partition.start);
+        let end = later.map(|other| other.start.0).min().unwrap_or(self.capacity.0 - Bytes::MIB);
+        Bytes(end - partition.start.0)
+    }
+
+    /// Free stretches: start and length.
+    fn gaps(&self) -> Vec<(Bytes, Bytes)> {
+        let mut used: Vec<(u64, u64)> =
+            self.partitions.values().map(|partition| (partition.start.0, partition.size.0)).collect();
+        used.push((self.capacity.0.saturating_sub(Bytes::MIB), 0));
+        used.sort_unstable();
+        let mut from = Bytes::MIB;
+        let mut gaps = Vec::new();
+        for (start, size) in used {
+            gaps.push((Bytes(from), Bytes(start.saturating_sub(from))));
+            from = start + size;
+        }
+        gaps
+    }
+
     pub(super) fn seen(&self) -> DriveSeen {
         let partition = |(guid, partition): (&Uuid, &Partition)| {
-            let seen =
-                PartitionSeen { start: partition.start, size: partition.size, dev: Some(partition.dev) };
+            let seen = PartitionSeen {
+                start: partition.start,
+                size: partition.size,
+                room: self.room(partition),
+                dev: Some(partition.dev),
+                known: partition.known,
+            };
             (*guid, seen)
         };
         let table = self.guid.map_or(TableSeen::Absent, |guid| TableSeen::Gpt {
             guid,
             partitions: self.partitions.iter().map(partition).collect(),
             free: self.free(),
-            largest_free: self.free(),
+            largest_free: self.gaps().into_iter().map(|(_, free)| free).max().unwrap_or_default(),
             damaged: None,
         });
         DriveSeen {

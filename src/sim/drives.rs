@@ -34,8 +34,17 @@ impl Cluster {
 
     /// Whether a partition's drive answers.
     pub(super) fn works(&self, node: &NodeName, partition: uuid::Uuid) -> bool {
-        let disks = self.nodes.get(node).into_iter().flat_map(|machine| machine.disks.values());
-        let mut holders = disks.filter(|disk| disk.partitions.contains_key(&partition));
-        holders.all(|disk| disk.fault == DriveFault::None)
+        self.fault_of(node, partition) == DriveFault::None
+    }
+
+    /// Whether a partition's drive is not in the machine.
+    pub(super) fn is_pulled(&self, node: &NodeName, partition: uuid::Uuid) -> bool {
+        self.fault_of(node, partition) == DriveFault::Pulled
+    }
+
+    fn fault_of(&self, node: &NodeName, partition: uuid::Uuid) -> DriveFault {
+        let mut disks = self.nodes.get(node).into_iter().flat_map(|machine| machine.disks.values());
+        let holder = disks.find(|disk| disk.partitions.contains_key(&partition));
+        holder.map_or(DriveFault::None, |disk| disk.fault)
     }
 }

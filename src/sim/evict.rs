@@ -92,6 +92,20 @@ impl Cluster {
         Effect::done()
     }
 
+    /// A node stands still, or goes on where it stood.
+    pub fn set_paused(&mut self, name: &NodeName, paused: bool) {
+        if let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered) {
+            machine.paused = paused;
+            machine.stirred = true;
+        }
+        self.note(format_args!("{name}: {}", if paused { "paused" } else { "resumed" }));
+    }
+
+    /// Whether a node has power and is not paused.
+    pub(super) fn runs(&self, node: &NodeName) -> bool {
+        self.nodes.get(node).is_some_and(|machine| machine.powered && !machine.paused)
+    }
+
     /// A host is shut down in order while its daemon does nothing: processes are ended, nothing queues any more (multipathd leaves
     /// it so: `queue_without_daemon no`), file systems are unmounted, power goes and comes again after `down` milliseconds.
     pub fn shut_down_host(&mut self, node: &NodeName, down: u64) {

@@ -7,8 +7,8 @@ use super::kernel::{Connection, Key};
 use crate::domain::NodeName;
 use crate::plan::{ConnectionState, Dev};
 
-/// Keep-alive: how long a silent peer looks alive (KERNEL.md 4.4).
-const KEEP_ALIVE: u64 = 2600;
+/// Keep-alive: how long a silent peer looks alive, 2.6 times 3 s (KERNEL.md 4.4).
+pub(super) const KEEP_ALIVE: u64 = 7800;
 /// `reconnect_delay`.
 const RECONNECT: u64 = 1000;
 
@@ -77,9 +77,15 @@ impl Cluster {
         let connection = map.path.and_then(|path| machine.kernel.connection_of(path));
         match connection {
             Some((_, connection)) if map.active && self.is_through(node, key, connection) => {
-                self.on_drive(&connection.provider, key.0)
+                match self.on_drive(&connection.provider, key.0) {
+                    // The target says that its device is gone: to dm-multipath that is the path's fault.
+                    Reach::Failed if map.queueing && self.is_pulled(&connection.provider, key.0) => {
+                        Reach::Held
+                    }
+                    reach => reach,
+                }
             }
-            Some((_, connection)) if map.active && connection.state == ConnectionState::Live => Reach::Held,
+            Some((_, connection)) if self.holds(node, map.active, connection) => Reach::Held,
             _ if map.queueing => Reach::Held,
             _ => Reach::Failed,
         }
@@ -87,6 +93,12 @@ impl Cluster {
 
     fn on_drive(&self, node: &NodeName, partition: Uuid) -> Reach {
         if self.works(node, partition) { Reach::Partition(node.clone(), partition) } else { Reach::Failed }
+    }
+
+    /// What has been given to a live controller waits in its driver for as long as that believes in its peer, whatever becomes
+    /// of the path above.
+    fn holds(&self, node: &NodeName, active: bool, connection: &Connection) -> bool {
+        connection.state == ConnectionState::Live && (active || !self.can_talk(node, &connection.provider))
     }
 
     /// I/O went to a leg whose controller is not live: with `fast_io_fail_tmo=0` that fails the path at once.
@@ -111,8 +123,9 @@ impl Cluster {
         for (key, connection) in all {
             let next = self.next_state(node, &key, connection.clone());
             let changed = next.as_ref().is_none_or(|next| next.state != connection.state);
+            let resized = next.as_ref().is_some_and(|next| next.size != connection.size);
             let Some(machine) = self.nodes.get_mut(node) else { return };
-            machine.stirred |= changed;
+            machine.stirred |= changed || resized;
             match next {
                 Some(next) => machine.kernel.connections.insert(key, next),
                 None => machine.kernel.connections.remove(&key),
@@ -125,14 +138,15 @@ impl Cluster {
 
     fn next_state(&mut self, node: &NodeName, key: &Key, mut connection: Connection) -> Option<Connection> {
         let now = self.now;
-        let linked = self
-            .nodes
-            .get(&connection.provider)
-            .and_then(|machine| machine.kernel.exports.get(key))
-            .is_some_and(|export| export.linked);
+        let target = self.nodes.get(&connection.provider);
+        let export = target.and_then(|machine| machine.kernel.exports.get(key));
+        let (linked, size) = (export.is_some_and(|export| export.linked), export.map(|export| export.size));
         let talks = self.can_talk(node, &connection.provider);
         match connection.state {
-            ConnectionState::Live if talks && linked => connection.due = None,
+            ConnectionState::Live if talks && linked => {
+                connection.due = None;
+                connection.size = size.unwrap_or(connection.size);
+            }
             ConnectionState::Live => {
                 let due = *connection.due.get_or_insert(if talks { now } else { now + KEEP_ALIVE });
                 if due <= now {
@@ -171,7 +185,8 @@ impl Cluster {
             Answer::Denied => return Err("EIO"),
             Answer::Welcome => {}
         }
-        let size = self.partition(provider, key.0).map(|partition| partition.size).unwrap_or_default();
+        let export = self.nodes.get(provider).and_then(|machine| machine.kernel.exports.get(&key));
+        let size = export.map(|export| export.size).unwrap_or_default();
         let Some(machine) = self.nodes.get_mut(node) else { return Err("ENODEV") };
         let head = machine.kernel.new_dev(259);
         let connection = Connection {

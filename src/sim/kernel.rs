@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::disk::{BLOCKS, Disk};
+use super::disk::{Disk, blocks_in};
 use super::drives::DriveFault;
 use crate::domain::{Bytes, DriveId, Epoch, FsType, NodeName};
 use crate::plan::{
@@ -22,6 +22,7 @@ pub(super) struct Export {
     pub(super) enabled: bool,
     pub(super) partition: Uuid,
     pub(super) dev: Option<Dev>,
+    pub(super) size: Bytes,
 }
 
 #[derive(Debug, Clone)]
@@ -41,6 +42,7 @@ pub(super) struct Map {
     pub(super) path: Option<Dev>,
     pub(super) active: bool,
     pub(super) queueing: bool,
+    pub(super) size: Bytes,
 }
 
 #[derive(Debug, Clone)]
@@ -60,6 +62,8 @@ pub(super) struct ArrayMember {
     pub(super) by_bitmap: bool,
     /// Its superblock is behind the array's.
     pub(super) header_due: bool,
+    /// What it offers, as its superblock says.
+    pub(super) room: Bytes,
 }
 
 impl ArrayMember {
@@ -104,6 +108,8 @@ pub(super) struct Array {
     pub(super) shut_down: Option<FsType>,
     /// A member was cut off from it.
     pub(super) cut: bool,
+    /// `sync_action` is `frozen`: no recovery begins and no member loses its slot.
+    pub(super) held: bool,
 }
 
 impl Array {
@@ -129,6 +135,9 @@ impl Array {
     }
 
     fn sync(&self) -> SyncSeen {
+        if self.held {
+            return SyncSeen { action: SyncAction::Frozen, done: 0, total: 0 };
+        }
         let left = self.members.iter().map(|member| member.left.len()).max().unwrap_or(0);
         let (action, left) = if self.members.iter().any(|member| member.slot.is_some() && !member.in_sync) {
             (SyncAction::Recover, left)
@@ -137,7 +146,7 @@ impl Array {
         } else {
             (SyncAction::Resync, self.resync.len())
         };
-        let total = u64::from(BLOCKS);
+        let total = u64::from(blocks_in(self.size));
         SyncSeen { action, done: total.saturating_sub(left as u64) * 2048, total: total * 2048 }
     }
 
@@ -245,5 +254,5 @@ fn seen_export(export: &Export) -> ExportSeen {
 }
 
 fn seen_map(map: &Map) -> MapSeen {
-    MapSeen { dev: map.dev, path: map.path, path_active: map.active, queueing: map.queueing }
+    MapSeen { dev: map.dev, path: map.path, path_active: map.active, queueing: map.queueing, size: map.size }
 }

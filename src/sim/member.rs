@@ -6,13 +6,13 @@ use uuid::Uuid;
 
 use super::apply::Effect;
 use super::cluster::Cluster;
-use super::disk::{Header, Role};
+use super::disk::{Header, Role, blocks_in};
 use super::fabric::Reach;
 use super::kernel::{Array, ArrayMember};
 use crate::domain::{Bytes, NodeName};
 use crate::plan::{ArrayState, Dev, FailureKind, Join, NewMember};
 
-fn new_member(device: Uuid, dev: Dev, dev_number: u32) -> ArrayMember {
+fn new_member(device: Uuid, dev: Dev, dev_number: u32, room: Bytes) -> ArrayMember {
     ArrayMember {
         dev,
         name: format!("dev-{}-{}", dev.major, dev.minor),
@@ -25,6 +25,7 @@ fn new_member(device: Uuid, dev: Dev, dev_number: u32) -> ArrayMember {
         left: BTreeSet::new(),
         by_bitmap: false,
         header_due: false,
+        room,
     }
 }
 
@@ -35,6 +36,7 @@ impl Cluster {
         node: &NodeName,
         array: Uuid,
         slots: u32,
+        size: Bytes,
         members: &[NewMember],
     ) -> Effect {
         let roles: BTreeMap<u32, Role> =
@@ -45,7 +47,13 @@ impl Cluster {
                 Reach::Held => return Effect::Blocked,
                 Reach::Failed => return Effect::retry("write superblock: EIO"),
             };
+            let room = self.room_of(node, member.dev);
+            if room < size {
+                return Effect::retry("write superblock: EINVAL");
+            }
             let header = Header {
+                size,
+                room,
                 array,
                 device: member.partition,
                 dev_number: member.dev_number,
@@ -57,7 +65,10 @@ impl Cluster {
                 dirty: BTreeSet::new(),
                 clean: true,
             };
-            if self.partition(&provider, guid).is_some_and(|partition| !partition.blocks.is_zero()) {
+            if self
+                .partition(&provider, guid)
+                .is_some_and(|partition| !partition.blocks.is_zero(0..partition.blocks()))
+            {
                 self.violate(format_args!("superblocks are written on {guid}, which is not zero"));
             }
             if let Some(partition) = self.partition_mut(&provider, guid) {
@@ -133,12 +144,15 @@ impl Cluster {
                 self.note(format_args!("{node}: {name}: kicking non-fresh {}", header.device));
                 continue;
             }
-            let mut member = new_member(header.device, *dev, header.dev_number);
+            if header.room < freshest.size {
+                return None;
+            }
+            let mut member = new_member(header.device, *dev, header.dev_number, header.room);
             if let Role::Slot(slot) = role {
                 member.slot = Some(slot);
                 member.in_sync = !header.filling;
                 member.left =
-                    if header.filling { (0..super::disk::BLOCKS).collect() } else { BTreeSet::new() };
+                    if header.filling { (0..blocks_in(freshest.size)).collect() } else { BTreeSet::new() };
             }
             members.push(member);
         }
@@ -166,11 +180,12 @@ impl Cluster {
             pending: Vec::new(),
             resync,
             sync_at: self.now,
-            size: Bytes::mib(512),
+            size: freshest.size,
             open: false,
             frozen: false,
             shut_down: None,
             cut: false,
+            held: false,
         })
     }
 
@@ -223,7 +238,11 @@ impl Cluster {
             Reach::Failed => return Effect::retry("ADD_NEW_DISK: EIO"),
         };
         let header = self.partition(&provider, guid).and_then(|partition| partition.header.clone());
-        let mut member = new_member(new.partition, new.dev, new.dev_number);
+        let room = self.room_of(node, new.dev);
+        if room < array.size {
+            return Effect::retry("ADD_NEW_DISK: ENOSPC");
+        }
+        let mut member = new_member(new.partition, new.dev, new.dev_number, room);
         member.write_mostly = new.write_mostly;
         if join == Join::Bitmap {
             let Some(header) =
@@ -231,6 +250,12 @@ impl Cluster {
             else {
                 return Effect::failed(FailureKind::BitmapRefused, "ADD_NEW_DISK: EINVAL");
             };
+            if header.size != array.size {
+                return Effect::failed(
+                    FailureKind::BitmapRefused,
+                    "the superblock of an array of another size",
+                );
+            }
             if header.events < array.events_cleared {
                 return Effect::failed(FailureKind::BitmapRefused, "ADD_NEW_DISK: EINVAL, behind the bitmap");
             }
@@ -304,15 +329,15 @@ impl Cluster {
             return Effect::retry("compare: not an in-sync member");
         };
         let mut differ = 0;
-        for block in
-            (0..super::disk::BLOCKS).filter(|block| !array.pending.iter().any(|write| write.block == *block))
+        for block in (0..blocks_in(array.size))
+            .filter(|block| !array.pending.iter().any(|write| write.block == *block))
         {
             let Some(version) = self.read_good(node, array, block) else { return Effect::Blocked };
             let Reach::Partition(provider, guid) = self.reach(node, dev) else { return Effect::Blocked };
             let there = self.partition(&provider, guid).map(|partition| partition.blocks.get(block));
             differ += u64::from(there != Some(version));
         }
-        Effect::compared(Bytes::mib(512), differ * 8)
+        Effect::compared(array.size, differ * 8)
     }
 
     pub(super) fn stop_array(&mut self, node: &NodeName, array: &mut Array) -> Effect {

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::cluster::{Cluster, Config, new_disk};
-use super::disk::{BLOCKS, Blocks, Header, Partition, Role};
+use super::disk::{Blocks, Header, Partition, Role, blocks_in};
 use crate::domain::{
-    DriveId, DriveState, Key, Kind, Member, NodeName, Replica, Volume, VolumeStatus, World, array_uuid,
-    partition_guid,
+    Bytes, DriveId, DriveState, FsType, Key, Kind, Member, NodeName, PartitionRecord, Replica, Volume,
+    VolumeStatus, World, array_uuid, partition_guid,
 };
+use crate::plan::placement::HEADER;
 use crate::plan::{Dev, Write};
 
 /// How long a change may take to be played through, in virtual milliseconds.
@@ -76,23 +77,24 @@ fn partitions(world: &World, replica: &Replica, drive: &DriveId) -> Vec<(Uuid, P
         let member = volume.as_ref().and_then(|volume| {
             volume.status.as_ref()?.member(replica.spec.id).map(|member| (volume, member))
         });
-        let header = member.and_then(|(volume, member)| header(volume, member, made.guid));
+        let header = member.and_then(|(volume, member)| header(volume, member, made));
         let formatted = volume.as_ref().is_some_and(|volume| {
             header.is_some() && volume.status.as_ref().is_some_and(|status| status.formatted)
         });
         let mut blocks = Blocks::default();
         blocks.set(0, if formatted { FORMATTED } else { 0 });
         let dev = Dev { major: 0, minor: 0 };
-        (made.guid, Partition { start: made.start, size: made.size, dev, blocks, header })
+        (made.guid, Partition { start: made.start, size: made.size, known: made.size, dev, blocks, header })
     })
     .collect()
 }
 
 /// The superblock a member has if the records are right: members in sync have slots, everybody else is out of date.
-fn header(volume: &Volume, member: &Member, guid: Uuid) -> Option<Header> {
+fn header(volume: &Volume, member: &Member, made: &PartitionRecord) -> Option<Header> {
     let status = volume.status.as_ref().filter(|status| status.created)?;
     let column =
-        (0..volume.spec.stripe_width).find(|column| partition_guid(member.replica, *column) == guid)?;
+        (0..volume.spec.stripe_width).find(|column| partition_guid(member.replica, *column) == made.guid)?;
+    let size = status.usable(&volume.spec);
     let in_sync: Vec<&Member> =
         status.members.iter().filter(|member| status.in_sync.contains(&member.replica)).collect();
     let roles: BTreeMap<u32, Role> =
@@ -101,14 +103,16 @@ fn header(volume: &Volume, member: &Member, guid: Uuid) -> Option<Header> {
         u32::try_from(in_sync.len()).ok()?.max(u32::try_from(status.copies_due(&volume.spec)).ok()?).max(2);
     Some(Header {
         array: array_uuid(volume.spec.uid, column),
-        device: guid,
+        device: made.guid,
         dev_number: member.dev_number,
         events: if status.in_sync.contains(&member.replica) { 100 } else { 50 },
         events_cleared: 0,
         slots,
+        size,
+        room: Bytes(made.size.0 - HEADER.0),
         roles,
         filling: false,
-        dirty: (0..BLOCKS).collect(),
+        dirty: (0..blocks_in(size)).collect(),
         clean: true,
     })
 }
@@ -119,6 +123,11 @@ impl Cluster {
         for (key, versioned) in world.records().filter(|(key, _)| key.kind != Kind::Lease) {
             self.put(key, &versioned.value);
         }
+        let sizes = world.volumes().filter(|volume| volume.spec.fs != FsType::Raw).filter_map(|volume| {
+            let status = volume.status.filter(|status| status.formatted)?;
+            Some((array_uuid(volume.spec.uid, 0), status.usable(&volume.spec)))
+        });
+        self.file_systems.extend(sizes);
     }
 
     fn put(&mut self, key: &Key, record: &crate::domain::Record) {

@@ -30,7 +30,7 @@ pub use archive::{Archive, ArchiveError};
 pub use pack::closing;
 
 use super::recorder;
-use crate::domain::{Reason, Timestamp};
+use crate::domain::{NodeName, Reason, Timestamp};
 use pack::Pack;
 
 /// The format of the archives that this version writes, and the highest it reads.
@@ -78,6 +78,8 @@ pub struct NodeFacts {
     pub store_lost: Option<String>,
     /// Whether this node leads the cluster.
     pub leads: bool,
+    /// How the nodes stand that this one listens to.
+    pub peers: Vec<(NodeName, String)>,
 }
 
 /// What a process knows of itself, to be written into an archive.

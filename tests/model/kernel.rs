@@ -1,6 +1,7 @@
 //! A kernel with no more than the protocol hangs on: where I/O goes, when a call waits, what a stale half does.
 
 use mdfabric::domain::{Bytes, Endpoint, Epoch, array_device, array_uuid};
+use mdfabric::plan::placement::HEADER;
 use mdfabric::plan::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, Join, MapSeen,
     MemberFlag, MemberSeen, Observation, PartitionSeen, Step, SyncAction, SyncSeen, TableSeen,
@@ -19,6 +20,8 @@ pub(crate) enum Reach {
 }
 
 const SIZE: Bytes = Bytes::gib(1);
+/// A copy's partition, and a leg to it.
+const PARTITION: Bytes = Bytes(SIZE.0 + HEADER.0);
 
 fn partition_dev(copy: usize) -> Dev {
     Dev { major: 259, minor: u32::try_from(copy).unwrap() }
@@ -85,14 +88,17 @@ impl State {
                 controller: "nvme".to_owned(),
                 state,
                 dev: Some(path_dev(*key)),
-                size: SIZE,
+                size: PARTITION,
             };
             leg.connected.then(|| (guid(key), seen))
         };
         let map = |(key, leg): (&(u8, u64), &Leg)| {
             let map = leg.map?;
             let (dev, path) = (map_dev(*key), Some(path_dev(*key)));
-            Some((guid(key), MapSeen { dev, path, path_active: map.active, queueing: map.queueing }))
+            Some((
+                guid(key),
+                MapSeen { dev, path, path_active: map.active, queueing: map.queueing, size: PARTITION },
+            ))
         };
         let arrays = node.array.iter().map(|array| (array_uuid(setup.uid, 0), seen_array(setup, me, array)));
         Observation {
@@ -449,7 +455,16 @@ fn drive(setup: &Setup, me: usize, world: &mdfabric::domain::World) -> DriveSeen
     let spec = world.drive_spec(&setup.drives[me]).unwrap();
     let status = setup.replicas.get(me).and_then(|replica| world.replica_status(replica));
     let seen = |record: &mdfabric::domain::PartitionRecord| {
-        (record.guid, PartitionSeen { start: record.start, size: record.size, dev: Some(partition_dev(me)) })
+        (
+            record.guid,
+            PartitionSeen {
+                start: record.start,
+                size: record.size,
+                room: record.size,
+                known: record.size,
+                dev: Some(partition_dev(me)),
+            },
+        )
     };
     let partitions = status.iter().flat_map(|status| &status.partitions).map(seen).collect();
     DriveSeen {

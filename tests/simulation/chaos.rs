@@ -4,9 +4,9 @@
 
 use std::fmt;
 
-use mdfabric::domain::{FsType, MountRequest, NodeName, PlacementEntry};
+use mdfabric::domain::{Bytes, FsType, MountRequest, NodeName, PlacementEntry};
 use mdfabric::plan::scale;
-use mdfabric::plan::verbs::{self, CreateVolume, EditVolume};
+use mdfabric::plan::verbs::{self, CreateVolume, EditVolume, NewSize};
 use mdfabric::sim::{Config, Rng};
 
 use super::support::{Failure, Scene, edit_record, failure, is_mounted, name, node, wish};
@@ -35,6 +35,8 @@ enum What {
     Attach(u8),
     Detach,
     Move(u8, u8),
+    /// To so many MiB, up to what every drive has room for.
+    Grow(u64),
     Edit {
         add: Option<u8>,
         remove: Option<u8>,
@@ -101,7 +103,8 @@ fn pick(rng: &mut Rng) -> u8 {
 
 /// Users may ask for anything; what is refused is refused.
 fn operation(rng: &mut Rng) -> What {
-    match rng.below(7) {
+    match rng.below(8) {
+        7 => What::Grow(1024 + 128 * rng.below(5)),
         4..=6 => resize(rng),
         0 | 1 => What::Move(pick(rng), pick(rng)),
         2 => What::Detach,
@@ -159,6 +162,10 @@ fn happen(scene: &mut Scene, what: &What, faults: &mut Vec<Fault>) {
         What::Move(from, to) => {
             let (from, to) = (node(*from), node(*to));
             drop(scene.cluster.request(|world, _| verbs::move_replica(world, &name(), &from, &to, None)));
+        }
+        What::Grow(mib) => {
+            let size = NewSize::Of(Bytes::mib(*mib));
+            drop(scene.cluster.request(|world, _| verbs::grow(world, &name(), size)));
         }
         What::Edit { add, remove, replicas } => edit(scene, *add, *remove, *replicas),
         What::EditRecord(kept, entry) => edit_record(scene, |spec| {

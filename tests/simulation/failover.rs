@@ -52,13 +52,13 @@ pub(crate) fn the_owner_dies(config: Config) -> Scene {
     scene.cluster.power_cut(&node(1), None);
     scene.cluster.app(&name()).writing = true;
     fail_over(&mut scene, if seed % 2 == 0 { with } else { without });
-    scene.write_a_little();
     let status = scene.status().unwrap();
     let lost = status.member_on(&node(1)).cloned();
     scene.demand(
         sabotaged || lost.is_some_and(|member| member.state == MemberState::Missing && member.diverged),
         "the dead owner's copy is Missing and may have diverged",
     );
+    scene.write_a_little();
     scene.cluster.power_on(&node(1));
     scene.whole();
     scene.write_a_little();
@@ -79,17 +79,24 @@ fn a_host_that_is_shut_down_without_its_daemon_writes_nothing_that_stays() {
     }
 }
 
-/// node-1 was deposed while it was cut off from the store, and its host is shut down by somebody who does not know of that: the
+/// node-1 is heard by the others, or not.
+fn set_links(scene: &mut Scene, up: bool) {
+    [2, 3].into_iter().for_each(|other| scene.cluster.set_link(&node(1), &node(other), up));
+}
+
+/// node-1 was deposed while it was cut off, and its host is shut down by somebody who does not know of that: the
 /// file system writes once more, to its own copy alone, and no bitmap but that one's tells of it.
 pub(crate) fn the_host_is_shut_down(config: Config) {
     let mut scene = served(config, 2);
     let to = others(&scene).0;
     scene.cluster.set_store(&node(1), false);
+    set_links(&mut scene, false);
     scene.request_detach();
     scene.request_attach(to);
     scene.until(120_000, "mounted elsewhere", is_mounted);
     scene.cluster.shut_down_host(&node(1), 2_000);
     scene.cluster.set_store(&node(1), true);
+    set_links(&mut scene, true);
     scene.whole();
     scene.write_a_little();
     scene.detach();
@@ -104,7 +111,7 @@ fn processes_that_nobody_told_can_write_nothing_that_counts() {
     }
 }
 
-/// The owner, node-1, is cut off from the store and from nobody else: its processes live on after the volume is attached
+/// The owner, node-1, is cut off, from the store longest: its processes live on after the volume is attached
 /// elsewhere, or leave a file system that has something to write. What they had acknowledged is there, what they write now is
 /// not acknowledged. They are ended, or hear that they shall, when the store is there again.
 pub(crate) fn the_processes_live_on(config: Config) {
@@ -116,9 +123,7 @@ pub(crate) fn the_processes_live_on(config: Config) {
     scene.cluster.run_for(seed % 7 * 100);
     scene.cluster.set_store(&node(1), false);
     scene.cluster.run_for(seed % 7 * 100);
-    if seed.is_multiple_of(5) {
-        scene.cluster.set_link(&node(1), &node(to), false);
-    }
+    set_links(&mut scene, false);
     scene.request_detach();
     scene.request_attach(to);
     scene.cluster.run_for(100);
@@ -129,9 +134,10 @@ pub(crate) fn the_processes_live_on(config: Config) {
         // Its only copy is out of reach.
         scene.cluster.run_for(20_000);
     }
+    set_links(&mut scene, !seed.is_multiple_of(5));
     scene.cluster.run_for(2_000);
     scene.cluster.set_store(&node(1), true);
-    scene.cluster.set_link(&node(1), &node(to), true);
+    set_links(&mut scene, true);
     scene.cluster.run_for(20_000);
     scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
     scene.whole();

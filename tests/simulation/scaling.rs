@@ -305,12 +305,9 @@ fn the_last_good_copy_is_never_dropped() {
     for seed in 30..50 {
         let mut scene = one_copy(seed, 3);
         scale(&mut scene, &add(2));
-        let before = scene.cluster.trace().len();
         scene.cluster.set_link(&node(1), &node(2), false);
-        scene.until(10_000, "the loss is noticed", move |cluster| {
-            cluster.trace()[before..].iter().any(|line| line.contains("leaves Live"))
-        });
-        scene.cluster.run_for((seed - 30) * 50);
+        // From when on node-2 is known to be out of reach.
+        scene.cluster.run_for(600 + (seed - 30) * 50);
         // Before the loss is recorded the verb cannot know of it; the machine does.
         drop(request(&mut scene, &remove(1)));
         for _ in 0..1_000 {

@@ -145,7 +145,8 @@ impl Scene {
                 &status.owner,
                 &status.members,
                 &status.in_sync,
-                &status.relocation
+                &status.relocation,
+                (&status.size, &status.growth)
             )),
             self.cluster.picture(),
         )
@@ -292,6 +293,7 @@ pub(crate) fn is_whole(cluster: &Cluster) -> bool {
             && status.relocation.is_none()
             && !status.follow_owner
             && status.is_placed(spec)
+            && !status.is_expanding(spec)
     })
 }
 

@@ -183,10 +183,14 @@ impl Copy {
         Ok(said)
     }
 
-    /// Nothing of the data can be read where the copy was, and the table is whole.
+    /// Nothing of the data can be read where the copy was, and the table is whole. What the whole disk's page cache has kept
+    /// from before says nothing of the drive: looking for signatures reads the first partition's head (1 MiB) too.
     pub fn is_wiped(&self) -> Result<()> {
         let drive = self.drive()?;
-        let compare = format!("cmp -n 1048576 -i {}:0 {drive} /dev/zero && sfdisk -V {drive}", self.start);
+        let compare = format!(
+            "blockdev --flushbufs {drive} && cmp -n 1048576 -i {}:0 {drive} /dev/zero && sfdisk -V {drive}",
+            self.start
+        );
         let said = self.node.sh(&compare)?.ok().context("old data can be read")?;
         ensure!(said.stdout.contains("No errors detected"), "sfdisk: {}", said.stdout);
         let name = drive.trim_start_matches("/dev/").to_owned();
@@ -235,6 +239,18 @@ pub fn remove(lab: &Lab, node: &Node, volume: &str) -> Result<()> {
     verb(node, &format!("volume rm {volume}"))?;
     copies.iter().try_for_each(Copy::is_wiped)?;
     nothing_left(lab)
+}
+
+/// md's own check finds no difference between the copies of an attached volume, from this MiB on.
+pub fn copies_are_equal(lab: &Lab, owner: &Node, volume: &str, from_mib: u64) -> Result<()> {
+    let md = device(owner, volume)?.replace("/dev/", "/sys/block/") + "/md";
+    owner.sh(&format!("echo {} >{md}/sync_min && echo check >{md}/sync_action", from_mib * 2048))?.ok()?;
+    lab.wait_for(&format!("md's check of {volume}"), Duration::from_mins(3), || {
+        Ok((owner.sh(&format!("cat {md}/sync_action"))?.ok()?.text() == "idle").then_some(()))
+    })?;
+    let said = owner.sh(&format!("cat {md}/mismatch_cnt; echo 0 >{md}/sync_min"))?.ok()?;
+    ensure!(said.text() == "0", "md's check of {volume} found {} sectors that differ", said.text());
+    Ok(())
 }
 
 /// `xfs_repair` finds nothing to repair on the attached, unmounted volume.

@@ -6,6 +6,7 @@ mod boot;
 mod dump;
 mod failover;
 mod footprint;
+mod growth;
 mod healing;
 mod interruption;
 mod leaks;
@@ -17,6 +18,7 @@ mod network;
 mod power;
 mod scaling;
 mod service;
+mod stall;
 mod surroundings;
 mod verification;
 mod zombie;
@@ -84,11 +86,13 @@ pub fn all() -> Vec<Scenario> {
         life::SCENARIOS,
         moves::SCENARIOS,
         scaling::SCENARIOS,
+        growth::SCENARIOS,
         verification::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
         healing::SCENARIOS,
         zombie::SCENARIOS,
+        stall::SCENARIOS,
         interruption::SCENARIOS,
         mortality::SCENARIOS,
         bad_input::SCENARIOS,

@@ -30,6 +30,14 @@ const ID_BYTES: usize = 48;
 /// `struct inet_diag_req_v2`
 const REQUEST_BYTES: usize = HEADER_BYTES + 8 + ID_BYTES;
 
+/// `1 << (INET_DIAG_INFO - 1)`: the sockets come with their `struct tcp_info`.
+const WITH_INFO: u8 = 1 << (INET_DIAG_INFO - 1);
+const INET_DIAG_INFO: u16 = 2;
+/// `struct nlattr`
+const ATTRIBUTE_BYTES: usize = 4;
+/// `struct inet_diag_msg`
+const MESSAGE_BYTES: usize = 72;
+
 /// All states but `TIME_WAIT` (6), `CLOSE` (7) and `LISTEN` (10): the connections that something hangs on.
 const CONNECTED_STATES: u32 = !(1 << 6 | 1 << 7 | 1 << 10);
 
@@ -63,8 +71,32 @@ pub struct TcpSocket {
     pub send_queue_bytes: u32,
     /// Inode number of the socket.
     pub inode: u32,
+    /// How its sending goes; `None` where the kernel did not say.
+    pub sending: Option<Sending>,
     /// The kernel's name for it.
     pub id: SocketId,
+}
+
+/// What of `struct tcp_info` (`include/uapi/linux/tcp.h`) tells whether the other end still acknowledges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sending {
+    /// Times in a row the retransmission timer ran out without an answer (`tcpi_retransmits`). The first time is at least
+    /// 200 ms after the segment was sent (`TCP_RTO_MIN`).
+    pub timeouts: u8,
+    /// Segments sent and not acknowledged (`tcpi_unacked`).
+    pub unacknowledged: u32,
+    /// Milliseconds since the last acknowledgement came (`tcpi_last_ack_recv`).
+    pub silent_millis: u32,
+}
+
+impl Sending {
+    fn parse(info: &[u8]) -> Result<Self, ParseError> {
+        Ok(Self {
+            timeouts: at::<1>(info, 2)?[0],
+            unacknowledged: u32::from_ne_bytes(at(info, 24)?),
+            silent_millis: u32::from_ne_bytes(at(info, 56)?),
+        })
+    }
 }
 
 /// `struct inet_diag_sockid` as the kernel gave it, cookie included, and the family it goes with.
@@ -103,22 +135,22 @@ impl TcpState {
 
 /// Asks for all connected TCP sockets of `family`.
 pub(super) fn dump_request(family: u8) -> Vec<u8> {
-    request(SOCK_DIAG_BY_FAMILY, DUMP_FLAGS, &SocketId { family, bytes: [0; ID_BYTES] })
+    request(SOCK_DIAG_BY_FAMILY, DUMP_FLAGS, WITH_INFO, &SocketId { family, bytes: [0; ID_BYTES] })
 }
 
 /// Asks to abort `socket`.
 pub(super) fn destroy_request(socket: &TcpSocket) -> Vec<u8> {
-    request(SOCK_DESTROY, ACK_FLAGS, &socket.id)
+    request(SOCK_DESTROY, ACK_FLAGS, 0, &socket.id)
 }
 
-fn request(kind: u16, flags: u16, id: &SocketId) -> Vec<u8> {
+fn request(kind: u16, flags: u16, with: u8, id: &SocketId) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(REQUEST_BYTES);
     bytes.extend(u32::try_from(REQUEST_BYTES).unwrap_or(0).to_ne_bytes());
     bytes.extend(kind.to_ne_bytes());
     bytes.extend(flags.to_ne_bytes());
     // Sequence number and sender: one request per socket at a time needs neither.
     bytes.extend([0; 8]);
-    bytes.extend([id.family, IPPROTO_TCP, 0, 0]);
+    bytes.extend([id.family, IPPROTO_TCP, with, 0]);
     bytes.extend(CONNECTED_STATES.to_ne_bytes());
     bytes.extend(id.bytes);
     bytes
@@ -165,7 +197,7 @@ fn error(code: i32) -> Message {
     }
 }
 
-/// `struct inet_diag_msg`, 72 bytes; attributes behind it are passed over. `None` for families other than IP.
+/// `struct inet_diag_msg` and of the attributes behind it `INET_DIAG_INFO`. `None` for families other than IP.
 fn parse_socket(body: &[u8]) -> Result<Option<TcpSocket>, ParseError> {
     let [family, state] = at(body, 0)?;
     let id = SocketId { family, bytes: at(body, 4)? };
@@ -178,8 +210,24 @@ fn parse_socket(body: &[u8]) -> Result<Option<TcpSocket>, ParseError> {
         receive_queue_bytes: u32::from_ne_bytes(at(body, 56)?),
         send_queue_bytes: u32::from_ne_bytes(at(body, 60)?),
         inode,
+        sending: sending(body.get(MESSAGE_BYTES..).unwrap_or_default())?,
         id,
     }))
+}
+
+/// `INET_DIAG_INFO` among the attributes.
+fn sending(mut attributes: &[u8]) -> Result<Option<Sending>, ParseError> {
+    while attributes.len() >= ATTRIBUTE_BYTES {
+        let length = usize::from(u16::from_ne_bytes(at(attributes, 0)?));
+        let value = attributes.get(ATTRIBUTE_BYTES..length).ok_or_else(|| {
+            ParseError::new("sock_diag attribute", format!("length {length} in {} bytes", attributes.len()))
+        })?;
+        if u16::from_ne_bytes(at(attributes, 2)?) == INET_DIAG_INFO {
+            return Sending::parse(value).map(Some);
+        }
+        attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(None)
 }
 
 fn ends(id: &SocketId) -> Result<Option<(SocketAddr, SocketAddr)>, ParseError> {

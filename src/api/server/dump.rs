@@ -33,6 +33,7 @@ pub(super) fn knowledge(view: &View, records: proto::World, now: Timestamp) -> K
             StoreHealth::Starting | StoreHealth::Good => None,
         },
         leads: view.node.leads,
+        peers: view.node.peers.words(),
     };
     Knowledge {
         manifest: Manifest::new(&view.me, now),

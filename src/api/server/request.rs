@@ -7,7 +7,7 @@ use tonic::Status;
 use super::status;
 use crate::api::proto;
 use crate::domain::{Bytes, DriveId, MountRequest, NodeName, PlacementEntry};
-use crate::plan::verbs::{Cordon, CreateVolume, EditVolume, Refusal};
+use crate::plan::verbs::{Cordon, CreateVolume, EditVolume, NewSize, Refusal};
 use crate::wire::convert::{self, FieldError};
 
 const CREATE: &str = "CreateVolumeRequest";
@@ -53,6 +53,17 @@ pub(super) fn edit(request: &proto::EditVolumeRequest) -> Result<EditVolume, Sta
         verify: chosen(EDIT, "verify", request.verify)?,
         on_store_loss: chosen(EDIT, "on_store_loss", request.on_store_loss)?,
     })
+}
+
+/// `volume grow`.
+pub(super) fn new_size(request: &proto::GrowVolumeRequest) -> Result<NewSize, Status> {
+    match (request.size_bytes, request.more_bytes) {
+        (size, 0) => Ok(NewSize::Of(Bytes(size))),
+        (0, more) => Ok(NewSize::More(Bytes(more))),
+        _ => Err(Status::invalid_argument(
+            "GrowVolumeRequest: one of size_bytes and more_bytes is set, not both",
+        )),
+    }
 }
 
 /// `volume mount`.

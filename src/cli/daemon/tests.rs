@@ -38,6 +38,10 @@ impl Kernel for Nothing {
         Ok(Sample::default())
     }
 
+    fn unanswered(&self, _: &Endpoint) -> Result<u64, String> {
+        Ok(0)
+    }
+
     fn apply(&self, step: &Step) -> Result<Outcome, StepFailure> {
         Err(StepFailure { kind: FailureKind::Retry, message: format!("cannot {step}") })
     }

@@ -144,6 +144,21 @@ fn edited_when_every_copy_that_was_asked_for_is_good() {
 }
 
 #[test]
+fn grown_when_the_device_is_and_the_file_system_where_it_is_mounted() {
+    let goal = Goal::Grown(name());
+    let mounted = VolumeSpec { size: Bytes::gib(2), ..attached_on("n1", Some("/m")) };
+    let of = |size| VolumeStatus { size: Some(size), ..status() };
+    waits(&goal, &world(mounted.clone(), Some(of(Bytes::gib(1)))));
+    let growth = Some(crate::domain::Growth { to: Bytes::gib(2), started_at: Timestamp(1) });
+    let fs_left = VolumeStatus { growth, ..of(Bytes::gib(2)) };
+    waits(&goal, &world(mounted.clone(), Some(fs_left.clone())));
+    assert_eq!(is_done(&goal, &world(mounted, Some(of(Bytes::gib(2))))), "volume a has 2 GiB");
+    let detached = VolumeSpec { size: Bytes::gib(2), ..spec() };
+    let later = "volume a has 2 GiB; its file system grows when it is mounted for writing";
+    assert_eq!(is_done(&goal, &world(detached, Some(fs_left))), later);
+}
+
+#[test]
 fn gone_even_if_the_name_is_used_again() {
     let goal = Goal::Gone(name(), spec().uid);
     waits(&goal, &world(VolumeSpec { deleting: true, ..spec() }, Some(status())));

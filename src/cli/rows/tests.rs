@@ -33,7 +33,13 @@ fn provide(world: &mut World, member: &Member, state: ReplicaState, wanted: Want
         export: None,
         wanted,
     };
-    let partition = crate::domain::PartitionRecord { guid: member.replica.0, start: Bytes::mib(1), size };
+    let partition = crate::domain::PartitionRecord {
+        guid: member.replica.0,
+        start: Bytes::mib(1),
+        size,
+        zeroed_to: size,
+        room: size,
+    };
     let made = state != ReplicaState::Requested;
     let status = ReplicaStatus {
         state,

@@ -77,15 +77,32 @@ impl<'a> Disk<'a> {
         }
     }
 
+    /// Makes the kernel know how long a partition is by now. One that it has as longer stays so: it would be cut off under
+    /// its users without a word (KERNEL.md 5).
+    fn lengthen(&self, root: &Root, place: Placement) -> Done {
+        match self.length_known(root, place) {
+            None => self.announce(root, place),
+            Some(known) if known < place.length_bytes => {
+                let Placement { number, start_bytes, length_bytes } = place;
+                blkpg::resize(&self.file, &self.path, Slice { number, start_bytes, length_bytes })
+                    .map_err(|error| retry(&error))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     fn knows(&self, root: &Root, place: Placement) -> bool {
+        self.length_known(root, place) == Some(place.length_bytes)
+    }
+
+    /// Bytes the kernel takes the partition of this number and start to have.
+    fn length_known(&self, root: &Root, place: Placement) -> Option<u64> {
         let known = block::partitions(root, &self.device.name).unwrap_or_default();
-        known.iter().any(|device| {
-            device.size_bytes == place.length_bytes
-                && device
-                    .partition
-                    .as_ref()
-                    .is_some_and(|of| of.number == place.number && of.start_bytes == place.start_bytes)
-        })
+        let is_it = |device: &&BlockDevice| {
+            let of = device.partition.as_ref();
+            of.is_some_and(|of| of.number == place.number && of.start_bytes == place.start_bytes)
+        };
+        known.iter().find(is_it).map(|device| device.size_bytes)
     }
 
     /// Zeroes both ends: tables, superblocks and labels of whatever was there.
@@ -162,6 +179,17 @@ pub(super) fn carve(
         disk.write(&table)?;
     }
     disk.announce(root, change.into_inner())
+}
+
+/// The table first: what the kernel knows of is always in it.
+pub(super) fn grow(root: &Root, tables: &Tables, dev: Dev, partition: Uuid, size: Bytes) -> Done {
+    let disk = Disk::open(root, tables, dev, Access::Write)?;
+    let mut table = disk.table()?;
+    let change = table.grow(partition, size.0).map_err(|error| retry(&error))?;
+    if let gpt::Change::Made(_) = change {
+        disk.write(&table)?;
+    }
+    disk.lengthen(root, change.into_inner())
 }
 
 /// The kernel lets go of the partition first: one that is in use stays in the table.

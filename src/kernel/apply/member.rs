@@ -72,6 +72,10 @@ fn add_by_bitmap(root: &Root, array: &str, member: &NewMember) -> Done {
         Err(header::ReadHeaderError::Call(error)) => return Err(retry(&error)),
         Err(error) => return Err(refused(format!("{}: {}", path.display(), chain(&error)))),
     };
+    let component = sysfs::array(root, &node(array)?).map_err(|error| retry(&error))?;
+    if component.and_then(|seen| seen.component_size_kib).is_some_and(|kib| kib * 2 != superblock.size) {
+        return Err(refused(format!("{}: the superblock of an array of another size", path.display())));
+    }
     let Some(slot) = superblock.slot().filter(|_| superblock.device_uuid == member.partition) else {
         return Err(refused(format!("{}: not the superblock of a member that was in sync", path.display())));
     };

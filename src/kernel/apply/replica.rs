@@ -3,7 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
 
 use kernel_abi::Root;
 use kernel_abi::block::zero::{self, Thoroughness, Verified};
@@ -23,7 +24,12 @@ pub(super) fn zero(root: &Root, dev: Dev) -> Done {
     let path = device::node(root, dev).map_err(|error| retry(&error))?;
     let file = std::fs::File::open(&path).map_err(|error| retry(&error))?;
     let size = kernel_abi::block::device::size_bytes(&file, &path).map_err(|error| retry(&error))?;
-    let all = zero::wipe(&path, 0..size, Thoroughness::Full, |_, _| ControlFlow::Continue(()));
+    zero_range(&path, 0..size)
+}
+
+/// Zeroes a range, bytes, and reads it back.
+pub(super) fn zero_range(path: &Path, range: Range<u64>) -> Done {
+    let all = zero::wipe(path, range, Thoroughness::Full, |_, _| ControlFlow::Continue(()));
     match all.map_err(|error| retry(&error))? {
         Verified::Zero | Verified::Stopped { .. } => Ok(()),
         Verified::NonZero { offset } => {
@@ -33,7 +39,7 @@ pub(super) fn zero(root: &Root, dev: Dev) -> Done {
     }
 }
 
-fn nqn(text: &str) -> Result<Nqn, StepFailure> {
+pub(super) fn nqn(text: &str) -> Result<Nqn, StepFailure> {
     Nqn::new(text).map_err(|error| retry(&error))
 }
 

@@ -121,16 +121,22 @@ fn gpt_seen(table: &Table, partitions: &[BlockDevice], damaged: Option<String>) 
     }
 }
 
-/// An entry of the table, with its device if the kernel has a partition at exactly that place.
+/// An entry of the table, with its device if the kernel has a partition of that number and start. The kernel's may be
+/// shorter: a growth was interrupted.
 fn partition(table: &Table, entry: &gpt::Partition, known: &[BlockDevice]) -> (Uuid, PartitionSeen) {
     let place = entry.placement(table.geometry());
-    let at_place = |device: &&BlockDevice| {
-        device.size_bytes == place.length_bytes
-            && device
-                .partition
-                .as_ref()
-                .is_some_and(|of| of.number == place.number && of.start_bytes == place.start_bytes)
+    let device = known.iter().find(|device| {
+        device
+            .partition
+            .as_ref()
+            .is_some_and(|of| of.number == place.number && of.start_bytes == place.start_bytes)
+    });
+    let seen = PartitionSeen {
+        start: Bytes(place.start_bytes),
+        size: Bytes(place.length_bytes),
+        room: Bytes(table.room_for(entry)),
+        dev: device.map(|device| device::dev(device.number)),
+        known: Bytes(device.map_or(0, |device| device.size_bytes)),
     };
-    let dev = known.iter().find(at_place).map(|device| device::dev(device.number));
-    (entry.guid, PartitionSeen { start: Bytes(place.start_bytes), size: Bytes(place.length_bytes), dev })
+    (entry.guid, seen)
 }

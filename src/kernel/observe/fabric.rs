@@ -96,13 +96,15 @@ pub(super) fn maps(root: &Root) -> Result<BTreeMap<Key, MapSeen>, ObserveError> 
 
 fn map(control: &Control, status: &dm::MapStatus) -> Result<MapSeen, ObserveError> {
     let key = MapKey::Device(status.device);
-    let row = |rows: Vec<dm::Target>| rows.into_iter().next().map(|row| row.parameters);
-    let table = row(control.table(key)?).and_then(|text| text.parse::<MultipathTable>().ok());
-    let state = row(control.status(key)?).and_then(|text| text.parse::<MultipathStatus>().ok());
+    let row = control.table(key)?.into_iter().next();
+    let table = row.as_ref().and_then(|row| row.parameters.parse::<MultipathTable>().ok());
+    let state = control.status(key)?.into_iter().next();
+    let state = state.and_then(|row| row.parameters.parse::<MultipathStatus>().ok());
     Ok(MapSeen {
         dev: device::dev(status.device),
         path: table.as_ref().and_then(|table| table.paths.first()).map(|path| device::dev(*path)),
         path_active: state.is_some_and(|state| state.has_active_path()) && !status.suspended,
         queueing: table.is_some_and(|table| table.queue_if_no_path),
+        size: Bytes(row.map_or(0, |row| row.sectors.saturating_mul(512))),
     })
 }

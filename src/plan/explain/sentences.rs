@@ -55,6 +55,7 @@ fn placed(world: &World, facts: &Facts, volume: &Volume, status: &VolumeStatus) 
     lines.extend(status.members.iter().map(|member| copy(world, facts, status, member)));
     lines.extend(status.relocation.as_ref().map(|relocation| under_way(facts, status, relocation)));
     lines.extend(scaling(&volume.spec, status));
+    lines.extend(growth(facts, &volume.spec, status));
     lines.extend(last_move(facts, status));
     lines.extend(status.reasons.iter().map(reason));
     lines
@@ -120,6 +121,24 @@ fn scaling(spec: &VolumeSpec, status: &VolumeStatus) -> Option<String> {
     Some(format!("The number of its copies is being changed from {before} to {}.", placed.copies))
 }
 
+fn growth(facts: &Facts, spec: &VolumeSpec, status: &VolumeStatus) -> Option<String> {
+    let has = status.usable(spec);
+    match &status.growth {
+        None => status
+            .is_to_grow(spec)
+            .then(|| format!("It is to grow from {has} to {}; no owner has taken that up yet.", spec.size)),
+        Some(growth) => {
+            let since = age(facts.now, growth.started_at);
+            let how_far = if status.is_to_grow(spec) {
+                format!("its array has {has}")
+            } else {
+                "its array has that, its file system not yet".to_owned()
+            };
+            Some(format!("It has been growing to {} for {since}: {how_far}.", growth.to))
+        }
+    }
+}
+
 fn under_way(facts: &Facts, status: &VolumeStatus, relocation: &Relocation) -> String {
     let node = |replica: Option<ReplicaId>| status.member(replica?).map(|member| &member.node);
     let since = age(facts.now, relocation.started_at);
@@ -129,6 +148,9 @@ fn under_way(facts: &Facts, status: &VolumeStatus, relocation: &Relocation) -> S
     match (node(relocation.leaving), node(relocation.joining)) {
         (Some(from), Some(to)) if status.is_healing() => {
             format!("A copy has been built on {to} in place of the one on {from} for {since}{how_far}.")
+        }
+        (Some(from), Some(to)) if from == to => {
+            format!("A copy has been moving within {to} for {since}{how_far}.")
         }
         (Some(from), Some(to)) => format!("A copy has been moving from {from} to {to} for {since}{how_far}."),
         (None, Some(to)) => format!("A copy has been joining on {to} for {since}{how_far}."),
@@ -140,6 +162,7 @@ fn under_way(facts: &Facts, status: &VolumeStatus, relocation: &Relocation) -> S
 fn last_move(facts: &Facts, status: &VolumeStatus) -> Option<String> {
     let report = status.last_move.as_ref()?;
     let what = match (&report.from, &report.to) {
+        (Some(from), Some(to)) if from == to => format!("The last move, within {to},"),
         (Some(from), Some(to)) => format!("The last move, from {from} to {to},"),
         (None, Some(to)) => format!("The last change, a copy more on {to},"),
         (Some(from), None) => format!("The last change, a copy less on {from},"),
@@ -305,6 +328,8 @@ pub(super) fn node(world: &World, facts: &Facts, name: &NodeName) -> Vec<String>
     lines.extend((!volumes.is_empty()).then(|| format!("It owns {}.", volumes.join(", "))));
     let copies = world.replicas().filter(|replica| replica.spec.node == *name).count();
     lines.push(format!("It hosts {copies} copies."));
+    let stands = facts.peers.iter().filter(|(node, _)| node == name);
+    lines.extend(stands.map(|(_, words)| format!("As {} has it, {name} {words}.", facts.me)));
     if name == facts.me {
         lines.extend(this_node(facts));
     }

@@ -47,6 +47,7 @@ impl Here {
             reasons: &self.reasons,
             store_lost: None,
             leads: false,
+            peers: &[],
         }
     }
 }
@@ -150,6 +151,17 @@ fn without_a_store_the_age_of_the_answer_is_said() {
     let lost = Facts { store_lost: Some("timeout"), ..here.facts() };
     let lines = explain(&world, &lost, "a").unwrap();
     assert!(lines.last().unwrap().starts_with("The store does not answer n1 (timeout)"));
+}
+
+#[test]
+fn a_node_says_how_it_stands_with_the_one_that_is_asked() {
+    let mut world = World::default();
+    put(&mut world, "n2", Record::NodeSpec(NodeSpec::default()));
+    let here = Here::quiet();
+    let peers = [("n2".parse().unwrap(), "said that it goes down".to_owned())];
+    let facts = Facts { peers: &peers, ..here.facts() };
+    let text = explain(&world, &facts, "node/n2").unwrap().join("\n");
+    assert!(text.contains("As n1 has it, n2 said that it goes down."), "{text}");
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn needs_maintenance(input: &Input, volume: &Volume, status: &VolumeStatus) -> b
     };
     let asked = !status.is_placed(&volume.spec) && scale::impossible(&volume.spec, status).is_none();
     asked
+        || status.is_to_grow(&volume.spec)
         || heals(input, volume, status)
         || status.relocation.is_some()
         || status.members.iter().any(fillable)

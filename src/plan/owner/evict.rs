@@ -193,6 +193,7 @@ fn let_go(serving: &mut Serving) -> bool {
             partition: *partition,
             epoch: *epoch,
             path: map.path,
+            cut: None,
         })
         .collect();
     let any = !held.is_empty();

@@ -35,6 +35,7 @@ fn finish(mut serving: Serving, released: bool) -> Plan {
     controller::forget_gone(serving.input, &mut serving.next, &mut serving.plan);
     relocate::finish(&mut serving.next, serving.spec, serving.input.now);
     serving.next.taken_over = is_unfenced(&serving);
+    serving.next.size.get_or_insert(serving.spec.size);
     report::plan(&mut serving);
     if released {
         serving.next.owner = None;
@@ -69,7 +70,15 @@ fn ask_providers(serving: &mut Serving) {
         };
         let going = member.state == MemberState::Leaving && is_released(serving, member);
         let (export, wanted) = if going { (None, Wanted::Removed) } else { (Some(export), Wanted::Present) };
-        controller::ask(serving.input, serving.spec, member, export, wanted, &mut serving.plan);
+        controller::ask(
+            serving.input,
+            serving.spec,
+            serving.status,
+            member,
+            export,
+            wanted,
+            &mut serving.plan,
+        );
     }
 }
 
@@ -82,6 +91,6 @@ pub(super) fn is_released(serving: &Serving, member: &crate::domain::Member) -> 
                 .leg(member, column)
                 .dev()
                 .is_some_and(|dev| serving.input.seen.array_holding(dev).is_some());
-            !bound && leg::release(serving.input, partition, serving.status.epoch).is_none()
+            !bound && leg::release(serving.input, partition, serving.status.epoch) == leg::Release::Gone
         })
 }

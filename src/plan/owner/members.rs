@@ -8,8 +8,9 @@
 
 use super::heal;
 use super::serving::{InKernel, Serving};
-use crate::domain::{Member, MemberState, MoveCause, Reason, Verify, partition_guid};
-use crate::plan::leg::{self, Leg};
+use crate::domain::{Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid};
+use crate::plan::leg::{self, Leg, Release};
+use crate::plan::placement::HEADER;
 use crate::plan::safety::{self, Guard};
 use crate::plan::{
     ArraySeen, Dev, Join, Lane, MemberFlag, MemberSeen, NewMember, Step, SyncAction, scale, timing,
@@ -18,22 +19,23 @@ use crate::plan::{
 /// Legs without a path: bring them back, or record the smaller in-sync set and then let them go (R1).
 pub(super) fn lost(serving: &mut Serving) {
     for member in serving.status.members.clone() {
-        if serving.is_lost(&member) {
+        if serving.is_lost(&member) || serving.is_gone(&member) {
             one_lost(serving, &member);
         }
     }
 }
 
 fn one_lost(serving: &mut Serving, member: &Member) {
-    for step in serving
-        .columns()
-        .filter_map(|column| leg::revive(serving.input, member, column, serving.status.epoch))
-        .collect::<Vec<_>>()
-    {
-        serving.step(step);
+    let now = serving.input.now;
+    let since = serving.lost_since(member).unwrap_or(now);
+    let mut due = since.plus(timing::LEG_LOSS_MILLIS);
+    // The path to a partition that is gone may be there: nothing is to be brought back, and nothing to be waited for.
+    if serving.goes_down(member) || serving.is_gone(member) || serving.input.is_gone(&member.node) {
+        due = now;
+    } else {
+        revive(serving, member);
     }
-    let due = serving.lost_since(member).unwrap_or(serving.input.now).plus(timing::LEG_LOSS_MILLIS);
-    if serving.input.now < due {
+    if now < due {
         serving.plan.wake(due);
     } else if safety::may_let_go(serving.input, serving.status, member.replica) {
         let_go(serving, member);
@@ -42,13 +44,32 @@ fn one_lost(serving: &mut Serving, member: &Member) {
     }
 }
 
+fn revive(serving: &mut Serving, member: &Member) {
+    let step = |column| leg::revive(serving.input, member, column, serving.status.epoch);
+    let steps: Vec<Step> = serving.columns().filter_map(step).collect();
+    for step in steps {
+        serving.step(step);
+    }
+}
+
 fn record_loss(serving: &mut Serving, member: &Member) {
+    let (node, goes_down) = (&member.node, serving.goes_down(member));
     if serving.has_other_good(member.replica) {
         serving.drop_from_in_sync(member.replica, MemberState::Missing);
-        serving.event(
-            "MemberMissing",
-            format_args!("no path to the copy on {}; it left the in-sync set", member.node),
-        );
+        let why = match goes_down {
+            true => "said that it goes down",
+            false if serving.is_gone(member) => "does not find its partition any more",
+            false => "is out of reach",
+        };
+        serving.event("MemberMissing", format_args!("{node} {why}; its copy left the in-sync set"));
+    } else if goes_down && !serving.has_no_path(member) {
+        serving.wait(Reason::blocked(
+            "LastCopyGoesDown",
+            format_args!(
+                "{node} said that it goes down, and has the last in-sync copy: reads and writes will wait"
+            ),
+            format_args!("keep {node} up until another copy is in sync; nothing is lost meanwhile"),
+        ));
     } else {
         serving.wait(Reason::blocked(
             "WritesWait",
@@ -67,8 +88,8 @@ fn let_go(serving: &mut Serving, member: &Member) {
         let key = (partition_guid(member.replica, column), serving.status.epoch);
         if let Some(map) = serving.input.seen.maps.get(&key).filter(|map| map.queueing) {
             let (partition, epoch) = key;
-            let path = map.path;
-            serving.step(Step::FailLeg { partition, epoch, path });
+            let (path, cut) = (map.path, leg::cut(serving.input, member));
+            serving.step(Step::FailLeg { partition, epoch, path, cut });
         }
     }
 }
@@ -96,14 +117,7 @@ pub(super) fn learn(serving: &mut Serving) {
 }
 
 fn still_in_sync(serving: &mut Serving, member: &Member, kernel: InKernel) {
-    let lost = serving.is_lost(member);
-    if serving.is_gone(member) && serving.has_other_good(member.replica) {
-        serving.drop_from_in_sync(member.replica, MemberState::Missing);
-        return serving.event(
-            "MemberMissing",
-            format_args!("{} does not find its copy any more; it left the in-sync set", member.node),
-        );
-    }
+    let lost = serving.is_lost(member) || serving.is_gone(member);
     match kernel {
         InKernel::InSync | InKernel::Absent | InKernel::Spare | InKernel::Recovering if lost => {}
         InKernel::InSync => serving.set_state(member.replica, MemberState::Synced),
@@ -251,6 +265,7 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
     let seen = leg.dev().and_then(|dev| array.member(dev));
     let not_wanted = matches!(member.state, MemberState::Leaving | MemberState::Faulty);
     let out = not_wanted || serving.is_gone(member) && !serving.status.in_sync.contains(&member.replica);
+    let stretch = leg::stretch(serving.input, partition_guid(member.replica, column), serving.status.epoch);
     match (seen, leg) {
         (Some(seen), _) if seen.is(MemberFlag::Faulty) => {
             seen.slot.is_none().then(|| Step::RemoveMember { volume, array: name, member: seen.name.clone() })
@@ -260,6 +275,7 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
             array: name,
             member: seen.name.clone(),
         }),
+        (Some(_), Leg::Ready(_)) if stretch.is_some() => stretch,
         (Some(seen), Leg::Ready(_)) => {
             let remote = member.node != *serving.input.me;
             (seen.is(MemberFlag::WriteMostly) != remote).then(|| Step::SetWriteMostly {
@@ -270,8 +286,16 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
             })
         }
         (None, _) if out => {
-            leg::release(serving.input, partition_guid(member.replica, column), serving.status.epoch)
+            let partition = partition_guid(member.replica, column);
+            match leg::release(serving.input, partition, serving.status.epoch) {
+                Release::Next(step) => Some(step),
+                release @ (Release::Gone | Release::Wait(..)) => {
+                    serving.release(release);
+                    None
+                }
+            }
         }
+        (None, Leg::Ready(_)) if stretch.is_some() => stretch,
         (None, Leg::Ready(dev)) => join(serving, member, column, array, dev),
         (None, Leg::Absent(Ok(step))) => Some(step),
         (None, Leg::Absent(Err(reason))) => {
@@ -292,7 +316,9 @@ fn good_member<'a>(serving: &Serving<'a>, column: u8) -> Option<&'a Member> {
 }
 
 fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: Dev) -> Option<Step> {
-    let made = serving.input.world.replica_status(&member.replica).is_some_and(|status| status.zeroed);
+    let made = serving.input.world.replica_status(&member.replica).map(ReplicaStatus::made_to);
+    let made =
+        made.is_some_and(|made| made.0 >= array.size.0 + HEADER.0) && is_long(serving, member, column, array);
     let good = good_member(serving, column)?;
     let in_sync = serving.status.in_sync.contains(&member.replica);
     if !made || !array.is_writable() || in_sync || is_being_replaced(serving, member) {
@@ -317,6 +343,13 @@ fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: 
 fn is_being_replaced(serving: &Serving, member: &Member) -> bool {
     let relocation = serving.status.relocation.as_ref().filter(|_| serving.status.is_healing());
     relocation.is_some_and(|relocation| relocation.leaving == Some(member.replica))
+}
+
+/// Whether a leg is as long as the array needs it: one that came back after the volume grew may not be yet.
+fn is_long(serving: &Serving, member: &Member, column: u8, array: &ArraySeen) -> bool {
+    let key = (partition_guid(member.replica, column), serving.status.epoch);
+    let map = serving.input.seen.maps.get(&key);
+    map.is_none_or(|map| map.size.0 >= array.size.0 + HEADER.0)
 }
 
 /// By bitmap what may come back that way and what the kernel did not refuse.

@@ -18,6 +18,8 @@ pub(super) fn plan(serving: &mut Serving) {
     }
     match serving.status.relocation.clone() {
         Some(relocation) => advance(serving, &relocation),
+        // A copy that needs room to grow may just have begun to move: one at a time.
+        None if serving.next.relocation.is_some() => {}
         None => begin(serving),
     }
 }
@@ -119,15 +121,43 @@ fn relocation(
 
 /// Writes down who joins, and who leaves afterwards; or why there is no room.
 fn join(serving: &mut Serving, entry: Option<&PlacementEntry>, leaving: Option<ReplicaId>, cause: MoveCause) {
-    let promised = placement::promised(serving.input.world);
     let taken = taken(serving, entry.is_none());
-    let request = Request::of(serving.spec, &taken, &promised);
-    match placement::choose(serving.input.world, &request, entry) {
-        Ok(place) => {
-            serving.event("ReplicaJoining", format_args!("a new copy is built on {}", place.node));
-            join_at(serving, place, leaving, cause);
-        }
+    match choose(serving, &taken, entry) {
+        Ok(place) => build(serving, place, leaving, cause),
         Err(unfit) => no_place(serving, entry, &unfit),
+    }
+}
+
+fn choose(
+    serving: &Serving,
+    taken: &[(NodeName, &'static str)],
+    entry: Option<&PlacementEntry>,
+) -> Result<Place, Vec<Unfit>> {
+    let promised = placement::promised(serving.input.world);
+    let size = serving.status.target(serving.spec);
+    let request = Request::of(serving.spec, size, taken, &promised);
+    placement::choose(serving.input.world, &request, entry)
+}
+
+fn build(serving: &mut Serving, place: Place, leaving: Option<ReplicaId>, cause: MoveCause) {
+    serving.event("ReplicaJoining", format_args!("a new copy is built on {}", place.node));
+    join_at(serving, place, leaving, cause);
+}
+
+/// A copy that cannot grow where it lies moves: on its own node if there is room, else to another one.
+pub(super) fn make_room(serving: &mut Serving, leaving: &Member) {
+    let here = PlacementEntry { node: leaving.node.clone(), drive: None };
+    let taken = taken(serving, true);
+    // A second copy there is one that failed on the way: another one would fare no better.
+    let alone = serving.status.members.iter().filter(|member| member.node == leaving.node).count() == 1;
+    let at_home = choose(serving, if alone { &[] } else { &taken }, Some(&here));
+    match at_home.or_else(|at_home| choose(serving, &taken, None).map_err(|elsewhere| (at_home, elsewhere))) {
+        Ok(place) => build(serving, place, Some(leaving.replica), MoveCause::Expand),
+        Err((mut unfit, elsewhere)) => {
+            let others = elsewhere.into_iter().filter(|unfit| unfit.node != leaving.node);
+            unfit.extend(others);
+            no_place(serving, None, &unfit);
+        }
     }
 }
 
@@ -162,7 +192,7 @@ fn advance(serving: &mut Serving, relocation: &Relocation) {
         return match relocation.cause {
             MoveCause::Placement => take_back(serving, relocation),
             MoveCause::Heal => heal::watch(serving, relocation),
-            MoveCause::FollowOwner | MoveCause::Evacuate => {}
+            MoveCause::FollowOwner | MoveCause::Evacuate | MoveCause::Expand => {}
         };
     }
     let leaving = relocation.leaving.and_then(|leaving| serving.status.member(leaving)).cloned();
@@ -235,11 +265,12 @@ pub(in crate::plan) fn finish(next: &mut VolumeStatus, spec: &VolumeSpec, now: T
 fn end(next: &mut VolumeStatus, spec: &VolumeSpec, relocation: &Relocation, now: Timestamp) {
     let to = relocation.joining.and_then(|joining| next.member(joining)).map(|member| member.node.clone());
     let millis = now.since(relocation.started_at);
-    let copied = if to.is_some() { spec.size } else { Bytes(0) };
+    let copied = if to.is_some() { next.usable(spec) } else { Bytes(0) };
     let (reason, what) = match (&relocation.from, &to) {
         (Some(from), Some(to)) if relocation.cause == MoveCause::Heal => {
             ("ReplicaReplaced", format!("the copy on {from} was replaced by one on {to}"))
         }
+        (Some(from), Some(to)) if from == to => ("ReplicaMoved", format!("a copy moved within {to}")),
         (Some(from), Some(to)) => ("ReplicaMoved", format!("a copy moved from {from} to {to}")),
         (None, Some(to)) => ("ReplicaAdded", format!("a copy was added on {to}")),
         (Some(from), None) => ("ReplicaDropped", format!("the copy on {from} was dropped")),

@@ -35,6 +35,8 @@ fn phase(serving: &Serving) -> VolumePhase {
         VolumePhase::Replacing
     } else if next.relocation.is_some() || next.in_sync.len() < next.copies(serving.spec) {
         VolumePhase::Syncing
+    } else if next.formatted && next.is_expanding(serving.spec) {
+        VolumePhase::Expanding
     } else if next.formatted {
         VolumePhase::Synced
     } else {
@@ -73,7 +75,7 @@ fn used(serving: &Serving) -> Option<Bytes> {
     let before = serving.status.used;
     let mounted = serving.next.array.mounted_at.is_some();
     let now = serving.input.memory.used.get(&serving.spec.name).filter(|_| mounted).map(|used| used.bytes);
-    let step = serving.spec.size.0 / 1000 * timing::USE_STEP_PERMILLE;
+    let step = serving.next.usable(serving.spec).0 / 1000 * timing::USE_STEP_PERMILLE;
     let moved = |now: &Bytes| before.is_none_or(|before| now.0.abs_diff(before.0) > step);
     now.filter(moved).or(before)
 }

@@ -1,9 +1,9 @@
 //! The running array: writable, members as recorded, file system made, mounted where it shall be, and how full it is.
 
-use super::members;
 use super::serving::Serving;
+use super::{expand, members};
 use crate::domain::FsType;
-use crate::plan::{ArrayState, Dev, Lane, Step, timing};
+use crate::plan::{ArrayState, Dev, Lane, Step, SyncAction, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
     if make_writable(serving) {
@@ -12,8 +12,23 @@ pub(super) fn plan(serving: &mut Serving) {
     members::learn(serving);
     let held = serving.status.members.iter().any(|member| serving.holds_writes(member));
     if !held {
+        thaw(serving);
         members::change(serving);
         serve_file_system(serving);
+    }
+    if let Some(dev) = top(serving) {
+        expand::plan(serving, dev, held);
+    }
+}
+
+/// Recovery that a daemon held, and did not live to let go on.
+fn thaw(serving: &mut Serving) {
+    let busy = serving.is_busy();
+    for array in serving.arrays().unwrap_or_default() {
+        if array.sync.action == SyncAction::Frozen && !busy {
+            let (volume, array) = (serving.spec.name.clone(), array.name.clone());
+            serving.step(Step::Thaw { volume, array });
+        }
     }
 }
 

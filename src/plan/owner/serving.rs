@@ -5,7 +5,7 @@ use crate::domain::{
     array_uuid, partition_guid,
 };
 pub(super) use crate::plan::event::push as push_event;
-use crate::plan::leg::{self, Leg};
+use crate::plan::leg::{self, Leg, Release};
 use crate::plan::{ArraySeen, Dev, Input, Lane, MemberFlag, Plan, Step};
 
 /// A member as the kernel has it, the worst of its columns.
@@ -88,8 +88,17 @@ impl<'a> Serving<'a> {
         status.is_some_and(|status| status.state == ReplicaState::Missing)
     }
 
+    /// Whether a member has no path, or will have none in a moment: its node said so.
     pub(super) fn is_lost(&self, member: &Member) -> bool {
+        self.goes_down(member) || self.has_no_path(member)
+    }
+
+    pub(super) fn has_no_path(&self, member: &Member) -> bool {
         self.legs(member).iter().any(|leg| matches!(leg, Leg::Lost(_)))
+    }
+
+    pub(super) fn goes_down(&self, member: &Member) -> bool {
+        member.node != *self.input.me && self.input.goes_down(&member.node)
     }
 
     /// Whether a member's lost leg holds I/O: one that was let go fails it, and nobody waits for that one.
@@ -182,6 +191,19 @@ impl<'a> Serving<'a> {
             ));
         }
         self.plan.steps.push(step);
+    }
+
+    /// The step towards releasing a leg, or what it waits for. `true` once nothing is left of it.
+    pub(super) fn release(&mut self, release: Release) -> bool {
+        match release {
+            Release::Gone => return true,
+            Release::Next(step) => self.step(step),
+            Release::Wait(reason, until) => {
+                self.wait(reason);
+                self.plan.wake(until);
+            }
+        }
+        false
     }
 
     pub(super) fn wait(&mut self, reason: Reason) {

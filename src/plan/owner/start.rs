@@ -136,6 +136,9 @@ fn start_column(serving: &mut Serving, members: &[Member], column: u8) {
 }
 
 fn column_size(serving: &Serving) -> crate::domain::Bytes {
-    let partition = crate::plan::placement::partition_size(serving.spec.size, serving.spec.stripe_width);
+    let partition = crate::plan::placement::partition_size(
+        serving.status.usable(serving.spec),
+        serving.spec.stripe_width,
+    );
     crate::domain::Bytes(partition.0 - crate::plan::placement::HEADER.0)
 }

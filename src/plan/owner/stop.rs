@@ -39,19 +39,19 @@ fn mounted_by_us(serving: &Serving) -> Option<String> {
 }
 
 fn release_legs(serving: &mut Serving) -> bool {
-    let steps = legs_of(serving.input, serving.status, serving.spec.stripe_width);
-    let none = steps.is_empty();
-    for step in steps {
-        serving.step(step);
+    let releases = legs_of(serving.input, serving.status, serving.spec.stripe_width);
+    let mut gone = true;
+    for release in releases {
+        gone &= serving.release(release);
     }
-    none
+    gone
 }
 
 /// Every leg of a volume that this node still has, of whatever epoch.
-fn legs_of(input: &Input, status: &VolumeStatus, columns: u8) -> Vec<Step> {
+fn legs_of(input: &Input, status: &VolumeStatus, columns: u8) -> Vec<leg::Release> {
     let release = |partition| {
         let epochs = epochs_of(input, partition).into_iter();
-        epochs.filter_map(move |epoch| leg::release(input, partition, epoch))
+        epochs.map(move |epoch| leg::release(input, partition, epoch))
     };
     partitions(status, columns).into_iter().flat_map(release).collect()
 }
@@ -100,7 +100,7 @@ pub(super) fn unknown(input: &Input) -> Plan {
         let bound =
             input.seen.maps.get(&(*partition, *epoch)).and_then(|map| input.seen.array_holding(map.dev));
         if bound.is_none() {
-            plan.steps.extend(leg::release(input, *partition, *epoch));
+            plan.steps.extend(leg::release(input, *partition, *epoch).step());
         }
     }
     plan

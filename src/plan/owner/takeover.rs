@@ -22,8 +22,8 @@ pub(super) fn plan(input: &Input, volume: &Volume, status: &VolumeStatus, owner:
     if !super::claim::is_wanted(input, volume, status) {
         return plan;
     }
-    if input.is_alive(owner) {
-        plan.wake(input.memory.liveness.dead_at(owner, input.now));
+    if input.owner_lives(owner) {
+        plan.wake(input.dead_at(owner));
         plan.reasons.push(Reason::waiting(
             "OwnerHasNotReleased",
             format_args!(

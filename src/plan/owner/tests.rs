@@ -1,4 +1,5 @@
 mod eviction;
+mod peers;
 
 use uuid::Uuid;
 
@@ -127,7 +128,8 @@ fn records() -> World {
 }
 
 fn drive() -> DriveSeen {
-    let partition = PartitionSeen { start: Bytes::mib(1), size: SIZE, dev: Some(PARTITION) };
+    let partition =
+        PartitionSeen { start: Bytes::mib(1), size: SIZE, room: SIZE, dev: Some(PARTITION), known: SIZE };
     let table = TableSeen::Gpt {
         guid: Uuid::nil(),
         partitions: [(LOCAL, partition)].into(),
@@ -153,7 +155,7 @@ fn connection() -> ConnectionSeen {
 }
 
 fn map() -> MapSeen {
-    MapSeen { dev: MAP, path: Some(PATH), path_active: true, queueing: true }
+    MapSeen { dev: MAP, path: Some(PATH), path_active: true, queueing: true, size: SIZE }
 }
 
 fn array() -> ArraySeen {

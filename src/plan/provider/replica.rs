@@ -2,12 +2,13 @@
 
 use uuid::Uuid;
 
+use super::growth;
 use crate::domain::{
-    DriveId, DriveState, Epoch, ExportTo, PartitionRecord, Reason, Record, Replica, ReplicaState,
-    ReplicaStatus, Wanted, partition_guid,
+    Bytes, DriveId, DriveState, Epoch, ExportTo, PartitionRecord, Reason, Record, Replica, ReplicaState,
+    ReplicaStatus, Wanted,
 };
 use crate::plan::safety::{self, Guard, Refusal};
-use crate::plan::{Dev, Input, Lane, PartitionSeen, Plan, Step, TableSeen};
+use crate::plan::{Dev, DriveSeen, Input, Lane, PartitionSeen, Plan, Step, TableSeen};
 
 pub(super) fn plan(input: &Input, replica: &Replica) -> Plan {
     let status = replica.status.clone().unwrap_or_default();
@@ -65,20 +66,26 @@ fn make(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pla
 }
 
 fn carve(input: &Input, replica: &Replica, guid: Uuid, drive: &DriveId) -> Result<Step, Reason> {
+    // One that stands in the table already keeps its size: it may have been carved for a smaller volume.
+    let there = input.seen.partition(drive, guid).map(|partition| partition.size);
+    Ok(Step::Carve {
+        drive: drive.clone(),
+        dev: ready_drive(input, drive)?.dev,
+        partition: guid,
+        name: replica.spec.volume.to_string(),
+        size: there.unwrap_or(replica.spec.partition_size),
+    })
+}
+
+/// A drive whose table may be changed.
+pub(super) fn ready_drive<'a>(input: &Input<'a>, drive: &DriveId) -> Result<&'a DriveSeen, Reason> {
     let ready = input.world.drive_status(drive).is_some_and(|status| status.state == DriveState::Ready);
-    let Some(seen) = input.seen.drives.get(drive).filter(|_| ready) else {
-        return Err(Reason::blocked(
+    input.seen.drives.get(drive).filter(|_| ready).ok_or_else(|| {
+        Reason::blocked(
             "DriveMissing",
             format_args!("drive {drive} is not ready in {}", input.me),
             format_args!("put drive {drive} back, or remove the replica from {}", input.me),
-        ));
-    };
-    Ok(Step::Carve {
-        drive: drive.clone(),
-        dev: seen.dev,
-        partition: guid,
-        name: replica.spec.volume.to_string(),
-        size: replica.spec.partition_size,
+        )
     })
 }
 
@@ -94,6 +101,7 @@ fn finish_zeroing(
     if replica.spec.partitions().all(|(guid, _)| is_zero(guid)) {
         next.zeroed = true;
         next.state = ReplicaState::Created;
+        next.partitions.iter_mut().for_each(|partition| partition.zeroed_to = partition.size);
     } else {
         plan.steps.extend(zeroing.into_iter().filter(|step| match step {
             Step::Zero { partition, .. } => !is_zero(*partition),
@@ -107,6 +115,8 @@ fn records(input: &Input, replica: &Replica) -> Vec<PartitionRecord> {
         guid,
         start: partition.start,
         size: partition.size,
+        zeroed_to: Bytes(0),
+        room: partition.room,
     };
     replica
         .spec
@@ -122,21 +132,32 @@ fn records(input: &Input, replica: &Replica) -> Vec<PartitionRecord> {
 fn serve(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
     let mut next = ReplicaStatus { reason: None, state: ReplicaState::Created, ..status.clone() };
     if let Some(reason) = lost(input, replica) {
+        // What is exported holds a device that is gone, and would go on doing so when the drive is back.
+        plan.steps.extend(all_exports(input, replica));
         next.state = ReplicaState::Missing;
         next.reason = Some(reason);
         return next;
     }
+    let mut growing = Plan::default();
+    growth::plan(input, replica, &mut next, &mut growing);
+    fence_and_export(input, replica, &mut next, plan);
+    plan.merge(growing);
+    report_failures(input, plan, &mut next);
+    next
+}
+
+/// The epoch that is wanted is served and no other one, and is acknowledged then. What makes the replica larger meanwhile
+/// holds that up in nothing.
+fn fence_and_export(input: &Input, replica: &Replica, next: &mut ReplicaStatus, plan: &mut Plan) {
     plan.steps.extend(unannounced(input, replica));
     let fences = fences(input, replica);
     if !fences.is_empty() && safety::is_on(input, Guard::FenceBeforeAcknowledge) {
-        plan.steps.extend(fences);
-        report_failures(input, plan, &mut next);
-        return next;
+        return plan.steps.extend(fences);
     }
-    let Some(export) = &replica.spec.export else { return next };
+    let Some(export) = &replica.spec.export else { return };
     if let Err(refusal) = held_by_an_earlier_owner(input, replica, export) {
         next.reason = Some(refusal.into());
-        return next;
+        return;
     }
     if export.node != *input.me {
         plan.steps.extend(exports(input, replica, export));
@@ -144,8 +165,6 @@ fn serve(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pl
     if plan.steps.is_empty() {
         next.acked_epoch = next.acked_epoch.max(export.epoch);
     }
-    report_failures(input, plan, &mut next);
-    next
 }
 
 /// A column that was carved and is not there.
@@ -184,6 +203,11 @@ fn fences(input: &Input, replica: &Replica) -> Vec<Step> {
         .filter(|(_, epoch)| Some(*epoch) != wanted)
         .map(|(partition, epoch)| Step::Fence { partition, epoch })
         .collect()
+}
+
+fn all_exports(input: &Input, replica: &Replica) -> Vec<Step> {
+    let all = replica.spec.partitions().flat_map(|(guid, _)| exports_of(input, guid));
+    all.map(|(partition, epoch)| Step::Fence { partition, epoch }).collect()
 }
 
 fn exports_of<'a>(input: &Input<'a>, guid: Uuid) -> impl Iterator<Item = (Uuid, Epoch)> + use<'a> {
@@ -241,11 +265,7 @@ fn exports(input: &Input, replica: &Replica, export: &ExportTo) -> Vec<Step> {
 /// Removed: nobody can reach it, nothing of it can be read, its space is free; then it is gone.
 fn unmake(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
     let mut next = ReplicaStatus { reason: None, state: ReplicaState::Deleting, ..status.clone() };
-    let fences: Vec<Step> = (0u8..)
-        .zip(&replica.spec.drives)
-        .flat_map(|(column, _)| exports_of(input, partition_guid(replica.spec.id, column)))
-        .map(|(partition, epoch)| Step::Fence { partition, epoch })
-        .collect();
+    let fences = all_exports(input, replica);
     if !fences.is_empty() {
         plan.steps.extend(fences);
     } else if let Some((_, array)) = devices(input, replica).find_map(|dev| input.seen.array_holding(dev)) {

@@ -1,6 +1,7 @@
 //! Bad input, each case once: refused with the object's name and a next step, and nothing written.
 
 mod edit;
+mod grow;
 
 use uuid::Uuid;
 
@@ -364,6 +365,7 @@ fn a_drive_that_hosts_a_copy_is_not_removed() {
     let spec = world.volume_spec(&volume()).unwrap().clone();
     let record = crate::plan::controller::replica_spec(
         &spec,
+        &status,
         &status.members[0],
         None,
         crate::domain::Wanted::Present,

@@ -1,8 +1,10 @@
 //! Verbs on volumes.
 
 mod edit;
+mod grow;
 
 pub use edit::{EditVolume, edit};
+pub use grow::{NewSize, grow};
 
 use super::{
     MAX_REPLICAS, MAX_VOLUME, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node, known_volume,
@@ -207,7 +209,7 @@ fn has_room(world: &World, spec: &VolumeSpec) -> Result<(), Refusal> {
     let promised = placement::promised(world);
     let mut taken: Vec<(NodeName, &'static str)> = Vec::new();
     for index in 0..usize::from(spec.replicas) {
-        let request = Request::of(spec, &taken, &promised);
+        let request = Request::of(spec, spec.size, &taken, &promised);
         let place = placement::choose(world, &request, spec.placement.entries.get(index))
             .map_err(|unfit| no_room(spec, index, &unfit))?;
         taken.push((place.node, "hosts another copy"));
@@ -341,7 +343,8 @@ pub fn move_replica(
     movable(&volume.spec, &status, from, to)?;
     let entry = PlacementEntry { node: to.clone(), drive: drive.cloned() };
     let promised = placement::promised(world);
-    placement::choose(world, &Request::of(&volume.spec, &[], &promised), Some(&entry)).map_err(|unfit| {
+    let request = Request::of(&volume.spec, status.target(&volume.spec), &[], &promised);
+    placement::choose(world, &request, Some(&entry)).map_err(|unfit| {
         let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
         Refusal::new(
             RefusalKind::ResourceExhausted,

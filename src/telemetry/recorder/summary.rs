@@ -7,6 +7,7 @@ pub(super) fn lane(lane: &Lane) -> String {
     match lane {
         Lane::Drive(id) => format!("drive {id}"),
         Lane::Partition(id) => format!("partition {id}"),
+        Lane::Tail(id) => format!("tail of {id}"),
         Lane::Leg(id) => format!("leg {id}"),
         Lane::Volume(name) => format!("volume {name}"),
         Lane::ShutDown(name) => format!("file system of {name}"),

@@ -60,8 +60,14 @@ impl TryFrom<proto::ReplicaSpec> for ReplicaSpec {
 
 impl From<PartitionRecord> for proto::PartitionRecord {
     fn from(value: PartitionRecord) -> Self {
-        let PartitionRecord { guid, start, size } = value;
-        Self { guid: guid.to_string(), start_bytes: start.0, size_bytes: size.0 }
+        let PartitionRecord { guid, start, size, zeroed_to, room } = value;
+        Self {
+            guid: guid.to_string(),
+            start_bytes: start.0,
+            size_bytes: size.0,
+            zeroed_to_bytes: zeroed_to.0,
+            room_bytes: room.0,
+        }
     }
 }
 
@@ -70,7 +76,13 @@ impl TryFrom<proto::PartitionRecord> for PartitionRecord {
 
     fn try_from(wire: proto::PartitionRecord) -> Result<Self, FieldError> {
         let guid = Message("PartitionRecord").text("guid", &wire.guid)?;
-        Ok(Self { guid, start: Bytes(wire.start_bytes), size: Bytes(wire.size_bytes) })
+        Ok(Self {
+            guid,
+            start: Bytes(wire.start_bytes),
+            size: Bytes(wire.size_bytes),
+            zeroed_to: Bytes(wire.zeroed_to_bytes),
+            room: Bytes(wire.room_bytes),
+        })
     }
 }
 

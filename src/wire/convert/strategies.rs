@@ -117,7 +117,9 @@ prop_compose! {
         joining in of(replica()),
         leaving in of(replica()),
         from in of(label()),
-        cause in select(vec![MoveCause::Placement, MoveCause::FollowOwner, MoveCause::Heal, MoveCause::Evacuate]),
+        cause in select(vec![
+            MoveCause::Placement, MoveCause::FollowOwner, MoveCause::Heal, MoveCause::Evacuate, MoveCause::Expand,
+        ]),
         started_at in time(),
         verified in any::<bool>(),
     ) -> Relocation {
@@ -151,6 +153,10 @@ prop_compose! {
     }
 }
 
+fn growth() -> impl Strategy<Value = Growth> {
+    (bytes(), time()).prop_map(|(to, started_at)| Growth { to, started_at })
+}
+
 fn event() -> impl Strategy<Value = Event> {
     (time(), text(), text()).prop_map(|(at, reason, message)| Event { at, reason, message })
 }
@@ -165,6 +171,7 @@ prop_compose! {
         in_sync in btree_set(replica(), 0..4),
         members in vec(member(), 0..4),
         (members_made, created, formatted) in any::<(u32, bool, bool)>(),
+        (size, growth) in (of(bytes()), of(growth())),
         (placement_generation, follow_owner, placed) in (any::<u64>(), any::<bool>(), of(placed())),
         (relocation, mount_path, used) in (of(relocation()), of(text()), of(bytes())),
         (last_move, tried) in (of(move_report()), vec(tried(), 0..3)),
@@ -173,8 +180,8 @@ prop_compose! {
         events in vec(event(), 0..3),
     ) -> VolumeStatus {
         VolumeStatus {
-            phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, formatted,
-            placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, tried, array,
+            phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, size, growth,
+            formatted, placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, tried, array,
             reasons, events,
         }
     }
@@ -197,7 +204,9 @@ prop_compose! {
 }
 
 fn partition() -> impl Strategy<Value = PartitionRecord> {
-    (uuid(), bytes(), bytes()).prop_map(|(guid, start, size)| PartitionRecord { guid, start, size })
+    (uuid(), bytes(), bytes(), bytes(), bytes()).prop_map(|(guid, start, size, zeroed_to, room)| {
+        PartitionRecord { guid, start, size, zeroed_to, room }
+    })
 }
 
 prop_compose! {

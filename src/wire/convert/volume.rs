@@ -2,8 +2,8 @@
 
 use super::{FieldError, Message, all, each, maybe, twins, words};
 use crate::domain::{
-    ArrayReport, Attachment, Bytes, Epoch, Event, Member, MountRequest, MoveReport, Placed, PlacementEntry,
-    PlacementRequest, Reason, Relocation, Timestamp, Tried, VolumeSpec, VolumeStatus,
+    ArrayReport, Attachment, Bytes, Epoch, Event, Growth, Member, MountRequest, MoveReport, Placed,
+    PlacementEntry, PlacementRequest, Reason, Relocation, Timestamp, Tried, VolumeSpec, VolumeStatus,
 };
 use crate::wire::proto;
 
@@ -16,7 +16,7 @@ twins! {
     VolumePhase { New, Requested, Syncing, Synced, Expanding, Replacing, Deleting }
     MdState { Stopped, Active, Clean, Degraded, Recovering, Checking, Waiting, Broken }
     MemberState { Joining, Syncing, Synced, Missing, Faulty, Leaving }
-    MoveCause { Placement, FollowOwner, Heal, Evacuate }
+    MoveCause { Placement, FollowOwner, Heal, Evacuate, Expand }
     Severity { Waiting, Warning, Blocked }
 }
 
@@ -330,6 +330,21 @@ impl TryFrom<proto::Event> for Event {
     }
 }
 
+impl From<Growth> for proto::Growth {
+    fn from(value: Growth) -> Self {
+        let Growth { to, started_at } = value;
+        Self { to_bytes: to.0, started_at_millis: started_at.0 }
+    }
+}
+
+impl TryFrom<proto::Growth> for Growth {
+    type Error = FieldError;
+
+    fn try_from(wire: proto::Growth) -> Result<Self, FieldError> {
+        Ok(Self { to: Bytes(wire.to_bytes), started_at: Timestamp(wire.started_at_millis) })
+    }
+}
+
 impl From<VolumeStatus> for proto::VolumeStatus {
     fn from(value: VolumeStatus) -> Self {
         Self {
@@ -342,6 +357,8 @@ impl From<VolumeStatus> for proto::VolumeStatus {
             members: each(value.members),
             members_made: value.members_made,
             created: value.created,
+            size_bytes: value.size.map(|size| size.0),
+            growth: value.growth.map(Into::into),
             formatted: value.formatted,
             placement_generation: value.placement_generation,
             placed: value.placed.map(Into::into),
@@ -373,6 +390,8 @@ impl TryFrom<proto::VolumeStatus> for VolumeStatus {
             members: all(wire.members)?,
             members_made: wire.members_made,
             created: wire.created,
+            size: wire.size_bytes.map(Bytes),
+            growth: maybe(wire.growth)?,
             formatted: wire.formatted,
             placement_generation: wire.placement_generation,
             placed: maybe(wire.placed)?,

@@ -9,8 +9,8 @@ use crate::daemon::{self, start_and_wait, volume};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, copies, device, ext4_is_clean, is_settled_on, remove, until, verb,
-    written_volume, xfs_is_clean,
+    FILE, Load, TWO_COPIES, copies, copies_are_equal, device, ext4_is_clean, is_settled_on, remove, until,
+    verb, written_volume, xfs_is_clean,
 };
 use crate::supervisor::control::Power;
 
@@ -85,7 +85,7 @@ pub(super) fn is_whole_again(lab: &Lab, two: &Node, mut load: Load<'_>, fs: &str
     load.goes_on(20)?;
     load.stop()?;
     is_copied_in_full(two)?;
-    all_copies_are_equal(lab, two)?;
+    copies_are_equal(lab, two, "vol", 0)?;
     load.verify(two, FILE)?;
     verb(two, "volume unmount vol")?;
     let is_clean = if fs == "ext4" { ext4_is_clean } else { xfs_is_clean };
@@ -138,19 +138,6 @@ fn is_copied_in_full(owner: &Node) -> Result<()> {
 pub(super) fn how_it_was_filled(owner: &Node) -> Result<String> {
     let log = owner.sh(&format!("grep -E 'done step=add .*recovery' {}", daemon::LOG))?.ok()?.stdout;
     Ok(log.lines().last().unwrap_or_default().to_owned())
-}
-
-/// md's own check finds no difference between the copies.
-pub(super) fn all_copies_are_equal(lab: &Lab, owner: &Node) -> Result<()> {
-    let name = device(owner, "vol")?.trim_start_matches("/dev/").to_owned();
-    let md = format!("/sys/block/{name}/md");
-    owner.sh(&format!("echo check >{md}/sync_action"))?.ok()?;
-    lab.wait_for("md's check", Duration::from_mins(3), || {
-        Ok((owner.sh(&format!("cat {md}/sync_action"))?.ok()?.text() == "idle").then_some(()))
-    })?;
-    let differ = owner.sh(&format!("cat {md}/mismatch_cnt"))?.ok()?;
-    ensure!(differ.text() == "0", "md's check found {} sectors that differ", differ.text());
-    Ok(())
 }
 
 fn only_copy_dies(stage: &mut Stage<'_>) -> Result<()> {

@@ -3,13 +3,14 @@
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::failover::{all_copies_are_equal, how_it_was_filled};
+use super::failover::how_it_was_filled;
 use super::{Needs, Scenario, Stage};
 use crate::daemon::{start_and_wait, synced_on, word};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, copies, device, is_settled_on, remove, until, verb, written_volume, xfs_is_clean,
+    FILE, Load, TWO_COPIES, copies, copies_are_equal, device, is_settled_on, remove, until, verb,
+    written_volume, xfs_is_clean,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -81,7 +82,7 @@ fn pulled(stage: &mut Stage<'_>) -> Result<()> {
 /// Nothing acknowledged is lost, the copies are equal, and the judges are content.
 fn end(lab: &Lab, owner: &Node, mut load: Load<'_>) -> Result<()> {
     load.stop()?;
-    all_copies_are_equal(lab, owner)?;
+    copies_are_equal(lab, owner, "vol", 0)?;
     load.verify(owner, FILE)?;
     verb(owner, "volume unmount vol")?;
     xfs_is_clean(owner, &device(owner, "vol")?)?;

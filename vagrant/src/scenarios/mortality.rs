@@ -15,7 +15,7 @@ use crate::product::{
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "killed_after_every_step",
-        shows: "create, attach, mount, move under load, detach and delete, every daemon killed after each single step it does",
+        shows: "create, attach, mount, move and grow under load, detach and delete, every daemon killed after each single step it does",
         lab: Needs::Cluster,
         run: |stage| at_every_step(stage, "after:/tmp/deaths"),
     },
@@ -137,6 +137,8 @@ fn at_every_step(stage: &mut Stage<'_>, death: &str) -> Result<()> {
     load.start(&one, FILE)?;
     let before = copies(lab, &one, "vol")?;
     all.play("volume move vol --from node-2 --to node-3", has_moved)?;
+    load.goes_on(20)?;
+    all.play("volume grow vol 640MiB", repeatable)?;
     load.goes_on(20)?;
     load.stop()?;
     let old = before.iter().find(|copy| copy.node.name() == "node-2").context("no copy on node-2")?;

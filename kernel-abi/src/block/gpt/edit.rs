@@ -146,7 +146,7 @@ impl Table {
         if sectors <= there.sectors() {
             return Ok(Change::AlreadySo(there.placement(geometry)));
         }
-        let most = self.room_for(there);
+        let most = self.sectors_for(there);
         if sectors > most {
             let most_bytes = geometry.bytes(most);
             return Err(EditError::NoRoomToGrow { number: there.number, wanted_bytes: bytes, most_bytes });
@@ -181,8 +181,13 @@ impl Table {
         fitting.map(|extent| extent.first_lba).ok_or(EditError::NoSpace { wanted_bytes, largest_bytes })
     }
 
-    /// Sectors `partition` could have from its start to the next partition or the end.
-    fn room_for(&self, partition: &Partition) -> u64 {
+    /// The most bytes `partition` can have where it lies: from its start to the next one or the end.
+    #[must_use]
+    pub fn room_for(&self, partition: &Partition) -> u64 {
+        self.geometry.bytes(self.sectors_for(partition))
+    }
+
+    fn sectors_for(&self, partition: &Partition) -> u64 {
         let next = self.by_position().into_iter().find(|other| other.first_lba > partition.first_lba);
         let end = next.map_or(self.last_usable_lba.saturating_add(1), |other| other.first_lba);
         end.saturating_sub(partition.first_lba)

@@ -54,6 +54,29 @@ fn a_list_is_read_to_its_end() {
 }
 
 #[test]
+fn how_sending_goes_is_found_among_the_attributes() {
+    let mut info = [0; 104];
+    info[2] = 3;
+    info[24] = 5;
+    info[56..60].copy_from_slice(&1200_u32.to_ne_bytes());
+    let attribute = |kind: u16, value: &[u8]| {
+        let length = u16::try_from(4 + value.len()).unwrap();
+        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    };
+    let body = |attributes: &[u8]| [&socket_body(AF_INET)[..], attributes].concat();
+    let all = body(&[attribute(8, &[1]), attribute(2, &info)].concat());
+    let [Message::Socket(socket)] = &parse_messages(&message(20, &all)).unwrap()[..] else { panic!("one") };
+    assert_eq!(socket.sending, Some(Sending { timeouts: 3, unacknowledged: 5, silent_millis: 1200 }));
+    assert!(parse_messages(&message(20, &body(&attribute(2, &info[..59])))).is_err());
+    for lie in [0_u16, 3, 9] {
+        assert!(parse_messages(&message(20, &body(&[lie.to_ne_bytes(), [8, 0]].concat()))).is_err(), "{lie}");
+    }
+}
+
+#[test]
 fn answers_are_told_apart() {
     let answer = |kind, code: i32| parse_messages(&message(kind, &code.to_ne_bytes())).unwrap();
     assert_eq!(answer(2, 0), [Message::Ack]);
@@ -81,7 +104,7 @@ proptest! {
     #[test]
     fn any_body_under_a_true_header_is_read_or_refused(
         kind in prop::sample::select(vec![2_u16, 3, 20, 21]),
-        body in prop::collection::vec(any::<u8>(), 0..120),
+        body in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let _ = parse_messages(&message(kind, &body));
     }

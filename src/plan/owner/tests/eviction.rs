@@ -40,7 +40,7 @@ fn find() -> Step {
 }
 
 fn fail_leg() -> Step {
-    Step::FailLeg { partition: REMOTE, epoch: EPOCH, path: Some(PATH) }
+    Step::FailLeg { partition: REMOTE, epoch: EPOCH, path: Some(PATH), cut: None }
 }
 
 fn app() -> Process {

@@ -302,7 +302,8 @@ impl<'a> Edit<'a> {
             self.status.members.iter().map(|member| (member.node.clone(), "hosts a copy")).collect();
         let mut said = Vec::new();
         for entry in &difference.missing {
-            let request = placement::Request::of(self.spec, &taken, &promised);
+            let target = self.status.target(self.spec);
+            let request = placement::Request::of(self.spec, target, &taken, &promised);
             let size = request.partition_size;
             let place = placement::choose(self.world, &request, entry.as_ref())
                 .map_err(|unfit| self.no_room(entry.as_ref(), &unfit))?;
