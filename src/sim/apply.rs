@@ -359,12 +359,15 @@ impl Cluster {
         if reached.contains(&Reach::Held) {
             return Effect::Blocked;
         }
+        if reached.contains(&Reach::Failed) {
+            return Effect::retry("write: EIO");
+        }
         let (uuid, size) = (array.uuid, array.size);
         let blocks = blocks_in(size);
         self.file_systems.insert(uuid, size);
         self.next_version += 1;
         for reach in reached {
-            let Reach::Partition(provider, guid) = reach else { return Effect::retry("write: EIO") };
+            let Reach::Partition(provider, guid) = reach else { continue };
             let version = self.next_version;
             if let Some(partition) = self.partition_mut(&provider, guid) {
                 (1..blocks).for_each(|block| partition.blocks.set(block, 0));

@@ -123,7 +123,7 @@ fn an_owner_that_was_cut_off_from_everybody_acknowledges_nothing_either() {
 #[test]
 fn an_eviction_that_frees_the_legs_first_loses_a_write() {
     for fs in KINDS {
-        let lost = (540..548).any(|seed| {
+        let lost = (540..600).any(|seed| {
             let config = Config { seed, sabotage: Some(Guard::HoldUntilDown), ..Config::default() };
             let (mut scene, to) = served_on_node_1(config, fs, 2);
             scene.cluster.set_paused(&node(1), true);

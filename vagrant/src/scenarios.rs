@@ -3,6 +3,7 @@
 mod adoption;
 mod bad_input;
 mod boot;
+mod drain;
 mod dump;
 mod failover;
 mod footprint;
@@ -91,6 +92,7 @@ pub fn all() -> Vec<Scenario> {
         adoption::SCENARIOS,
         failover::SCENARIOS,
         healing::SCENARIOS,
+        drain::SCENARIOS,
         zombie::SCENARIOS,
         stall::SCENARIOS,
         interruption::SCENARIOS,

@@ -23,6 +23,8 @@ pub(super) fn plan(serving: &mut Serving, dev: Dev, held: bool) {
             "the volume grows once no copy's path is lost: writes to the others' superblocks would wait for it",
         )),
         Some(growth) if status.usable(spec) < growth.to => grow(serving, growth),
+        // More is asked for while the file system waits for a mount: the array need not wait, too.
+        Some(_) if status.is_to_grow(spec) => take_up(serving),
         Some(growth) => grow_file_system(serving, growth, dev),
         None if status.is_to_grow(spec) => take_up(serving),
         None if status.usable(spec) > spec.size => serving.wait(shrink(status.usable(spec), spec.size)),
@@ -146,8 +148,6 @@ fn grow_file_system(serving: &mut Serving, growth: &Growth, dev: Dev) {
             let (volume, uuid, path) = (spec.name.clone(), spec.uid.0, mount.path.clone());
             serving.step(Step::GrowFs { volume, uuid, dev, path, size: to });
         }
-        // What is asked for meanwhile does not wait for the mount.
-        None if serving.status.is_to_grow(spec) => take_up(serving),
         None => serving.wait(grows_when_mounted(to)),
     }
 }

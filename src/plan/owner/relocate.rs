@@ -211,6 +211,8 @@ fn take_back(serving: &mut Serving, relocation: &Relocation) {
     }
     let (Some(joining), Ok(placed)) = (relocation.joining, scale::take_up(spec, status)) else { return };
     if scale::difference(serving.input.world, status, &placed).surplus.contains(&joining) {
+        // It may have come to hold every write at this very moment.
+        serving.next.in_sync.remove(&joining);
         serving.set_state(joining, MemberState::Leaving);
         serving.next.relocation = None;
         let node = status.member(joining).map(|member| member.node.to_string()).unwrap_or_default();

@@ -116,7 +116,7 @@ fn copy_on(lab: &Lab, asked: &Node, node: &str) -> Result<Copy> {
     all.into_iter().find(|copy| copy.node.name() == node).with_context(|| format!("no copy on {node}"))
 }
 
-fn longest_write(load: &mut Load<'_>) -> Result<()> {
+pub(super) fn longest_write(load: &mut Load<'_>) -> Result<()> {
     let summary = load.stop()?;
     let [stall, pause] = [summary.longest_stall_ns, summary.longest_pause_ns].map(Duration::from_nanos);
     println!("    {} writes, longest {stall:.0?}, the guest's own longest pause {pause:.0?}", summary.writes);

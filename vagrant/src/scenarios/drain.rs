@@ -1,0 +1,61 @@
+//! Nodes and drives that are emptied while their copies are in use.
+
+use anyhow::{Result, ensure};
+
+use super::scaling::longest_write;
+use super::{Needs, Scenario, Stage, refused};
+use crate::lab::Lab;
+use crate::node::Node;
+use crate::product::{
+    FILE, TWO_COPIES, copies, copies_are_equal, device, is_settled_on, remove, until, verb, written_volume,
+    xfs_is_clean,
+};
+
+pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
+    name: "nodes_are_drained_and_a_drive_is_evicted",
+    shows: "a provider is drained, a drive evicted, the owner drained, all under load: each says before where the copies go, \
+            what is safe to reboot or pull is answered, and nothing is lost",
+    lab: Needs::Cluster,
+    run: emptied,
+}];
+
+fn emptied(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let (one, mut load) = written_volume(lab, 71, TWO_COPIES)?;
+    refused(&one, "node safe-to-reboot node-1", 1, &["volume vol is attached on node-1"])?;
+
+    let said = verb(&one, "node drain node-2")?;
+    ensure!(said.contains("vol: its copy moves from node-2 (drive node-2-a) to node-3"), "{said}");
+    settled(lab, &one, &["node-1", "node-3"])?;
+    load.goes_on(20)?;
+    ensure!(verb(&one, "node safe-to-reboot node-2")?.contains("can be shut down"), "node-2 hosts nothing");
+    ensure!(verb(&one, "node ls")?.contains("Draining"), "node ls does not say so");
+    verb(&one, "node uncordon node-2")?;
+
+    refused(&one, "drive safe-to-remove node-3-a", 1, &["volume vol", "mdfabric drive evict node-3-a"])?;
+    let foretold = verb(&one, "drive evict node-3-a --dry-run")?;
+    ensure!(foretold.contains("vol: its copy moves from node-3 (drive node-3-a) to node-2"), "{foretold}");
+    verb(&one, "drive evict node-3-a")?;
+    settled(lab, &one, &["node-1", "node-2"])?;
+    verb(&one, "drive safe-to-remove node-3-a")?;
+    load.goes_on(20)?;
+
+    let words = ["still serves 1 copies", "node-2: hosts a copy", "node-3-a: cordoned"];
+    refused(&one, "node drain node-1", 1, &words)?;
+    verb(&one, "drive uncordon node-3-a")?;
+    settled(lab, &one, &["node-2", "node-3"])?;
+    verb(&one, "node uncordon node-1")?;
+    load.goes_on(20)?;
+    longest_write(&mut load)?;
+    copies_are_equal(lab, &one, "vol", 0)?;
+    load.verify(&one, FILE)?;
+    verb(&one, "volume unmount vol")?;
+    xfs_is_clean(&one, &device(&one, "vol")?)?;
+    copies(lab, &one, "vol")?.iter().try_for_each(|copy| copy.examine().map(drop))?;
+    remove(lab, &one, "vol")
+}
+
+fn settled(lab: &Lab, asked: &Node, nodes: &[&str]) -> Result<()> {
+    let what = format!("its copies are on {}", nodes.join(", "));
+    until(lab, asked, "vol", &what, |record| is_settled_on(record, nodes)).map(drop)
+}
