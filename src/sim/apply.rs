@@ -9,8 +9,8 @@ use super::disk::{Blocks, GARBAGE, Partition, blocks_in};
 use super::drives::DriveFault;
 use super::fabric::Reach;
 use super::kernel::{Array, Export, Map, Write};
-use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId};
-use crate::plan::{ConnectionState, Dev, FailureKind, MountSeen, Outcome, Step, StepFailure};
+use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId, VolumeName};
+use crate::plan::{ConnectionState, Dev, FailureKind, MountSeen, NewMember, Outcome, Step, StepFailure};
 
 /// What a step came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +71,7 @@ impl Cluster {
             | Step::FailLeg { .. }
             | Step::UnmapLeg { .. } => self.apply_leg(node, step).unwrap_or_else(|| Effect::retry("ENODEV")),
             Step::WriteHeaders { array, slots, size, members, volume, .. } => {
-                if self.store.world.volume_status(volume).is_some_and(|status| status.created) {
+                if self.are_in_use(node, volume, members) {
                     self.violate(format_args!("first superblocks are written on {volume}, which is in use"));
                 }
                 self.write_first_headers(node, *array, *slots, *size, members)
@@ -342,6 +342,17 @@ impl Cluster {
             array.frozen = false;
         }
         effect
+    }
+
+    /// Whether one of these devices leads to a copy that counts. A node that was paused in the call and deposed reaches but its own.
+    fn are_in_use(&self, node: &NodeName, volume: &VolumeName, members: &[NewMember]) -> bool {
+        let status = self.store.world.volume_status(volume).filter(|status| status.created);
+        let counts = |guid| status.is_some_and(|status| status.in_sync.contains(&ReplicaId(guid)));
+        let reached = |member: &NewMember| match self.reach(node, member.dev) {
+            Reach::Partition(_, guid) => counts(guid),
+            Reach::Held | Reach::Failed => false,
+        };
+        members.iter().any(reached)
     }
 
     /// Makes a file system: whatever was there is gone.

@@ -81,7 +81,9 @@ fn a_host_that_is_shut_down_without_its_daemon_writes_nothing_that_stays() {
 
 /// node-1 is heard by the others, or not.
 fn set_links(scene: &mut Scene, up: bool) {
-    [2, 3].into_iter().for_each(|other| scene.cluster.set_link(&node(1), &node(other), up));
+    for other in [2, 3] {
+        scene.cluster.set_link(&node(1), &node(other), up);
+    }
 }
 
 /// node-1 was deposed while it was cut off, and its host is shut down by somebody who does not know of that: the

@@ -24,9 +24,8 @@ pub(super) fn plan(serving: &mut Serving, dev: Dev, held: bool) {
         )),
         Some(growth) if status.usable(spec) < growth.to => grow(serving, growth),
         // More is asked for while the file system waits for a mount: the array need not wait, too.
-        Some(_) if status.is_to_grow(spec) => take_up(serving),
+        Some(_) | None if status.is_to_grow(spec) => take_up(serving),
         Some(growth) => grow_file_system(serving, growth, dev),
-        None if status.is_to_grow(spec) => take_up(serving),
         None if status.usable(spec) > spec.size => serving.wait(shrink(status.usable(spec), spec.size)),
         None => {}
     }
