@@ -43,7 +43,7 @@ fn search(cache: &Cache) -> Result<()> {
         ["--test", "simulation", "--test", "model", "--", "random_faults", "every_guard", "two_nodes"];
     let mut command = Command::new("cargo");
     command.args(["test", "--profile", "lab", "--package", "mdfabric"]).args(tests).arg("--nocapture");
-    shown(command.env("SIM_SEEDS", "10000").current_dir(cache.workspace()))
+    shown(command.env("SIM_SEEDS", "2000").current_dir(cache.workspace()))
 }
 
 fn cargo(cache: &Cache, arguments: &[&str]) -> Result<()> {
