@@ -37,7 +37,7 @@ pub const ALL: [Check; 8] = [
     Check { name: "fuzz", run: fuzz::check },
 ];
 
-/// The searches for faults at the size that takes an optimised build: 10,000 seeds of the simulation, and the model.
+/// The searches for faults at the size that takes an optimised build: 2,000 seeds of the simulation, and the model.
 fn search(cache: &Cache) -> Result<()> {
     let tests =
         ["--test", "simulation", "--test", "model", "--", "random_faults", "every_guard", "two_nodes"];
