@@ -175,8 +175,7 @@ fn taken(serving: &Serving, chosen: bool) -> Vec<(NodeName, &'static str)> {
 }
 
 fn no_place(serving: &mut Serving, entry: Option<&PlacementEntry>, unfit: &[Unfit]) {
-    let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
-    let (whys, where_to) = (whys.join("; "), entry.map(|entry| format!(" on {}", entry.node)));
+    let (whys, where_to) = (placement::whys(unfit), entry.map(|entry| format!(" on {}", entry.node)));
     let where_to = where_to.unwrap_or_default();
     serving.wait(Reason::blocked(
         "NoPlace",
