@@ -21,6 +21,7 @@ pub mod peers;
 pub mod placement;
 pub mod provider;
 pub mod questions;
+pub mod safety;
 pub mod scale;
 mod step;
 pub mod timing;

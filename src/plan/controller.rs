@@ -9,7 +9,7 @@ use crate::domain::{
     Timestamp, Volume, VolumePhase, VolumeSpec, VolumeStatus, Wanted,
 };
 use crate::plan::placement::{self, Place, Request};
-use crate::plan::{Input, Plan, heal, scale, timing};
+use crate::plan::{Input, Plan, candidate, heal, scale, timing};
 
 /// The controller's lease in the store.
 pub const LEASE: &str = "controller";
@@ -104,7 +104,7 @@ pub(super) fn places(
 ) -> Result<Vec<Place>, Reason> {
     let mut places: Vec<Place> = Vec::new();
     for index in 0..usize::from(spec.replicas) {
-        let taken: Vec<_> = places.iter().map(|place| (place.node.clone(), "hosts a copy")).collect();
+        let taken: Vec<_> = places.iter().map(|place| (place.node.clone(), candidate::HOSTS)).collect();
         let request = Request::of(spec, spec.size, &taken, promised);
         let entry = spec.placement.entries.get(index);
         places.push(
@@ -115,8 +115,7 @@ pub(super) fn places(
 }
 
 fn no_place(spec: &VolumeSpec, index: usize, unfit: &[placement::Unfit]) -> Reason {
-    let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
-    let whys = if whys.is_empty() { "no such node".to_owned() } else { whys.join("; ") };
+    let whys = if unfit.is_empty() { "no such node".to_owned() } else { placement::whys(unfit) };
     Reason::blocked(
         "NoPlace",
         format_args!("no place for copy {} of {} of volume {}: {whys}", index + 1, spec.replicas, spec.name),

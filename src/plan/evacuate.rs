@@ -80,8 +80,7 @@ fn line(
             format!("volume {name}: its copy moves from {from} to {}", on(&place.node, &place.drives))
         }
         Err(unfit) => {
-            let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
-            format!("volume {name}: its copy stays on {from} and is served: {}", whys.join("; "))
+            format!("volume {name}: its copy stays on {from} and is served: {}", placement::whys(unfit))
         }
     }
 }

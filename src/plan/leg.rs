@@ -9,7 +9,7 @@
 
 use uuid::Uuid;
 
-use super::{ConnectionSeen, ConnectionState, Dev, Input, MapSeen, Step};
+use super::{ConnectionSeen, ConnectionState, Dev, Input, MapSeen, Step, safety};
 use crate::domain::{Bytes, Endpoint, Epoch, Member, NodeName, Reason, Replica, Timestamp, partition_guid};
 
 /// The state of one column of one member as its owner can use it.
@@ -56,10 +56,8 @@ pub fn of(input: &Input, member: &Member, column: u8, epoch: Epoch) -> Leg {
 
 /// A local partition is used only after this node has cut off whoever it was exported to before.
 fn local(input: &Input, member: &Member, column: u8, partition: Uuid, epoch: Epoch) -> Leg {
-    let acknowledged =
-        input.world.replica_status(&member.replica).is_some_and(|status| status.acked_epoch >= epoch);
-    if !acknowledged {
-        return Leg::Absent(Err(waiting_for_provider(member, epoch)));
+    if let Err(refusal) = safety::may_use(input, member, epoch) {
+        return Leg::Absent(Err(refusal.into()));
     }
     let drive = member.drives.get(usize::from(column));
     match drive.and_then(|drive| input.seen.partition(drive, partition)).and_then(|seen| seen.dev) {
@@ -115,10 +113,7 @@ impl Remote<'_> {
     }
 
     fn connect(&self) -> Result<Step, Reason> {
-        let status = self.input.world.replica_status(&self.member.replica);
-        if status.is_none_or(|status| status.acked_epoch < self.epoch) {
-            return Err(waiting_for_provider(self.member, self.epoch));
-        }
+        safety::may_use(self.input, self.member, self.epoch)?;
         let me = self.input.world.node_status(self.input.me);
         let (Some(endpoint), Some(me)) = (endpoint(self.input, self.member), me) else {
             return Err(Reason::waiting(
@@ -134,13 +129,6 @@ impl Remote<'_> {
             host_id: me.host_id,
         })
     }
-}
-
-fn waiting_for_provider(member: &Member, epoch: Epoch) -> Reason {
-    Reason::waiting(
-        "WaitingForProvider",
-        format_args!("waiting for {} to make its replica and acknowledge epoch {epoch}", member.node),
-    )
 }
 
 /// Where a member's provider listens, if all connections to it are to be aborted.

@@ -89,6 +89,9 @@ pub struct Memory {
     pub peers: Peers,
     /// Of silent peers: for how many milliseconds their kernel has acknowledged nothing of what ours has sent to it.
     pub unanswered: BTreeMap<NodeName, u64>,
+    /// The guard that this test does without.
+    #[cfg(any(test, feature = "sabotage"))]
+    pub sabotage: Option<super::safety::Guard>,
 }
 
 impl Memory {

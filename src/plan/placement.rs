@@ -60,6 +60,12 @@ pub struct Unfit {
     pub why: String,
 }
 
+/// Why each node was not chosen, in one line.
+#[must_use]
+pub fn whys(unfit: &[Unfit]) -> String {
+    unfit.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 /// The best place, or why each node is not one. The node with most free space wins; names break ties.
 pub fn choose(world: &World, request: &Request, entry: Option<&PlacementEntry>) -> Result<Place, Vec<Unfit>> {
     let (mut fit, mut unfit) = (Vec::new(), Vec::new());

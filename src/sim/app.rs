@@ -74,12 +74,16 @@ impl Cluster {
         match app.node.clone() {
             Some(node) if owner.as_ref() != Some(&node) => self.haunt(name, &node),
             Some(node) if !self.runs(&node) => {}
+            Some(node) if runs && Some(&node) != home.as_ref() && !self.hears(&node) => {
+                self.haunt(name, &node);
+            }
             Some(node) if !runs || Some(&node) != home.as_ref() => self.close(name, &node, uuid),
             Some(node) => self.work(name, &node, uuid),
             None => {
                 let usable = home.filter(|node| runs && self.is_usable(node, name, fs, uuid));
                 if let (Some(node), Some(app)) = (usable, self.apps.get_mut(name)) {
                     app.last_ack = self.now;
+                    app.ghosts.remove(&node);
                     app.node = Some(node);
                 }
             }

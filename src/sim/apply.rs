@@ -8,9 +8,9 @@ use super::cluster::Cluster;
 use super::disk::{Blocks, GARBAGE, Partition, blocks_in};
 use super::drives::DriveFault;
 use super::fabric::Reach;
-use super::kernel::{Array, Export, Map};
-use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId};
-use crate::plan::{ConnectionState, Dev, FailureKind, MountSeen, Outcome, Step, StepFailure};
+use super::kernel::{Array, Export, Map, Write};
+use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId, VolumeName};
+use crate::plan::{ConnectionState, Dev, FailureKind, MountSeen, NewMember, Outcome, Step, StepFailure};
 
 /// What a step came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +71,7 @@ impl Cluster {
             | Step::FailLeg { .. }
             | Step::UnmapLeg { .. } => self.apply_leg(node, step).unwrap_or_else(|| Effect::retry("ENODEV")),
             Step::WriteHeaders { array, slots, size, members, volume, .. } => {
-                if self.store.world.volume_status(volume).is_some_and(|status| status.created) {
+                if self.are_in_use(node, volume, members) {
                     self.violate(format_args!("first superblocks are written on {volume}, which is in use"));
                 }
                 self.write_first_headers(node, *array, *slots, *size, members)
@@ -344,6 +344,17 @@ impl Cluster {
         effect
     }
 
+    /// Whether one of these devices leads to a copy that counts. A node that was paused in the call and deposed reaches but its own.
+    fn are_in_use(&self, node: &NodeName, volume: &VolumeName, members: &[NewMember]) -> bool {
+        let status = self.store.world.volume_status(volume).filter(|status| status.created);
+        let counts = |guid| status.is_some_and(|status| status.in_sync.contains(&ReplicaId(guid)));
+        let reached = |member: &NewMember| match self.reach(node, member.dev) {
+            Reach::Partition(_, guid) => counts(guid),
+            Reach::Held | Reach::Failed => false,
+        };
+        members.iter().any(reached)
+    }
+
     /// Makes a file system: whatever was there is gone.
     fn format(&mut self, node: &NodeName, dev: Dev) -> Effect {
         let Some(machine) = self.nodes.get(node) else { return Effect::retry("ENODEV") };
@@ -359,12 +370,15 @@ impl Cluster {
         if reached.contains(&Reach::Held) {
             return Effect::Blocked;
         }
+        if reached.contains(&Reach::Failed) {
+            return Effect::retry("write: EIO");
+        }
         let (uuid, size) = (array.uuid, array.size);
         let blocks = blocks_in(size);
         self.file_systems.insert(uuid, size);
         self.next_version += 1;
         for reach in reached {
-            let Reach::Partition(provider, guid) = reach else { return Effect::retry("write: EIO") };
+            let Reach::Partition(provider, guid) = reach else { continue };
             let version = self.next_version;
             if let Some(partition) = self.partition_mut(&provider, guid) {
                 (1..blocks).for_each(|block| partition.blocks.set(block, 0));
@@ -417,17 +431,38 @@ impl Cluster {
         Effect::Over(Ok(Outcome::Used(Bytes(size.0 / u64::from(blocks_in(size)) * written))))
     }
 
-    fn unmount(&mut self, node: &NodeName, path: &str) -> Effect {
+    /// A mount that goes is not listed any more; the file system's last write, its superblock, may have to wait.
+    pub(super) fn unmount(&mut self, node: &NodeName, path: &str) -> Effect {
+        let version = self.next_version + 1;
         let Some(machine) = self.nodes.get_mut(node) else { return Effect::retry("ENODEV") };
-        let Some(mount) = machine.kernel.mounts.get(path) else { return Effect::done() };
-        let array = machine.kernel.arrays.values().find(|array| array.dev == mount.dev);
-        if array.is_some_and(|array| array.open) {
+        let kernel = &mut machine.kernel;
+        let listed = kernel.mounts.get(path).map(|mount| (mount.dev, mount.read_only));
+        let Some(dev) = listed.map(|(dev, _)| dev).or_else(|| kernel.unmounting.get(path).copied()) else {
+            return Effect::done();
+        };
+        let array = kernel.arrays.values_mut().find(|array| array.dev == dev);
+        if array.as_ref().is_some_and(|array| array.open) {
             return Effect::failed(FailureKind::Busy, "umount: EBUSY");
         }
-        if array.is_some_and(|array| !array.pending.is_empty()) {
-            return Effect::Blocked;
+        if kernel.mounts.remove(path).is_some() {
+            kernel.unmounting.insert(path.to_owned(), dev);
         }
-        machine.kernel.mounts.remove(path);
-        Effect::done()
+        match array {
+            Some(array)
+                if listed.is_some_and(|(_, read_only)| !read_only)
+                    && array.is_writable()
+                    && array.shut_down.is_none() =>
+            {
+                let waiting = BTreeSet::new();
+                array.pending.push(Write { block: 0, version, waiting, issued: false, landed: false });
+                self.next_version = version;
+                Effect::Blocked
+            }
+            Some(array) if !array.pending.is_empty() => Effect::Blocked,
+            Some(_) | None => {
+                kernel.unmounting.remove(path);
+                Effect::done()
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::cluster::Cluster;
-use super::disk::{BLOCKS, GARBAGE, blocks_in};
+use super::disk::{BLOCKS, GARBAGE, Partition, blocks_in};
 use crate::domain::{NodeName, ReplicaId, Timestamp, VolumeName};
 
 /// A broken promise.
@@ -28,10 +28,13 @@ impl fmt::Display for Violation {
 #[derive(Debug, Default)]
 pub(super) struct Seen(BTreeMap<(VolumeName, ReplicaId, u8), u64>);
 
+/// A copy that counts, and how many of its blocks do.
+type Counted = (VolumeName, ReplicaId, NodeName, u8);
+
 impl Cluster {
     /// R1 and R2: every acknowledged write is on every replica of the recorded in-sync set.
     pub(super) fn check(&mut self) {
-        let mut counted: Vec<(VolumeName, ReplicaId, NodeName, u8)> = Vec::new();
+        let mut counted: Vec<Counted> = Vec::new();
         let world = &self.store.world;
         for name in self.apps.keys() {
             let Some(spec) = world.volume_spec(name).filter(|spec| !spec.deleting) else { continue };
@@ -40,11 +43,40 @@ impl Cluster {
             let in_sync = status.members.iter().filter(|member| status.in_sync.contains(&member.replica));
             counted.extend(in_sync.map(|member| (name.clone(), member.replica, member.node.clone(), blocks)));
         }
-        for (name, replica, node, blocks) in counted {
+        for (name, replica, node, blocks) in &counted {
             // What an array has before it is recorded counts as soon as something there was acknowledged.
-            let acked = self.apps.get(&name).map(|app| app.acked.clone()).unwrap_or_default();
-            let counts = (0..BLOCKS).filter(|block| *block < blocks || acked.get(*block) > 0);
-            counts.for_each(|block| self.check_block(&name, replica, &node, block));
+            let acked = self.apps.get(name).map(|app| app.acked.clone()).unwrap_or_default();
+            let counts = (0..BLOCKS).filter(|block| block < blocks || acked.get(*block) > 0);
+            counts.for_each(|block| self.check_block(name, *replica, node, block));
+        }
+        for copies in counted.chunk_by(|one, other| one.0 == other.0) {
+            let blocks = copies.first().map_or(0, |copy| copy.3);
+            (0..blocks).for_each(|block| self.check_equal(copies, block));
+        }
+    }
+
+    /// R3: copies that count differ only where the bitmap of one of them says so.
+    fn check_equal(&mut self, copies: &[Counted], block: u8) {
+        let partitions = copies.iter().filter_map(|(_, replica, node, _)| self.partition(node, replica.0));
+        let known = |partition: &Partition| {
+            partition.header.as_ref().is_some_and(|header| header.dirty.contains(&block))
+        };
+        let Some((least, most)) = partitions.clone().fold(None, |found, partition| {
+            let there = partition.blocks.get(block);
+            Some(
+                found.map_or((there, there), |(least, most): (u64, u64)| (least.min(there), most.max(there))),
+            )
+        }) else {
+            return;
+        };
+        if least == most || partitions.clone().any(known) {
+            return;
+        }
+        let line = copies.first().map(|(volume, ..)| {
+            format!("R3: copies of {volume} that count differ in block {block}, {least} and {most}, and no bitmap knows")
+        });
+        if let Some(line) = line.filter(|line| self.violations.last().is_none_or(|last| last.what != *line)) {
+            self.violate(line);
         }
     }
 
@@ -66,17 +98,23 @@ impl Cluster {
         }
     }
 
-    /// R4: once a provider has acknowledged an epoch, only that epoch's owner writes to its in-sync replica.
+    /// R4: once a provider has acknowledged an epoch, or that epoch's owner runs an array on it, nobody else writes to its in-sync
+    /// replica.
     pub(super) fn check_landing(&mut self, writer: &NodeName, provider: &NodeName, partition: Uuid) {
         let replica = ReplicaId(partition);
         let world = &self.store.world;
         let Some(record) = world.replica(&replica) else { return };
         let Some(status) = world.volume_status(&record.spec.volume) else { return };
         let acked = record.status.as_ref().is_some_and(|record| record.acked_epoch == status.epoch);
-        if acked && status.in_sync.contains(&replica) && status.owner.as_ref() != Some(writer) {
+        // Of nobody is what was its last owner's: no other one has begun.
+        let Some(owner) = status.owner.as_ref().filter(|owner| *owner != writer) else { return };
+        let runs = self.nodes.get(owner).is_some_and(|machine| {
+            machine.kernel.arrays.values().any(|array| array.member(partition).is_some())
+        });
+        if (acked || runs) && status.in_sync.contains(&replica) {
             let line = format!(
-                "R4: a write of {writer} lands on the in-sync copy of {} on {provider}, owned by {:?} in epoch {}",
-                record.spec.volume, status.owner, status.epoch
+                "R4: a write of {writer} lands on the in-sync copy of {} on {provider}, owned by {owner} in epoch {}",
+                record.spec.volume, status.epoch
             );
             if self.violations.last().is_none_or(|last| last.what != line) {
                 self.violate(line);

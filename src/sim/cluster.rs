@@ -30,11 +30,21 @@ pub struct Config {
     pub capacity: Bytes,
     /// Where chance starts.
     pub seed: u64,
+    /// The guard that every daemon does without.
+    #[cfg(any(test, feature = "sabotage"))]
+    pub sabotage: Option<crate::plan::safety::Guard>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { nodes: 3, drives: 2, capacity: Bytes::gib(4), seed: 1 }
+        Self {
+            nodes: 3,
+            drives: 2,
+            capacity: Bytes::gib(4),
+            seed: 1,
+            #[cfg(any(test, feature = "sabotage"))]
+            sabotage: None,
+        }
     }
 }
 
@@ -106,7 +116,6 @@ pub struct Cluster {
     pub(super) start_read_auto: bool,
     pub(super) config: Config,
     pub(super) checked: super::check::Seen,
-    pub(super) frees_first: bool,
 }
 
 impl Cluster {
@@ -145,7 +154,6 @@ impl Cluster {
             start_read_auto,
             config,
             checked: super::check::Seen::default(),
-            frees_first: false,
         }
     }
 
@@ -373,20 +381,6 @@ impl Cluster {
         arrays.for_each(|array| array.frozen = false);
     }
 
-    /// A node stands still, or goes on where it stood.
-    pub fn set_paused(&mut self, name: &NodeName, paused: bool) {
-        if let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered) {
-            machine.paused = paused;
-            machine.stirred = true;
-        }
-        self.note(format_args!("{name}: {}", if paused { "paused" } else { "resumed" }));
-    }
-
-    /// Sabotage: nodes that lost a volume let its legs go first. It shows that the applications here are able to notice.
-    pub fn let_lost_legs_go_first(&mut self) {
-        self.frees_first = true;
-    }
-
     /// Two nodes can or cannot talk to each other.
     pub fn set_link(&mut self, one: &NodeName, other: &NodeName, up: bool) {
         for pair in [(one.clone(), other.clone()), (other.clone(), one.clone())] {
@@ -467,11 +461,6 @@ impl Cluster {
     #[must_use]
     pub fn is_powered(&self, node: &NodeName) -> bool {
         self.nodes.get(node).is_some_and(|machine| machine.powered)
-    }
-
-    /// Whether a node has power and is not paused.
-    pub(super) fn runs(&self, node: &NodeName) -> bool {
-        self.nodes.get(node).is_some_and(|machine| machine.powered && !machine.paused)
     }
 
     /// Whether every node has power and a running daemon.

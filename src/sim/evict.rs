@@ -8,11 +8,11 @@ use super::apply::Effect;
 use super::cluster::Cluster;
 use super::fabric::Reach;
 use super::kernel::{Array, Kernel};
-use crate::domain::{FsType, NodeName, VolumeName, array_uuid, partition_guid};
-use crate::plan::{Dev, FailureKind, Holder, Observation, Outcome, Plan, Process, Step, Through, Who};
+use crate::domain::{FsType, NodeName, VolumeName, array_uuid};
+use crate::plan::{Dev, FailureKind, Holder, Outcome, Process, Step, Through, Who};
 
-/// An application that lives on where its volume was taken away: it reads and writes until it is told that this does not
-/// work any more, or is ended.
+/// An application that lives on where its volume was taken away, or where nobody can tell it that it shall end: it reads and
+/// writes until it is told, gets errors, or is ended.
 #[derive(Debug, Clone)]
 pub(super) struct Ghost {
     /// SIGKILL is pending: it hears nothing any more.
@@ -92,6 +92,44 @@ impl Cluster {
         Effect::done()
     }
 
+    /// A node stands still, or goes on where it stood.
+    pub fn set_paused(&mut self, name: &NodeName, paused: bool) {
+        if let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered) {
+            machine.paused = paused;
+            machine.stirred = true;
+        }
+        self.note(format_args!("{name}: {}", if paused { "paused" } else { "resumed" }));
+    }
+
+    /// Whether a node has power and is not paused.
+    pub(super) fn runs(&self, node: &NodeName) -> bool {
+        self.nodes.get(node).is_some_and(|machine| machine.powered && !machine.paused)
+    }
+
+    /// A host is shut down in order while its daemon does nothing: processes are ended, nothing queues any more (multipathd leaves
+    /// it so: `queue_without_daemon no`), file systems are unmounted, power goes and comes again after `down` milliseconds.
+    pub fn shut_down_host(&mut self, node: &NodeName, down: u64) {
+        let Some(machine) = self.nodes.get_mut(node) else { return };
+        machine.daemon = None;
+        machine.daemon_up_at = None;
+        machine.kernel.maps.values_mut().for_each(|map| map.queueing = false);
+        let mounts: Vec<String> = machine.kernel.mounts.keys().cloned().collect();
+        for volume in self.apps.keys().cloned().collect::<Vec<_>>() {
+            self.end_processes(node, &volume);
+        }
+        self.run_for(100);
+        for path in mounts {
+            self.unmount(node, &path);
+        }
+        self.run_for(100);
+        self.power_cut(node, Some(down));
+    }
+
+    /// Whether somebody can tell the applications of a node that they shall end.
+    pub(super) fn hears(&self, node: &NodeName) -> bool {
+        self.nodes.get(node).is_some_and(|machine| machine.store_reachable)
+    }
+
     /// The application of `node` is not the volume's any more, and does not know it.
     pub(super) fn haunt(&mut self, volume: &VolumeName, node: &NodeName) {
         let ghost = Ghost { killed: false, stubborn: self.rng.one_in(2) };
@@ -114,12 +152,14 @@ impl Cluster {
     }
 
     fn run_ghost(&mut self, volume: &VolumeName, node: &NodeName, ghost: &Ghost, uuid: Uuid) {
+        let status = self.store.world.volume_status(volume);
+        let asked = self.hears(node) && status.is_some_and(|status| status.owner.as_ref() == Some(node));
         let array = self.nodes.get_mut(node).and_then(|machine| machine.kernel.arrays.get_mut(&uuid));
-        let told = array.as_ref().is_some_and(|array| array.shut_down.is_some());
+        let failing = array.as_ref().is_some_and(|array| array.shut_down.is_some());
         let goes = match array {
             None => true,
             // A process in D state cannot go.
-            Some(array) if ghost.killed || told && !ghost.stubborn => {
+            Some(array) if ghost.killed || asked || failing && !ghost.stubborn => {
                 array.open = !array.pending.is_empty();
                 !array.open
             }
@@ -130,26 +170,8 @@ impl Cluster {
                 app.ghosts.remove(node);
             }
             self.stir(node);
-        } else if !ghost.killed && !told {
+        } else if !ghost.killed && !asked && !failing {
             self.use_array(volume, node, uuid);
         }
-    }
-
-    /// What must not be: legs of lost volumes are let go before anything else is done about them.
-    pub(super) fn free_first(&self, node: &NodeName, seen: &Observation, plan: &mut Plan) {
-        let lost = |key: &&(Uuid, _)| {
-            self.store.world.volumes().filter_map(|volume| volume.status).any(|status| {
-                let of = |member: &crate::domain::Member| partition_guid(member.replica, 0) == key.0;
-                status.owner.as_ref() != Some(node) && status.members.iter().any(of)
-            })
-        };
-        let queueing = seen.maps.iter().filter(|(key, map)| map.queueing && lost(key));
-        let fail = queueing.map(|((partition, epoch), map)| Step::FailLeg {
-            partition: *partition,
-            epoch: *epoch,
-            path: map.path,
-            cut: None,
-        });
-        plan.steps.splice(0..0, fail);
     }
 }

@@ -186,6 +186,8 @@ pub(super) struct Kernel {
     pub(super) maps: BTreeMap<Key, Map>,
     pub(super) arrays: BTreeMap<Uuid, Array>,
     pub(super) mounts: BTreeMap<String, MountSeen>,
+    /// Devices of mounts that are going, by path.
+    pub(super) unmounting: BTreeMap<String, Dev>,
     next_minor: u32,
 }
 

@@ -1,96 +1,61 @@
 //! Random operations and faults from a seed; then the faults stop, and everything has to be well.
+//!
+//! What will happen is drawn first ([`Script`]) and played then, so that a script that fails can be made shorter.
+
+use std::fmt;
 
 use mdfabric::domain::{Bytes, FsType, MountRequest, NodeName, PlacementEntry};
 use mdfabric::plan::scale;
 use mdfabric::plan::verbs::{self, CreateVolume, EditVolume, NewSize};
 use mdfabric::sim::{Config, Rng};
 
-use super::support::{Scene, edit_record, is_mounted, name, node, wish};
+use super::support::{Failure, Scene, edit_record, failure, is_mounted, name, node, wish};
 
 const NODES: u8 = 4;
 
-/// One seeded life. Panics with the whole story when a promise is broken.
-pub(crate) fn run(seed: u64) {
-    let mut rng = Rng::new(seed ^ 0x6d64_6661_6272_6963);
-    let mut scene = Scene::with(Config { seed, nodes: NODES, ..Config::default() });
-    let replicas = 1 + u32::try_from(rng.below(3)).unwrap();
-    let fs = if seed.is_multiple_of(2) { FsType::Ext4 } else { FsType::Xfs };
-    scene.create(&CreateVolume { fs, ..wish(replicas) });
-    scene.cluster.app(&name()).writing = true;
-    attach(&mut scene, pick(&mut rng));
-    let mut faults = Vec::new();
-    for _ in 0..rng.between(4, 24) {
-        let longest = if rng.one_in(3) { 12_000 } else { 800 };
-        let pause = rng.below(longest);
-        scene.cluster.run_for(pause);
-        if rng.one_in(2) {
-            operate(&mut scene, &mut rng);
-        } else {
-            harm(&mut scene, &mut rng, &mut faults);
-        }
-        if rng.one_in(3) && !faults.is_empty() {
-            faults.remove(0).set(&mut scene, true);
-        }
-        scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
-    }
-    for fault in &faults {
-        fault.set(&mut scene, true);
-    }
-    settle(&mut scene);
+/// A life as it is meant to go.
+#[derive(Debug, Clone)]
+pub(crate) struct Script {
+    config: Config,
+    fs: FsType,
+    replicas: u32,
+    first_on: u8,
+    acts: Vec<Act>,
 }
 
-fn pick(rng: &mut Rng) -> u8 {
-    1 + u8::try_from(rng.below(u64::from(NODES))).unwrap()
+/// Something happens after a pause of so many milliseconds.
+#[derive(Debug, Clone)]
+struct Act {
+    pause: u64,
+    what: What,
 }
 
-/// Users may ask for anything; what is refused is refused.
-fn operate(scene: &mut Scene, rng: &mut Rng) {
-    match rng.below(8) {
-        7 => grow(scene, rng),
-        4..=6 => resize(scene, rng),
-        0 | 1 => {
-            let (from, to) = (node(pick(rng)), node(pick(rng)));
-            drop(scene.cluster.request(|world, _| verbs::move_replica(world, &name(), &from, &to, None)));
-        }
-        2 => drop(scene.cluster.request(|world, _| verbs::detach(world, &name()))),
-        _ => attach(scene, pick(rng)),
-    }
-}
-
-/// Larger, up to what every drive has room for.
-fn grow(scene: &mut Scene, rng: &mut Rng) {
-    let size = Bytes::mib(1024 + 128 * rng.below(5));
-    drop(scene.cluster.request(|world, _| verbs::grow(world, &name(), NewSize::Of(size))));
-}
-
-/// More copies or fewer, by the verb or by the record itself.
-fn resize(scene: &mut Scene, rng: &mut Rng) {
-    let at = |index| PlacementEntry { node: node(index), drive: None };
-    let mut wish = EditVolume::new(name());
-    match rng.below(4) {
-        0 => wish.add = vec![at(pick(rng))],
-        1 => wish.remove = vec![at(pick(rng))],
-        2 => wish.replicas = Some(1 + u32::try_from(rng.below(3)).unwrap()),
-        _ => {
-            let (place, longest) = (at(pick(rng)), rng.below(4));
-            return edit_record(scene, |spec| {
-                spec.placement.entries.truncate(usize::try_from(longest).unwrap());
-                if !spec.placement.entries.contains(&place) {
-                    spec.placement.entries.push(place);
-                }
-            });
-        }
-    }
-    drop(scene.cluster.request(|world, _| verbs::edit(world, &wish)));
-}
-
-fn attach(scene: &mut Scene, on: u8) {
-    drop(scene.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))));
-    let mount = MountRequest { path: "/mnt/vol".to_owned(), read_only: false };
-    drop(scene.cluster.request(|world, _| verbs::mount(world, &name(), mount)));
+#[derive(Debug, Clone)]
+enum What {
+    Attach(u8),
+    Detach,
+    Move(u8, u8),
+    /// To so many MiB, up to what every drive has room for.
+    Grow(u64),
+    Edit {
+        add: Option<u8>,
+        remove: Option<u8>,
+        replicas: Option<u32>,
+    },
+    /// The record itself: entries beyond the first so many go, this one comes.
+    EditRecord(usize, u8),
+    KillDaemon(u8, u64),
+    PowerCut(u8, u64),
+    /// It breaks for so many milliseconds.
+    Blink(Fault, u64),
+    /// It breaks until it is mended, or until the end.
+    Break(Fault),
+    /// The fault that has lasted longest is mended.
+    Mend,
 }
 
 /// A fault that lasts until somebody ends it.
+#[derive(Debug, Clone)]
 enum Fault {
     Link(NodeName, NodeName),
     Store(NodeName),
@@ -107,31 +72,138 @@ impl Fault {
     }
 }
 
-/// Something breaks: for a moment, or until `faults` are over.
-fn harm(scene: &mut Scene, rng: &mut Rng, faults: &mut Vec<Fault>) {
-    let victim = node(pick(rng));
-    match rng.below(7) {
-        0 | 1 => scene.cluster.kill_daemon(&victim, rng.between(100, 3_000)),
-        2 => scene.cluster.power_cut(&victim, Some(rng.between(500, 30_000))),
-        3 | 4 => {
-            let other = node(pick(rng));
-            begin(scene, rng, faults, Fault::Link(victim, other));
-        }
-        5 => begin(scene, rng, faults, Fault::Store(victim)),
-        _ => begin(scene, rng, faults, Fault::Pause(victim)),
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} copies of {:?}, attached on node-{}", self.replicas, self.fs, self.first_on)?;
+        self.acts.iter().try_for_each(|act| writeln!(f, "  after {} ms {:?}", act.pause, act.what))
     }
 }
 
-fn begin(scene: &mut Scene, rng: &mut Rng, faults: &mut Vec<Fault>, fault: Fault) {
-    fault.set(scene, false);
-    let longest = if rng.one_in(3) { 40_000 } else { 4_000 };
-    if rng.one_in(2) {
-        faults.push(fault);
-    } else {
-        let millis = rng.below(longest);
-        scene.cluster.run_for(millis);
-        fault.set(scene, true);
+/// What a seed stands for.
+pub(crate) fn script(config: &Config) -> Script {
+    let mut rng = Rng::new(config.seed ^ 0x6d64_6661_6272_6963);
+    let (replicas, first_on) = (1 + u32::try_from(rng.below(3)).unwrap(), pick(&mut rng));
+    let mut acts = Vec::new();
+    for _ in 0..rng.between(4, 24) {
+        let longest = if rng.one_in(3) { 12_000 } else { 800 };
+        let pause = rng.below(longest);
+        let what = if rng.one_in(2) { operation(&mut rng) } else { harm(&mut rng) };
+        acts.push(Act { pause, what });
+        if rng.one_in(3) {
+            acts.push(Act { pause: 0, what: What::Mend });
+        }
     }
+    let fs = if config.seed.is_multiple_of(2) { FsType::Ext4 } else { FsType::Xfs };
+    Script { config: Config { nodes: NODES, ..config.clone() }, fs, replicas, first_on, acts }
+}
+
+fn pick(rng: &mut Rng) -> u8 {
+    1 + u8::try_from(rng.below(u64::from(NODES))).unwrap()
+}
+
+/// Users may ask for anything; what is refused is refused.
+fn operation(rng: &mut Rng) -> What {
+    match rng.below(8) {
+        7 => What::Grow(1024 + 128 * rng.below(5)),
+        4..=6 => resize(rng),
+        0 | 1 => What::Move(pick(rng), pick(rng)),
+        2 => What::Detach,
+        _ => What::Attach(pick(rng)),
+    }
+}
+
+/// More copies or fewer, by the verb or by the record itself.
+fn resize(rng: &mut Rng) -> What {
+    let edit = |add, remove, replicas| What::Edit { add, remove, replicas };
+    match rng.below(4) {
+        0 => edit(Some(pick(rng)), None, None),
+        1 => edit(None, Some(pick(rng)), None),
+        2 => edit(None, None, Some(1 + u32::try_from(rng.below(3)).unwrap())),
+        _ => What::EditRecord(usize::try_from(rng.below(4)).unwrap(), pick(rng)),
+    }
+}
+
+/// Something breaks: for a moment, or until it is mended.
+fn harm(rng: &mut Rng) -> What {
+    let victim = pick(rng);
+    let fault = match rng.below(7) {
+        0 | 1 => return What::KillDaemon(victim, rng.between(100, 3_000)),
+        2 => return What::PowerCut(victim, rng.between(500, 30_000)),
+        3 | 4 => Fault::Link(node(victim), node(pick(rng))),
+        5 => Fault::Store(node(victim)),
+        _ => Fault::Pause(node(victim)),
+    };
+    let longest = if rng.one_in(3) { 40_000 } else { 4_000 };
+    if rng.one_in(2) { What::Break(fault) } else { What::Blink(fault, rng.below(longest)) }
+}
+
+/// Plays a script to its end. Panics with the whole story when a promise is broken.
+pub(crate) fn play(script: &Script) {
+    let mut scene = Scene::with(script.config.clone());
+    scene.create(&CreateVolume { fs: script.fs, ..wish(script.replicas) });
+    scene.cluster.app(&name()).writing = true;
+    attach(&mut scene, script.first_on);
+    let mut faults = Vec::new();
+    for act in &script.acts {
+        scene.cluster.run_for(act.pause);
+        happen(&mut scene, &act.what, &mut faults);
+        scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
+    }
+    for fault in &faults {
+        fault.set(&mut scene, true);
+    }
+    settle(&mut scene);
+}
+
+fn happen(scene: &mut Scene, what: &What, faults: &mut Vec<Fault>) {
+    match what {
+        What::Attach(on) => attach(scene, *on),
+        What::Detach => drop(scene.cluster.request(|world, _| verbs::detach(world, &name()))),
+        What::Move(from, to) => {
+            let (from, to) = (node(*from), node(*to));
+            drop(scene.cluster.request(|world, _| verbs::move_replica(world, &name(), &from, &to, None)));
+        }
+        What::Grow(mib) => {
+            let size = NewSize::Of(Bytes::mib(*mib));
+            drop(scene.cluster.request(|world, _| verbs::grow(world, &name(), size)));
+        }
+        What::Edit { add, remove, replicas } => edit(scene, *add, *remove, *replicas),
+        What::EditRecord(kept, entry) => edit_record(scene, |spec| {
+            spec.placement.entries.truncate(*kept);
+            if !spec.placement.entries.contains(&at(*entry)) {
+                spec.placement.entries.push(at(*entry));
+            }
+        }),
+        What::KillDaemon(victim, down) => scene.cluster.kill_daemon(&node(*victim), *down),
+        What::PowerCut(victim, down) => scene.cluster.power_cut(&node(*victim), Some(*down)),
+        What::Blink(fault, millis) => {
+            fault.set(scene, false);
+            scene.cluster.run_for(*millis);
+            fault.set(scene, true);
+        }
+        What::Break(fault) => {
+            fault.set(scene, false);
+            faults.push(fault.clone());
+        }
+        What::Mend if faults.is_empty() => {}
+        What::Mend => faults.remove(0).set(scene, true),
+    }
+}
+
+fn at(index: u8) -> PlacementEntry {
+    PlacementEntry { node: node(index), drive: None }
+}
+
+fn edit(scene: &mut Scene, add: Option<u8>, remove: Option<u8>, replicas: Option<u32>) {
+    let (add, remove) = (add.map(at).into_iter().collect(), remove.map(at).into_iter().collect());
+    let wish = EditVolume { add, remove, replicas, ..EditVolume::new(name()) };
+    drop(scene.cluster.request(|world, _| verbs::edit(world, &wish)));
+}
+
+fn attach(scene: &mut Scene, on: u8) {
+    drop(scene.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))));
+    let mount = MountRequest { path: "/mnt/vol".to_owned(), read_only: false };
+    drop(scene.cluster.request(|world, _| verbs::mount(world, &name(), mount)));
 }
 
 /// The faults are over: everything becomes whole, mounts, takes writes, moves on and goes without a trace.
@@ -165,4 +237,18 @@ fn ask_for_what_is_possible(scene: &mut Scene) {
         let wish = EditVolume { replicas, ..EditVolume::new(name()) };
         scene.cluster.request(|world, _| verbs::edit(world, &wish)).unwrap();
     }
+}
+
+/// A script that fails, without every act it fails without, and what it fails with.
+pub(crate) fn shrink(mut script: Script, mut failed: Failure) -> (Script, Failure) {
+    let mut index = 0;
+    while index < script.acts.len() {
+        let mut shorter = script.clone();
+        shorter.acts.remove(index);
+        match failure(|| play(&shorter)) {
+            Some(still) => (script, failed) = (shorter, still),
+            None => index += 1,
+        }
+    }
+    (script, failed)
 }

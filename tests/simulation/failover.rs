@@ -1,6 +1,7 @@
 //! An owner dies or goes silent: the volume goes on elsewhere, and what comes back is no danger.
 
 use mdfabric::domain::MemberState;
+use mdfabric::sim::Config;
 
 use mdfabric::plan::verbs::{self, ForceStart};
 
@@ -8,7 +9,11 @@ use super::support::{Scene, is_mounted, name, node, wish};
 
 /// A volume that is written to on node-1, where one of its copies is.
 fn served_on_node_1(seed: u64, replicas: u32) -> Scene {
-    let mut scene = Scene::new(seed);
+    served(Config { seed, ..Config::default() }, replicas)
+}
+
+fn served(config: Config, replicas: u32) -> Scene {
+    let mut scene = Scene::with(config);
     scene.create(&wish(replicas));
     scene.attach(1);
     scene.write_a_little();
@@ -36,31 +41,115 @@ fn joins(scene: &Scene, how: &str) -> usize {
 #[test]
 fn the_volume_of_a_dead_owner_is_attached_elsewhere_and_its_copy_is_made_anew() {
     for seed in 0..8 {
-        let mut scene = served_on_node_1(100 + seed, 2);
-        let (with, without) = others(&scene);
-        scene.cluster.power_cut(&node(1), None);
-        scene.cluster.app(&name()).writing = true;
-        fail_over(&mut scene, if seed % 2 == 0 { with } else { without });
-        let status = scene.status().unwrap();
-        let lost = status.member_on(&node(1)).cloned();
-        scene.demand(
-            lost.is_some_and(|member| member.state == MemberState::Missing && member.diverged),
-            "the dead owner's copy is Missing and may have diverged",
-        );
-        scene.write_a_little();
-        let before = joins(&scene, "(Bitmap recovery)");
-        scene.cluster.power_on(&node(1));
-        scene.whole();
-        scene.write_a_little();
-        scene.demand(joins(&scene, "(Bitmap recovery)") == before, "nothing comes back by bitmap");
-        scene.demand(
-            scene.status().unwrap().members.iter().all(|member| !member.diverged),
-            "nothing is diverged any more",
-        );
-        scene.detach();
-        scene.request_delete();
-        scene.gone();
+        let scene = the_owner_dies(Config { seed: 100 + seed, ..Config::default() });
+        scene.demand(joins(&scene, "(Bitmap recovery)") == 0, "nothing comes back by bitmap");
     }
+}
+
+/// On node-1, which has one of two copies, the owner of a volume loses power and comes back later.
+pub(crate) fn the_owner_dies(config: Config) -> Scene {
+    let (seed, sabotaged) = (config.seed, config.sabotage.is_some());
+    let mut scene = served(config, 2);
+    let (with, without) = others(&scene);
+    scene.cluster.power_cut(&node(1), None);
+    scene.cluster.app(&name()).writing = true;
+    fail_over(&mut scene, if seed % 2 == 0 { with } else { without });
+    let status = scene.status().unwrap();
+    let lost = status.member_on(&node(1)).cloned();
+    scene.demand(
+        sabotaged || lost.is_some_and(|member| member.state == MemberState::Missing && member.diverged),
+        "the dead owner's copy is Missing and may have diverged",
+    );
+    scene.write_a_little();
+    scene.cluster.power_on(&node(1));
+    scene.whole();
+    scene.write_a_little();
+    scene.demand(
+        sabotaged || scene.status().unwrap().members.iter().all(|member| !member.diverged),
+        "nothing is diverged any more",
+    );
+    scene.detach();
+    scene.request_delete();
+    scene.gone();
+    scene
+}
+
+#[test]
+fn a_host_that_is_shut_down_without_its_daemon_writes_nothing_that_stays() {
+    for seed in 0..4 {
+        the_host_is_shut_down(Config { seed: 240 + seed, ..Config::default() });
+    }
+}
+
+/// node-1 is heard by the others, or not.
+fn set_links(scene: &mut Scene, up: bool) {
+    for other in [2, 3] {
+        scene.cluster.set_link(&node(1), &node(other), up);
+    }
+}
+
+/// node-1 was deposed while it was cut off, and its host is shut down by somebody who does not know of that: the
+/// file system writes once more, to its own copy alone, and no bitmap but that one's tells of it.
+pub(crate) fn the_host_is_shut_down(config: Config) {
+    let mut scene = served(config, 2);
+    let to = others(&scene).0;
+    scene.cluster.set_store(&node(1), false);
+    set_links(&mut scene, false);
+    scene.request_detach();
+    scene.request_attach(to);
+    scene.until(120_000, "mounted elsewhere", is_mounted);
+    scene.cluster.shut_down_host(&node(1), 2_000);
+    scene.cluster.set_store(&node(1), true);
+    set_links(&mut scene, true);
+    scene.whole();
+    scene.write_a_little();
+    scene.detach();
+    scene.request_delete();
+    scene.gone();
+}
+
+#[test]
+fn processes_that_nobody_told_can_write_nothing_that_counts() {
+    for seed in 0..12 {
+        the_processes_live_on(Config { seed: 200 + seed, ..Config::default() });
+    }
+}
+
+/// The owner, node-1, is cut off, from the store longest: its processes live on after the volume is attached
+/// elsewhere, or leave a file system that has something to write. What they had acknowledged is there, what they write now is
+/// not acknowledged. They are ended, or hear that they shall, when the store is there again.
+pub(crate) fn the_processes_live_on(config: Config) {
+    let seed = config.seed;
+    let copies = 1 + u32::try_from(seed % 3).unwrap();
+    let mut scene = served(config, copies);
+    scene.cluster.app(&name()).writing = seed % 4 != 1;
+    let to = others(&scene).0;
+    scene.cluster.run_for(seed % 7 * 100);
+    scene.cluster.set_store(&node(1), false);
+    scene.cluster.run_for(seed % 7 * 100);
+    set_links(&mut scene, false);
+    scene.request_detach();
+    scene.request_attach(to);
+    scene.cluster.run_for(100);
+    scene.cluster.app(&name()).writing = seed.is_multiple_of(2);
+    if copies > 1 {
+        scene.until(120_000, "mounted elsewhere", is_mounted);
+    } else {
+        // Its only copy is out of reach.
+        scene.cluster.run_for(20_000);
+    }
+    set_links(&mut scene, !seed.is_multiple_of(5));
+    scene.cluster.run_for(2_000);
+    scene.cluster.set_store(&node(1), true);
+    set_links(&mut scene, true);
+    scene.cluster.run_for(20_000);
+    scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
+    scene.whole();
+    scene.write_a_little();
+    scene.whole();
+    scene.detach();
+    scene.request_delete();
+    scene.gone();
 }
 
 #[test]

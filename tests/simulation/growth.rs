@@ -84,15 +84,17 @@ fn a_detached_volume_grows_and_its_file_system_when_it_is_mounted() {
             scene.whole();
             scene.detach();
         }
-        request(&mut scene, NewSize::Of(LARGER));
-        scene.until(120_000, "the array has grown and nobody owns it", |cluster| {
-            let status = cluster.world().volume_status(&name()).unwrap();
-            let says = status.reasons.iter().any(|reason| reason.code == "FileSystemGrowsMounted");
-            status.size == Some(LARGER)
-                && status.owner.is_none()
-                && status.phase == VolumePhase::Synced
-                && says
-        });
+        for size in [Bytes::mib(1_152), LARGER] {
+            request(&mut scene, NewSize::Of(size));
+            scene.until(120_000, "the array has grown and nobody owns it", |cluster| {
+                let status = cluster.world().volume_status(&name()).unwrap();
+                let says = status.reasons.iter().any(|reason| reason.code == "FileSystemGrowsMounted");
+                status.size == Some(size)
+                    && status.owner.is_none()
+                    && status.phase == VolumePhase::Synced
+                    && says
+            });
+        }
         scene.quiet();
         scene.attach(2);
         scene.write_a_little();

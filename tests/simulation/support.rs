@@ -1,5 +1,7 @@
 //! What the scenarios share: a cluster with drives, verbs, and the questions that are asked of it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use mdfabric::domain::{
     Bytes, DriveState, Key, Kind, MountRequest, NodeName, Record, ReplicaId, VolumeName, VolumePhase,
     VolumeSpec, VolumeStatus, VolumeUid,
@@ -19,6 +21,52 @@ pub(crate) fn name() -> VolumeName {
 
 pub(crate) fn wish(replicas: u32) -> CreateVolume {
     CreateVolume { replicas, ..CreateVolume::new(name(), Bytes::gib(1)) }
+}
+
+/// What went wrong in a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) why: String,
+    /// A promise was broken; else something did not come about.
+    pub(crate) is_broken: bool,
+    /// Milliseconds of virtual time.
+    pub(crate) at: u64,
+}
+
+thread_local! {
+    static LAST_FAILURE: std::cell::RefCell<Option<Failure>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Runs `scenario`; what it fails with, if it does.
+pub(crate) fn failure(scenario: impl FnOnce()) -> Option<Failure> {
+    LAST_FAILURE.set(None);
+    let went_well = std::panic::catch_unwind(std::panic::AssertUnwindSafe(scenario)).is_ok();
+    let unsaid = || Failure { why: "a panic".to_owned(), is_broken: false, at: 0 };
+    (!went_well).then(|| LAST_FAILURE.take().unwrap_or_else(unsaid))
+}
+
+/// `work` for every item, on all processors; the results in the order of the items.
+pub(crate) fn on_all_processors<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some((index, item)) = take(items, &next) {
+            done.push((index, work(item)));
+        }
+        done
+    };
+    let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..processors).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn take<'a, T>(items: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    items.get(index).map(|item| (index, item))
 }
 
 /// One volume's life on a simulated cluster.
@@ -74,7 +122,12 @@ impl Scene {
     }
 
     pub(crate) fn demand(&self, holds: bool, what: &str) {
-        assert!(holds, "{what}: not so\n{}", self.story());
+        if !holds {
+            let broken = self.cluster.violations().first();
+            let why = broken.map_or_else(|| format!("not so: {what}"), |broken| broken.what.clone());
+            LAST_FAILURE.set(Some(Failure { why, is_broken: broken.is_some(), at: self.cluster.now().0 }));
+            panic!("{what}: not so\n{}", self.story());
+        }
     }
 
     pub(crate) fn story(&self) -> String {

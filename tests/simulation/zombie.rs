@@ -2,6 +2,7 @@
 //! write, read nothing old once it has begun to go, and its copy is made anew.
 
 use mdfabric::domain::{FsType, MountRequest};
+use mdfabric::plan::safety::Guard;
 use mdfabric::plan::verbs::{self, CreateVolume};
 use mdfabric::sim::{Cluster, Config, Crash, CrashWhen};
 
@@ -26,8 +27,8 @@ fn is_served_on(cluster: &Cluster, on: u8) -> bool {
 }
 
 /// A volume that is written to on node-1, where one of its copies is, and where else one is.
-fn served_on_node_1(seed: u64, fs: FsType, replicas: u32) -> (Scene, u8) {
-    let mut scene = Scene::with(Config { seed, ..Config::default() });
+fn served_on_node_1(config: Config, fs: FsType, replicas: u32) -> (Scene, u8) {
+    let mut scene = Scene::with(config);
     scene.create(&CreateVolume { fs, ..wish(replicas) });
     attach(&mut scene, fs, 1);
     scene.until(120_000, "served", |cluster| is_served_on(cluster, 1));
@@ -52,32 +53,48 @@ fn steps(scene: &Scene, how: &str) -> usize {
     scene.cluster.steps().iter().filter(|step| step.contains(how)).count()
 }
 
-fn is_well(scene: &mut Scene) {
+fn ends_well(scene: &mut Scene) {
     scene.whole();
     scene.write_a_little();
-    scene.demand(steps(scene, "(Bitmap recovery)") == 0, "nothing comes back by bitmap");
-    scene.demand(steps(scene, "(Full recovery)") > 0, "what could be written to is copied anew");
     scene.detach();
     scene.request_delete();
     scene.gone();
 }
 
-#[test]
-fn a_woken_owner_acknowledges_nothing_and_its_copy_is_made_anew() {
-    let told = (0..12).filter(|seed| wakes_up(500 + seed)).count();
-    assert!(told > 0, "it is told who was ended");
+fn is_well(scene: &mut Scene) {
+    ends_well(scene);
+    scene.demand(steps(scene, "(Bitmap recovery)") == 0, "nothing comes back by bitmap");
+    scene.demand(steps(scene, "(Full recovery)") > 0, "what could be written to is copied anew");
 }
 
-/// Whether somebody was ended who did not go by himself.
-fn wakes_up(seed: u64) -> bool {
+/// node-1 is paused while it writes, deposed, and wakes up.
+fn wakes_up(config: Config) -> Scene {
+    let seed = config.seed;
     let fs = KINDS[usize::try_from(seed % 3).unwrap()];
-    let (mut scene, to) = served_on_node_1(seed, fs, if seed.is_multiple_of(2) { 2 } else { 3 });
+    let (mut scene, to) = served_on_node_1(config, fs, if seed.is_multiple_of(2) { 2 } else { 3 });
     scene.cluster.set_paused(&node(1), true);
     attach_elsewhere(&mut scene, fs, to);
     scene.cluster.set_paused(&node(1), false);
     scene.until(60_000, "node-1 has let go", |cluster| {
         cluster.steps().iter().any(|step| step.starts_with("node-1: stop "))
     });
+    scene
+}
+
+/// The same to its end.
+pub(crate) fn the_owner_wakes_up(config: Config) {
+    ends_well(&mut wakes_up(config));
+}
+
+#[test]
+fn a_woken_owner_acknowledges_nothing_and_its_copy_is_made_anew() {
+    let told = (0..12).filter(|seed| ends_somebody(500 + seed)).count();
+    assert!(told > 0, "it is told who was ended");
+}
+
+/// Whether somebody was ended who did not go by himself.
+fn ends_somebody(seed: u64) -> bool {
+    let mut scene = wakes_up(Config { seed, ..Config::default() });
     let told = scene.status().unwrap().events.iter().any(|event| event.reason == "ProcessesEnded");
     let ended = steps(&scene, "node-1: end whoever uses vol") > 0;
     scene.demand(told == ended, "whoever was ended is named in an event");
@@ -89,7 +106,7 @@ fn wakes_up(seed: u64) -> bool {
 fn an_owner_that_was_cut_off_from_everybody_acknowledges_nothing_either() {
     for seed in 0..6 {
         let fs = KINDS[usize::try_from(seed % 3).unwrap()];
-        let (mut scene, to) = served_on_node_1(520 + seed, fs, 2);
+        let (mut scene, to) = served_on_node_1(Config { seed: 520 + seed, ..Config::default() }, fs, 2);
         let cut = |scene: &mut Scene, well| {
             scene.cluster.set_store(&node(1), well);
             scene.cluster.set_link(&node(1), &node(2), well);
@@ -107,8 +124,8 @@ fn an_owner_that_was_cut_off_from_everybody_acknowledges_nothing_either() {
 fn an_eviction_that_frees_the_legs_first_loses_a_write() {
     for fs in KINDS {
         let lost = (540..600).any(|seed| {
-            let (mut scene, to) = served_on_node_1(seed, fs, 2);
-            scene.cluster.let_lost_legs_go_first();
+            let config = Config { seed, sabotage: Some(Guard::HoldUntilDown), ..Config::default() };
+            let (mut scene, to) = served_on_node_1(config, fs, 2);
             scene.cluster.set_paused(&node(1), true);
             attach_elsewhere(&mut scene, fs, to);
             scene.cluster.set_paused(&node(1), false);
@@ -130,7 +147,7 @@ fn the_woken_owners_daemon_may_die_at_any_step() {
 }
 
 fn dies_at(fs: FsType, when: CrashWhen, after: usize) {
-    let (mut scene, to) = served_on_node_1(560, fs, 2);
+    let (mut scene, to) = served_on_node_1(Config { seed: 560, ..Config::default() }, fs, 2);
     scene.cluster.set_paused(&node(1), true);
     attach_elsewhere(&mut scene, fs, to);
     scene.cluster.set_paused(&node(1), false);

@@ -20,7 +20,7 @@ pub struct Check {
 }
 
 /// All of them, the quickest to say no first.
-pub const ALL: [Check; 7] = [
+pub const ALL: [Check; 8] = [
     Check { name: "fmt", run: |cache| cargo(cache, &["fmt", "--check"]) },
     Check { name: "vagrantfile", run: vagrantfile::check },
     Check {
@@ -32,9 +32,19 @@ pub const ALL: [Check; 7] = [
         name: "unit_tests_udev",
         run: |cache| cargo(cache, &["test", "--package", "kernel-abi", "--features", "udev"]),
     },
+    Check { name: "search", run: search },
     Check { name: "deny", run: deny::check },
     Check { name: "fuzz", run: fuzz::check },
 ];
+
+/// The searches for faults at the size that takes an optimised build: 2,000 seeds of the simulation, and the model.
+fn search(cache: &Cache) -> Result<()> {
+    let tests =
+        ["--test", "simulation", "--test", "model", "--", "random_faults", "every_guard", "two_nodes"];
+    let mut command = Command::new("cargo");
+    command.args(["test", "--profile", "lab", "--package", "mdfabric"]).args(tests).arg("--nocapture");
+    shown(command.env("SIM_SEEDS", "2000").current_dir(cache.workspace()))
+}
 
 fn cargo(cache: &Cache, arguments: &[&str]) -> Result<()> {
     shown(Command::new("cargo").args(arguments).current_dir(cache.workspace()))

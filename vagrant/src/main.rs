@@ -63,7 +63,7 @@ enum Verb {
     Demo,
     /// Everything that shows that the project does what it says.
     Test {
-        /// A part of a name: a scenario, or `fmt`, `clippy`, `unit_tests`, `deny`, `vagrantfile`, `fuzz`.
+        /// A part of a name: a scenario, or `fmt`, `clippy`, `unit_tests`, `search`, `deny`, `vagrantfile`, `fuzz`.
         filter: Option<String>,
     },
     #[command(hide = true)]

@@ -15,6 +15,7 @@ use super::serving::{Serving, push_event};
 use super::stop;
 use crate::domain::{FsType, Reason, Record, Volume, VolumeStatus};
 use crate::plan::holders::names;
+use crate::plan::safety::{self, Guard};
 use crate::plan::{
     ArraySeen, Dev, Holder, Input, Lane, MemberFlag, MemberSeen, MountSeen, Plan, Process, Step, Through,
     Who, leg, timing,
@@ -23,6 +24,9 @@ use crate::plan::{
 /// The next steps down.
 pub(super) fn plan(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
     let nothing = Plan::default();
+    if !safety::is_on(input, Guard::StopWhenDeposed) {
+        return nothing;
+    }
     let mut serving = Serving::new(input, volume, status, &nothing);
     serving.wait(lost(&serving));
     if is_behind(&serving) {
@@ -48,6 +52,9 @@ fn is_behind(serving: &Serving) -> bool {
 }
 
 fn descend(serving: &mut Serving) {
+    if !safety::is_on(serving.input, Guard::HoldUntilDown) && let_go(serving) {
+        return;
+    }
     if is_shut_down(serving) && is_cut_off(serving) && nobody_hears(serving) && !let_go(serving) {
         take_down(serving);
     }
@@ -172,12 +179,15 @@ fn refuse(serving: &mut Serving, hears: &[&Holder]) {
     }
 }
 
-/// What the legs hold fails. `true` while one of them is still to be let go.
+/// What the legs hold fails. `true` while one of them is still to be let go. One that is in no array may hold the read of a
+/// superblock: an assembly that was begun before the volume was lost waits for it.
 fn let_go(serving: &mut Serving) -> bool {
     let arrays = arrays(serving);
+    let own = stop::partitions(serving.status, serving.spec.stripe_width);
     let bound = |dev| arrays.iter().any(|array| array.member(dev).is_some());
     let maps = serving.input.seen.maps.iter();
-    let held = maps.filter(|(key, map)| bound(map.dev) && leg::holds(serving.input, **key));
+    let ours = maps.filter(|(key, map)| own.contains(&key.0) || bound(map.dev));
+    let held = ours.filter(|(key, _)| leg::holds(serving.input, **key));
     let held: Vec<Step> = held
         .map(|((partition, epoch), map)| Step::FailLeg {
             partition: *partition,

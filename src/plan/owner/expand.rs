@@ -23,7 +23,7 @@ pub(super) fn plan(serving: &mut Serving, dev: Dev, held: bool) {
             "the volume grows once no copy's path is lost: writes to the others' superblocks would wait for it",
         )),
         Some(growth) if status.usable(spec) < growth.to => grow(serving, growth),
-        // Also when more is asked for while the file system waits for a mount: the array need not wait, too.
+        // More is asked for while the file system waits for a mount: the array need not wait, too.
         Some(_) | None if status.is_to_grow(spec) => take_up(serving),
         Some(growth) => grow_file_system(serving, growth, dev),
         None if status.usable(spec) > spec.size => serving.wait(shrink(status.usable(spec), spec.size)),

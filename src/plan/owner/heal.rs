@@ -3,7 +3,9 @@
 use super::relocate;
 use super::serving::{InKernel, Serving};
 use crate::domain::{Member, MemberState, MoveCause, Reason, Relocation, Tried};
-use crate::plan::{candidate, heal, timing};
+use crate::plan::candidate::{self, First};
+use crate::plan::placement::{self, Place};
+use crate::plan::{heal, timing};
 
 /// Adds up for how long copies have been missing, and says what is waited for.
 pub(super) fn count(serving: &mut Serving) {
@@ -37,42 +39,56 @@ pub(super) fn plan(serving: &mut Serving) {
     if serving.status.in_sync.contains(&lost.replica) || is_back(serving, &lost) || is_fresh(serving, &lost) {
         return;
     }
-    if heal::under_way(serving.input, serving.so_far) >= timing::HEALS_PER_NODE {
-        serving.plan.wake(serving.input.now.plus(timing::RETRY_MAX_MILLIS));
-        return serving.wait(Reason::waiting(
-            "HealQueued",
+    let node = &lost.node;
+    let queued = Reason::waiting(
+        "HealQueued",
+        format_args!(
+            "the copy on {node} is replaced after others: {} fills {} new copies at a time",
+            serving.input.me,
+            timing::HEALS_PER_NODE
+        ),
+    );
+    let no_room = |whys| {
+        Reason::blocked(
+            "NoReplacement",
+            format_args!("no room to replace the copy on {node}: {whys}"),
             format_args!(
-                "the copy on {} is replaced after others: {} fills {} new copies at a time",
-                lost.node,
-                serving.input.me,
-                timing::HEALS_PER_NODE
+                "bring {node} back, free space, add a drive, or ask for fewer copies with `mdfabric volume edit`"
             ),
-        ));
-    }
+        )
+    };
+    let Some(place) = find_place(serving, &lost, First::Others, queued, no_room) else { return };
+    let why = match lost.state {
+        MemberState::Faulty => "failed".to_owned(),
+        _ => format!("has been missing for {} s", lost.waited_millis / 1000),
+    };
+    let message = format!("the copy on {node} {why}: a new one is built on {}", place.node);
+    serving.event("ReplicaReplacing", message);
+    relocate::join_at(serving, place, Some(lost.replica), MoveCause::Heal);
+}
+
+/// The place of a copy that nobody asked for, unless this node fills enough others just now or there is none: then the
+/// reason is told, and it is looked for again later.
+pub(super) fn find_place(
+    serving: &mut Serving,
+    leaving: &Member,
+    first: First,
+    queued: Reason,
+    no_room: impl FnOnce(String) -> Reason,
+) -> Option<Place> {
     let volume = (serving.spec, serving.status);
-    match candidate::place(serving.input, volume, &lost, candidate::First::Others, serving.so_far) {
-        Ok(place) => {
-            let why = match lost.state {
-                MemberState::Faulty => "failed".to_owned(),
-                _ => format!("has been missing for {} s", lost.waited_millis / 1000),
-            };
-            let message = format!("the copy on {} {why}: a new one is built on {}", lost.node, place.node);
-            serving.event("ReplicaReplacing", message);
-            relocate::join_at(serving, place, Some(lost.replica), MoveCause::Heal);
-        }
-        Err(unfit) => {
-            let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
+    let found = if heal::under_way(serving.input, serving.so_far) >= timing::HEALS_PER_NODE {
+        Err(queued)
+    } else {
+        let place = candidate::place(serving.input, volume, leaving, first, serving.so_far);
+        place.map_err(|unfit| no_room(placement::whys(&unfit)))
+    };
+    found
+        .map_err(|reason| {
             serving.plan.wake(serving.input.now.plus(timing::RETRY_MAX_MILLIS));
-            serving.wait(Reason::blocked(
-                "NoReplacement",
-                format_args!("no room to replace the copy on {}: {}", lost.node, whys.join("; ")),
-                format_args!(
-                    "bring {} back, free space, add a drive, or ask for fewer copies with `mdfabric volume edit`",
-                    lost.node
-                ),
-            ));
-        }
-    }
+            serving.wait(reason);
+        })
+        .ok()
 }
 
 /// A replacement that is under way and not in sync yet: it ends when the lost copy is back before there is anything of

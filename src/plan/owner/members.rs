@@ -11,6 +11,7 @@ use super::serving::{InKernel, Serving};
 use crate::domain::{Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid};
 use crate::plan::leg::{self, Leg, Release};
 use crate::plan::placement::HEADER;
+use crate::plan::safety::{self, Guard};
 use crate::plan::{
     ArraySeen, Dev, Join, Lane, MemberFlag, MemberSeen, NewMember, Step, SyncAction, scale, timing,
 };
@@ -36,10 +37,10 @@ fn one_lost(serving: &mut Serving, member: &Member) {
     }
     if now < due {
         serving.plan.wake(due);
-    } else if serving.status.in_sync.contains(&member.replica) {
-        record_loss(serving, member);
-    } else {
+    } else if safety::may_let_go(serving.input, serving.status, member.replica) {
         let_go(serving, member);
+    } else {
+        record_loss(serving, member);
     }
 }
 
@@ -135,16 +136,16 @@ fn still_in_sync(serving: &mut Serving, member: &Member, kernel: InKernel) {
 }
 
 fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
-    match kernel {
-        InKernel::InSync if serving.is_gone(member) => {}
-        InKernel::InSync if is_settled(serving, member) && is_proven(serving, member) => {
-            serving.next.in_sync.insert(member.replica);
-            serving.set_diverged(member.replica, false);
-            serving.set_state(member.replica, MemberState::Synced);
-            serving.event("MemberSynced", format_args!("the copy on {} holds every write", member.node));
-        }
-        InKernel::Recovering => serving.set_state(member.replica, MemberState::Syncing),
-        InKernel::InSync | InKernel::Absent | InKernel::Faulty | InKernel::Spare => {}
+    let filling = kernel == InKernel::Recovering;
+    let whole = kernel == InKernel::InSync && !serving.is_gone(member);
+    let joins = safety::may_join(serving.input, whole, filling);
+    if joins && is_settled(serving, member) && is_proven(serving, member) {
+        serving.next.in_sync.insert(member.replica);
+        serving.set_diverged(member.replica, false);
+        serving.set_state(member.replica, MemberState::Synced);
+        serving.event("MemberSynced", format_args!("the copy on {} holds every write", member.node));
+    } else if filling {
+        serving.set_state(member.replica, MemberState::Syncing);
     }
 }
 
@@ -161,7 +162,8 @@ fn is_settled(serving: &Serving, member: &Member) -> bool {
 fn is_proven(serving: &mut Serving, member: &Member) -> bool {
     let relocation = serving.status.relocation.as_ref();
     let new = relocation.is_some_and(|relocation| relocation.joining == Some(member.replica));
-    if !new || serving.spec.verify == Verify::Off {
+    let asked = serving.spec.verify != Verify::Off && safety::is_on(serving.input, Guard::Verification);
+    if !new || !asked {
         return true;
     }
     let results: Option<Vec<_>> = serving
@@ -350,11 +352,11 @@ fn is_long(serving: &Serving, member: &Member, column: u8, array: &ArraySeen) ->
     map.is_none_or(|map| map.size.0 >= array.size.0 + HEADER.0)
 }
 
-/// R3: by bitmap only what was in sync, and what nobody else could write to since.
+/// By bitmap what may come back that way and what the kernel did not refuse.
 fn how_to_join(serving: &Serving, member: &Member, partition: uuid::Uuid) -> Join {
     let refused = serving.input.memory.bitmap_refused.contains(&partition);
-    let same_lineage = member.state == MemberState::Missing && !member.diverged;
-    if same_lineage && !refused { Join::Bitmap } else { Join::Full }
+    let may = safety::may_return_by_bitmap(serving.input, member);
+    if may && !refused { Join::Bitmap } else { Join::Full }
 }
 
 /// As many slots as copies: one more for a spare that waits, one less when a copy has gone.

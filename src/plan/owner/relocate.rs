@@ -8,6 +8,7 @@ use crate::domain::{
     ReplicaId, Timestamp, VolumeSpec, VolumeStatus,
 };
 use crate::plan::placement::{self, Place, Request, Unfit};
+use crate::plan::safety::{self, Guard, Refusal};
 use crate::plan::scale::{self, Difference, Why};
 use crate::plan::{candidate, controller, timing};
 
@@ -92,10 +93,7 @@ fn place(serving: &mut Serving) {
 
 /// R2: nobody goes while a copy that stays does not hold every write.
 fn not_in_sync(member: &Member) -> Reason {
-    Reason::waiting(
-        "CopyNotInSync",
-        format_args!("the copy on {} does not hold every write yet; no copy goes before", member.node),
-    )
+    Refusal::NotInSync { node: member.node.clone() }.into()
 }
 
 /// A copy goes and none comes for it.
@@ -177,8 +175,7 @@ fn taken(serving: &Serving, chosen: bool) -> Vec<(NodeName, &'static str)> {
 }
 
 fn no_place(serving: &mut Serving, entry: Option<&PlacementEntry>, unfit: &[Unfit]) {
-    let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
-    let (whys, where_to) = (whys.join("; "), entry.map(|entry| format!(" on {}", entry.node)));
+    let (whys, where_to) = (placement::whys(unfit), entry.map(|entry| format!(" on {}", entry.node)));
     let where_to = where_to.unwrap_or_default();
     serving.wait(Reason::blocked(
         "NoPlace",
@@ -190,7 +187,7 @@ fn no_place(serving: &mut Serving, entry: Option<&PlacementEntry>, unfit: &[Unfi
 
 /// Once the new copy is in the recorded in-sync set, the old one leaves it.
 fn advance(serving: &mut Serving, relocation: &Relocation) {
-    if !has_joined(serving.status, relocation) {
+    if !has_joined(serving.status, relocation) && safety::is_on(serving.input, Guard::OldCopyLast) {
         return match relocation.cause {
             MoveCause::Placement => take_back(serving, relocation),
             MoveCause::Heal => heal::watch(serving, relocation),
@@ -213,6 +210,8 @@ fn take_back(serving: &mut Serving, relocation: &Relocation) {
     }
     let (Some(joining), Ok(placed)) = (relocation.joining, scale::take_up(spec, status)) else { return };
     if scale::difference(serving.input.world, status, &placed).surplus.contains(&joining) {
+        // It may have come to hold every write at this very moment.
+        serving.next.in_sync.remove(&joining);
         serving.set_state(joining, MemberState::Leaving);
         serving.next.relocation = None;
         let node = status.member(joining).map(|member| member.node.to_string()).unwrap_or_default();
@@ -223,29 +222,15 @@ fn take_back(serving: &mut Serving, relocation: &Relocation) {
 /// R1: a copy leaves the recorded set first. Not the last one, and not while one of the others would be missed. `why`
 /// says why it is this one, where that was for us to choose.
 fn let_leave(serving: &mut Serving, leaving: &Member, why: Option<Why>) {
-    if let Some(reason) = refusal(serving, leaving.replica) {
-        return serving.wait(reason);
+    // Everybody else in the recorded set has to be in sync in the kernel and reachable.
+    let good = |member: &Member| serving.in_kernel(member) == InKernel::InSync && !serving.is_lost(member);
+    if let Err(refusal) = safety::may_leave(serving.input, serving.status, leaving.replica, good) {
+        return serving.wait(refusal.into());
     }
     serving.next.in_sync.remove(&leaving.replica);
     serving.set_state(leaving.replica, MemberState::Leaving);
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     serving.event("ReplicaLeaving", format_args!("the copy on {} is dropped{why}", leaving.node));
-}
-
-/// Why a copy may not leave now: everybody else in the recorded set has to be in sync in the kernel and reachable, and
-/// there has to be somebody else.
-fn refusal(serving: &Serving, leaving: ReplicaId) -> Option<Reason> {
-    let status = serving.status;
-    let others: Vec<&Member> = status
-        .members
-        .iter()
-        .filter(|member| member.replica != leaving && status.in_sync.contains(&member.replica))
-        .collect();
-    if others.is_empty() {
-        return Some(Reason::waiting("LastInSync", "the last copy that holds every write does not go"));
-    }
-    let good = |member: &&Member| serving.in_kernel(member) == InKernel::InSync && !serving.is_lost(member);
-    others.into_iter().find(|member| !good(member)).map(not_in_sync)
 }
 
 /// A copy that left and that its node cannot erase now holds up nothing: it is erased when node and drive are back.

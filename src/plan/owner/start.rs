@@ -6,7 +6,7 @@ use crate::domain::{
     Force, Member, MemberState, Reason, ReplicaId, array_device, array_uuid, partition_guid,
 };
 use crate::plan::leg::Leg;
-use crate::plan::{ArrayState, NewMember, Step, timing};
+use crate::plan::{ArrayState, NewMember, Step, safety, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
     if let Some(force) = forced(serving) {
@@ -73,8 +73,11 @@ fn nobody_to_start_from(serving: &Serving, members: &[Member]) -> Reason {
 }
 
 fn in_sync_members(serving: &Serving) -> Vec<Member> {
-    let in_sync = |member: &&Member| serving.status.in_sync.contains(&member.replica);
-    serving.status.members.iter().filter(in_sync).cloned().collect()
+    let counts = |member: &&Member| {
+        let is_there = || serving.ready(member).is_some();
+        safety::may_start_from(serving.input, serving.status, member.replica, is_there)
+    };
+    serving.status.members.iter().filter(counts).cloned().collect()
 }
 
 /// Whether a recorded copy is not waited for any longer: its node is dead, its superblock unusable, or it took too long.

@@ -7,6 +7,7 @@ use crate::domain::{
     Bytes, DriveId, DriveState, Epoch, ExportTo, PartitionRecord, Reason, Record, Replica, ReplicaState,
     ReplicaStatus, Wanted,
 };
+use crate::plan::safety::{self, Guard, Refusal};
 use crate::plan::{Dev, DriveSeen, Input, Lane, PartitionSeen, Plan, Step, TableSeen};
 
 pub(super) fn plan(input: &Input, replica: &Replica) -> Plan {
@@ -150,12 +151,12 @@ fn serve(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pl
 fn fence_and_export(input: &Input, replica: &Replica, next: &mut ReplicaStatus, plan: &mut Plan) {
     plan.steps.extend(unannounced(input, replica));
     let fences = fences(input, replica);
-    if !fences.is_empty() {
+    if !fences.is_empty() && safety::is_on(input, Guard::FenceBeforeAcknowledge) {
         return plan.steps.extend(fences);
     }
     let Some(export) = &replica.spec.export else { return };
-    if let Some(reason) = held_by_an_earlier_owner(input, replica, export) {
-        next.reason = Some(reason);
+    if let Err(refusal) = held_by_an_earlier_owner(input, replica, export) {
+        next.reason = Some(refusal.into());
         return;
     }
     if export.node != *input.me {
@@ -214,24 +215,18 @@ fn exports_of<'a>(input: &Input<'a>, guid: Uuid) -> impl Iterator<Item = (Uuid, 
 }
 
 /// An array of this node that still holds the partition although the volume belongs to somebody else now.
-fn held_by_an_earlier_owner(input: &Input, replica: &Replica, export: &ExportTo) -> Option<Reason> {
-    if export.node == *input.me {
-        return None;
+fn held_by_an_earlier_owner(input: &Input, replica: &Replica, export: &ExportTo) -> Result<(), Refusal> {
+    if export.node == *input.me || !safety::is_on(input, Guard::NotWhileHeld) {
+        return Ok(());
     }
-    if input.memory.running.contains_key(&Lane::Volume(replica.spec.volume.clone())) {
-        return Some(Reason::waiting(
-            "HeldByEarlierOwner",
-            format_args!("{} still works on {}; epoch {} waits", input.me, replica.spec.volume, export.epoch),
-        ));
+    let (node, volume, epoch) = (input.me.clone(), replica.spec.volume.clone(), export.epoch);
+    if input.memory.running.contains_key(&Lane::Volume(volume.clone())) {
+        return Err(Refusal::WorkedOn { node, volume, epoch });
     }
-    let held = devices(input, replica).find_map(|dev| input.seen.array_holding(dev))?;
-    Some(Reason::waiting(
-        "HeldByEarlierOwner",
-        format_args!(
-            "{} still runs {} on this replica; it stops before epoch {} is served",
-            input.me, held.1.name, export.epoch
-        ),
-    ))
+    match devices(input, replica).find_map(|dev| input.seen.array_holding(dev)) {
+        Some((_, array)) => Err(Refusal::Held { node, array: array.name.clone(), epoch }),
+        None => Ok(()),
+    }
 }
 
 fn devices<'a>(input: &Input<'a>, replica: &Replica) -> impl Iterator<Item = Dev> + use<'a> {

@@ -221,7 +221,6 @@ fn has_room(world: &World, spec: &VolumeSpec) -> Result<(), Refusal> {
 }
 
 fn no_room(spec: &VolumeSpec, index: usize, unfit: &[Unfit]) -> Refusal {
-    let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
     Refusal::new(
         RefusalKind::ResourceExhausted,
         format_args!(
@@ -229,7 +228,7 @@ fn no_room(spec: &VolumeSpec, index: usize, unfit: &[Unfit]) -> Refusal {
             spec.name,
             index + 1,
             spec.replicas,
-            whys.join("; ")
+            placement::whys(unfit)
         ),
         "add a drive with `mdfabric drive add`, free space, or ask for less",
     )
@@ -348,10 +347,9 @@ pub fn move_replica(
     let promised = placement::promised(world);
     let request = Request::of(&volume.spec, status.target(&volume.spec), &[], &promised);
     placement::choose(world, &request, Some(&entry)).map_err(|unfit| {
-        let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
         Refusal::new(
             RefusalKind::ResourceExhausted,
-            format_args!("volume {name}: no room for a copy on {to}: {}", whys.join("; ")),
+            format_args!("volume {name}: no room for a copy on {to}: {}", placement::whys(&unfit)),
             format_args!("free space on {to}, add a drive there, or choose another node"),
         )
     })?;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::failover::how_it_was_filled;
 use super::moves::Sampler;
 use super::{Needs, Scenario, Stage};
 use crate::daemon::{self, kill, start_and_wait, volume};
@@ -130,9 +131,8 @@ fn comes_back_by_bitmap(lab: &Lab, one: &Node, load: &Load<'_>) -> Result<()> {
     two.wait_up()?;
     start_and_wait(lab, &two)?;
     until(lab, one, "vol", "two copies again", |record| is_settled_on(record, &["node-1", "node-2"]))?;
-    let log = one.sh(&format!("grep -E 'done step=add .*recovery' {}", daemon::LOG))?.ok()?.stdout;
-    let last = log.lines().last().context("nothing was added")?;
-    ensure!(last.contains("(Bitmap recovery)"), "it was added by another way: {log}");
+    let how = how_it_was_filled(one)?;
+    ensure!(how.contains("(Bitmap recovery)"), "it was added by another way: {how}");
     load.verify(one, FILE)?;
     verb(one, "volume unmount vol")?;
     remove(lab, one, "vol")

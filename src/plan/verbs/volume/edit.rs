@@ -5,9 +5,9 @@ use crate::domain::{
     DriveId, Locality, Member, MoveCause, NodeName, OnStoreLoss, Placed, PlacementEntry, PlacementRequest,
     Record, ReplicaId, Verify, VolumeName, VolumeSpec, VolumeStatus, World,
 };
-use crate::plan::placement;
 use crate::plan::scale::{self, Difference, MAX_REPLICAS};
 use crate::plan::verbs::{Refusal, RefusalKind, Verdict, known_node, live_volume};
+use crate::plan::{candidate, placement};
 
 /// A wish for changes, parsed but not checked. What is not named stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -299,7 +299,7 @@ impl<'a> Edit<'a> {
     fn check_room(&self, difference: &Difference) -> Result<Vec<String>, Refusal> {
         let mut promised = placement::promised(self.world);
         let mut taken: Vec<_> =
-            self.status.members.iter().map(|member| (member.node.clone(), "hosts a copy")).collect();
+            self.status.members.iter().map(|member| (member.node.clone(), candidate::HOSTS)).collect();
         let mut said = Vec::new();
         for entry in &difference.missing {
             let target = self.status.target(self.spec);
@@ -320,11 +320,10 @@ impl<'a> Edit<'a> {
     }
 
     fn no_room(&self, entry: Option<&PlacementEntry>, unfit: &[placement::Unfit]) -> Refusal {
-        let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
         let on = entry.map(|entry| format!(" on {}", entry.node)).unwrap_or_default();
         Refusal::new(
             RefusalKind::ResourceExhausted,
-            format_args!("volume {}: no room for a copy{on}: {}", self.spec.name, whys.join("; ")),
+            format_args!("volume {}: no room for a copy{on}: {}", self.spec.name, placement::whys(unfit)),
             "free space, add a drive with `mdfabric drive add`, or name another node",
         )
     }

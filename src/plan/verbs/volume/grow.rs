@@ -4,6 +4,7 @@ use super::{MAX_VOLUME, invalid, precondition};
 use crate::domain::{
     Bytes, Member, MemberState, PlacementEntry, Record, VolumeName, VolumeSpec, VolumeStatus, World,
 };
+use crate::plan::candidate;
 use crate::plan::placement::{self, Place, Request, Unfit};
 use crate::plan::verbs::{Refusal, RefusalKind, Verdict, live_volume};
 
@@ -103,7 +104,7 @@ fn elsewhere(
     promised: &[(crate::domain::DriveId, Bytes)],
 ) -> Result<Place, Vec<Unfit>> {
     let here = PlacementEntry { node: member.node.clone(), drive: None };
-    let taken: Vec<_> = status.members.iter().map(|member| (member.node.clone(), "hosts a copy")).collect();
+    let taken: Vec<_> = status.members.iter().map(|member| (member.node.clone(), candidate::HOSTS)).collect();
     placement::choose(world, &Request::of(next, next.size, &[], promised), Some(&here)).or_else(
         |mut unfit| {
             placement::choose(world, &Request::of(next, next.size, &taken, promised), None).map_err(
@@ -117,7 +118,6 @@ fn elsewhere(
 }
 
 fn no_room(next: &VolumeSpec, member: &Member, unfit: &[Unfit]) -> Refusal {
-    let whys: Vec<String> = unfit.iter().map(ToString::to_string).collect();
     Refusal::new(
         RefusalKind::ResourceExhausted,
         format_args!(
@@ -125,7 +125,7 @@ fn no_room(next: &VolumeSpec, member: &Member, unfit: &[Unfit]) -> Refusal {
             next.name,
             member.node,
             next.size,
-            whys.join("; ")
+            placement::whys(unfit)
         ),
         "free space, add a drive with `mdfabric drive add`, or ask for less",
     )

@@ -1,0 +1,164 @@
+//! R1 to R5 of ARCHITECTURE.md as questions. Each guard is a pure function of records, observation and memory: it says yes,
+//! or refuses; where somebody has to be told why, with a typed [`Refusal`].
+//!
+//! In tests every guard can be turned off ([`Guard`]): whatever searches for faults has to find the loss or the stall that
+//! follows, else it would not find a mistake in that place either.
+
+use super::Input;
+use crate::domain::{Epoch, Member, MemberState, NodeName, Reason, ReplicaId, VolumeName, VolumeStatus};
+
+/// What stands between a fault and the data, one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Guard {
+    /// R1: a member that the record counts on is not let go.
+    RecordBeforeDegrade,
+    /// R2: a copy that is still being filled does not count.
+    JoinAfterProof,
+    /// R2: a copy in whose favour another one goes is compared with the rest.
+    Verification,
+    /// R2: no copy goes while one that stays does not hold every write.
+    OldCopyLast,
+    /// R3: an array starts from the recorded copies, not from those that happen to be there.
+    StartFromInSync,
+    /// R3: a copy that an owner before could still write to does not come back by bitmap.
+    FullAfterTakeover,
+    /// R4: a provider cuts the owner before off, then it acknowledges the next one.
+    FenceBeforeAcknowledge,
+    /// R4: a provider does not serve what an array of its own node still holds.
+    NotWhileHeld,
+    /// R4: an owner uses no copy, its own neither, that has not acknowledged its epoch.
+    UseAcknowledged,
+    /// R5: a node that lost a volume takes down what it has of it.
+    StopWhenDeposed,
+    /// R5: and lets held writes go only when nobody is left to whom they could be acknowledged.
+    HoldUntilDown,
+}
+
+impl Guard {
+    /// Every guard there is.
+    pub const ALL: [Self; 11] = [
+        Self::RecordBeforeDegrade,
+        Self::JoinAfterProof,
+        Self::Verification,
+        Self::OldCopyLast,
+        Self::StartFromInSync,
+        Self::FullAfterTakeover,
+        Self::FenceBeforeAcknowledge,
+        Self::NotWhileHeld,
+        Self::UseAcknowledged,
+        Self::StopWhenDeposed,
+        Self::HoldUntilDown,
+    ];
+}
+
+/// Whether a guard is on. It always is in what is shipped: there is no way to turn one off.
+#[cfg(not(any(test, feature = "sabotage")))]
+pub(super) const fn is_on(_: &Input, _: Guard) -> bool {
+    true
+}
+
+/// Whether a guard is on.
+#[cfg(any(test, feature = "sabotage"))]
+pub(super) fn is_on(input: &Input, guard: Guard) -> bool {
+    input.memory.sabotage != Some(guard)
+}
+
+/// Why something is not done yet, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The copy's provider has not cut earlier owners off.
+    NotAcknowledged { node: NodeName, epoch: Epoch },
+    /// A call on the volume is under way on the provider's own node.
+    WorkedOn { node: NodeName, volume: VolumeName, epoch: Epoch },
+    /// An array of the provider's own node holds the copy.
+    Held { node: NodeName, array: String, epoch: Epoch },
+    /// Nobody else holds every write.
+    LastInSync,
+    /// This one stays and does not hold every write, as far as is known.
+    NotInSync { node: NodeName },
+}
+
+impl From<Refusal> for Reason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotAcknowledged { node, epoch } => Self::waiting(
+                "WaitingForProvider",
+                format_args!("waiting for {node} to make its replica and acknowledge epoch {epoch}"),
+            ),
+            Refusal::WorkedOn { node, volume, epoch } => Self::waiting(
+                "HeldByEarlierOwner",
+                format_args!("{node} still works on {volume}; epoch {epoch} waits"),
+            ),
+            Refusal::Held { node, array, epoch } => Self::waiting(
+                "HeldByEarlierOwner",
+                format_args!(
+                    "{node} still runs {array} on this replica; it stops before epoch {epoch} is served"
+                ),
+            ),
+            Refusal::LastInSync => {
+                Self::waiting("LastInSync", "the last copy that holds every write does not go")
+            }
+            Refusal::NotInSync { node } => Self::waiting(
+                "CopyNotInSync",
+                format_args!("the copy on {node} does not hold every write yet; no copy goes before"),
+            ),
+        }
+    }
+}
+
+/// R1: a member may be let go once the stored record does not count on it any more.
+pub(super) fn may_let_go(input: &Input, status: &VolumeStatus, replica: ReplicaId) -> bool {
+    !status.in_sync.contains(&replica) || !is_on(input, Guard::RecordBeforeDegrade)
+}
+
+/// R2: a copy counts once the kernel has it in sync; one that is being filled does not.
+pub(super) fn may_join(input: &Input, in_sync: bool, filling: bool) -> bool {
+    in_sync || filling && !is_on(input, Guard::JoinAfterProof)
+}
+
+/// R1, R2: a copy may leave the set while somebody stays in it, and all who stay are `good` in the kernel.
+pub(super) fn may_leave(
+    input: &Input,
+    status: &VolumeStatus,
+    leaving: ReplicaId,
+    good: impl Fn(&Member) -> bool,
+) -> Result<(), Refusal> {
+    if !is_on(input, Guard::OldCopyLast) {
+        return Ok(());
+    }
+    let stays = |member: &&Member| member.replica != leaving && status.in_sync.contains(&member.replica);
+    let mut others = status.members.iter().filter(stays).peekable();
+    if others.peek().is_none() {
+        return Err(Refusal::LastInSync);
+    }
+    match others.find(|member| !good(member)) {
+        Some(member) => Err(Refusal::NotInSync { node: member.node.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// R3: an array starts from the copies the record counts on, whether they are there or not.
+pub(super) fn may_start_from(
+    input: &Input,
+    status: &VolumeStatus,
+    replica: ReplicaId,
+    is_there: impl Fn() -> bool,
+) -> bool {
+    if is_on(input, Guard::StartFromInSync) { status.in_sync.contains(&replica) } else { is_there() }
+}
+
+/// R3: by bitmap comes back only what was in sync, and what nobody else could write to since.
+pub(super) fn may_return_by_bitmap(input: &Input, member: &Member) -> bool {
+    let same_lineage = !member.diverged || !is_on(input, Guard::FullAfterTakeover);
+    member.state == MemberState::Missing && same_lineage
+}
+
+/// R4: a copy is used only after its provider has cut off whoever it was exported to before.
+pub(super) fn may_use(input: &Input, member: &Member, epoch: Epoch) -> Result<(), Refusal> {
+    let status = input.world.replica_status(&member.replica);
+    let acknowledged = status.is_some_and(|status| status.acked_epoch >= epoch);
+    if acknowledged || !is_on(input, Guard::UseAcknowledged) {
+        return Ok(());
+    }
+    Err(Refusal::NotAcknowledged { node: member.node.clone(), epoch })
+}
