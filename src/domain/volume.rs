@@ -440,6 +440,9 @@ pub struct VolumeStatus {
     pub members_made: u32,
     /// The superblocks were written and the array has been started once.
     pub created: bool,
+    /// The last ownership for which a forced start was asked and settled: it was carried out, or the array ran without.
+    #[serde(default)]
+    pub forced: Epoch,
     /// Usable bytes of the array. `None` in records of earlier versions: what the spec says.
     #[serde(default)]
     pub size: Option<Bytes>,

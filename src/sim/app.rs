@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::cluster::Cluster;
-use super::disk::{Blocks, blocks_in};
+use super::disk::{BLOCKS, Blocks, GARBAGE, blocks_in};
 use super::evict::Ghosts;
 use super::fabric::Reach;
 use super::kernel::Write;
@@ -51,8 +51,11 @@ impl Cluster {
         let partitions = self.nodes.values().flat_map(|machine| machine.disks.values());
         let blocks =
             partitions.filter_map(|disk| disk.partitions.get(&copy.0)).map(|there| there.blocks.clone());
-        if let Some(blocks) = blocks.last() {
-            self.app(volume).acked = blocks;
+        let Some(there) = blocks.last() else { return };
+        let acked = &mut self.app(volume).acked;
+        for block in 0..BLOCKS {
+            let left = Some(there.get(block)).filter(|version| *version != GARBAGE).unwrap_or(0);
+            acked.set(block, acked.get(block).min(left));
         }
     }
 

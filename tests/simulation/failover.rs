@@ -168,6 +168,11 @@ fn the_only_copy_of_a_dead_owner_is_waited_for() {
     scene.whole();
 }
 
+fn orders_told(scene: &Scene) -> usize {
+    let events = &scene.status().unwrap().events;
+    events.iter().filter(|event| event.message.contains("by order of uid 0")).count()
+}
+
 /// The last resort: the copy that was lost first, while the one that went on without it is dead. What was acknowledged in
 /// between is lost, by order; nothing of it is ever mixed in again.
 #[test]
@@ -217,9 +222,12 @@ fn a_volume_is_started_from_an_older_copy_by_order_and_on_record() {
             by_bitmap.is_some_and(|step| step.contains("(Full recovery)")),
             "the newer copy is made anew",
         );
-        let told =
-            scene.status().unwrap().events.iter().any(|event| event.message.contains("by order of uid 0"));
-        scene.demand(told, "who ordered it is on record");
+        scene.demand(orders_told(&scene) == 1, "who ordered it is on record");
+        scene.cluster.power_cut(&node(older), Some(20_000));
+        scene.until(60_000, "gone", |cluster| !is_mounted(cluster));
+        scene.until(120_000, "mounted again", is_mounted);
+        scene.whole();
+        scene.demand(orders_told(&scene) == 1, "the order has no life after the start it was for");
     }
 }
 

@@ -7,6 +7,7 @@ mod drain;
 mod dump;
 mod failover;
 mod footprint;
+mod force;
 mod growth;
 mod healing;
 mod interruption;
@@ -91,6 +92,7 @@ pub fn all() -> Vec<Scenario> {
         verification::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
+        force::SCENARIOS,
         healing::SCENARIOS,
         drain::SCENARIOS,
         zombie::SCENARIOS,

@@ -10,6 +10,7 @@ pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_fa
     let mut serving = Serving::new(input, volume, status, so_far);
     ask_providers(&mut serving);
     if serving.arrays().is_some() {
+        start::settle(&mut serving);
         members::lost(&mut serving);
         run::plan(&mut serving);
     } else {

@@ -25,9 +25,23 @@ pub(super) fn plan(serving: &mut Serving) {
     }
 }
 
-/// What a user asked of this very ownership, as long as nothing of the volume runs here.
+/// What a user asked of this very ownership.
+fn order<'a>(serving: &Serving<'a>) -> Option<&'a Force> {
+    let is_open = |force: &&Force| force.epoch == serving.status.epoch && serving.status.forced < force.epoch;
+    serving.spec.forced.as_ref().filter(is_open)
+}
+
+/// The array runs: an order to start it by force is carried out, or was not needed. Nothing that happens to this ownership
+/// later may bring it back to life.
+pub(super) fn settle(serving: &mut Serving) {
+    if let Some(force) = order(serving) {
+        serving.next.forced = force.epoch;
+    }
+}
+
+/// The order, as long as nothing of the volume runs here.
 fn forced(serving: &Serving) -> Option<Force> {
-    let force = serving.spec.forced.as_ref().filter(|force| force.epoch == serving.status.epoch)?;
+    let force = order(serving)?;
     let none_runs = serving.columns().all(|column| serving.array(column).is_none());
     let done = serving.status.in_sync.iter().eq([&force.replica]);
     let there = serving.status.member(force.replica).is_some();

@@ -171,7 +171,8 @@ prop_compose! {
             VolumePhase::New, VolumePhase::Requested, VolumePhase::Syncing, VolumePhase::Synced,
             VolumePhase::Expanding, VolumePhase::Replacing, VolumePhase::Deleting,
         ]),
-        (epoch, owner, claimed_at, taken_over) in (epoch(), of(label()), time(), any::<bool>()),
+        (epoch, forced, owner, claimed_at, taken_over) in
+            (epoch(), epoch(), of(label()), time(), any::<bool>()),
         in_sync in btree_set(replica(), 0..4),
         members in vec(member(), 0..4),
         (members_made, created, formatted) in any::<(u32, bool, bool)>(),
@@ -184,8 +185,8 @@ prop_compose! {
         events in vec(event(), 0..3),
     ) -> VolumeStatus {
         VolumeStatus {
-            phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, size, growth,
-            formatted, placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, tried, array,
+            phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, forced, size,
+            growth, formatted, placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, tried, array,
             reasons, events,
         }
     }

@@ -27,11 +27,8 @@ pub fn force_start(world: &World, wish: &ForceStart, now: Timestamp) -> Result<V
     let spec = &volume.spec;
     check_waits(spec, &status)?;
     let member = copy(spec, &status, &wish.from)?;
-    if spec
-        .forced
-        .as_ref()
-        .is_some_and(|force| (force.replica, force.epoch) == (member.replica, status.epoch))
-    {
+    let is_same = |force: &Force| (force.replica, force.epoch) == (member.replica, status.epoch);
+    if spec.forced.as_ref().is_some_and(is_same) {
         return Ok(Verdict::already(format!("volume/{}", spec.name)));
     }
     check_usable(spec, &status, member)?;
@@ -63,6 +60,12 @@ fn check_waits(spec: &VolumeSpec, status: &VolumeStatus) -> Result<(), Refusal> 
         Some(_) if !status.created => Err(precondition(
             format_args!("volume {name} has never been started: there is nothing on its copies"),
             format_args!("`mdfabric explain volume/{name}` says what it waits for"),
+        )),
+        Some(owner) if status.forced == status.epoch => Err(precondition(
+            format_args!("volume {name} has been running since {owner} owns it (epoch {})", status.epoch),
+            format_args!(
+                "a forced start is for an ownership that has not begun: detach {name}, attach it, ask again"
+            ),
         )),
         Some(_) => Ok(()),
     }
