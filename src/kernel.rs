@@ -4,16 +4,19 @@ mod apply;
 mod device;
 mod events;
 mod identity;
+mod notes;
 mod observe;
 mod prepare;
 mod tables;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use kernel_abi::Root;
 
 pub use events::watch as events;
 pub use identity::report;
+use notes::Notes;
 pub use prepare::{Check, forbid_exec, preflight, prepare};
 use tables::Tables;
 
@@ -26,13 +29,14 @@ use crate::ports::Kernel;
 pub struct NodeKernel {
     root: Root,
     tables: Arc<Tables>,
+    notes: Notes,
 }
 
 impl NodeKernel {
-    /// The running kernel.
+    /// The running kernel; what no store can be told is noted below `state_dir`.
     #[must_use]
-    pub fn new() -> Self {
-        Self { root: Root::live(), tables: Arc::default() }
+    pub fn new(state_dir: &Path) -> Self {
+        Self { root: Root::live(), tables: Arc::default(), notes: Notes::new(state_dir.join("alone")) }
     }
 
     /// Forgets what was read from drives, so that the next look reads them again: something happened to a disk.
@@ -41,15 +45,9 @@ impl NodeKernel {
     }
 }
 
-impl Default for NodeKernel {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Kernel for NodeKernel {
     fn observe(&self) -> Result<Observation, String> {
-        observe::everything(&self.root, &self.tables).map_err(|error| chain(&error))
+        observe::everything(&self.root, &self.tables, &self.notes).map_err(|error| chain(&error))
     }
 
     fn sample(&self, seen: &Observation) -> Result<Sample, String> {
@@ -61,7 +59,7 @@ impl Kernel for NodeKernel {
     }
 
     fn apply(&self, step: &Step) -> Result<Outcome, StepFailure> {
-        apply::step(&self.root, &self.tables, step)
+        apply::step(&self.root, &self.tables, &self.notes, step)
     }
 }
 

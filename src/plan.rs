@@ -5,6 +5,7 @@
 //! Steps are decided from records as they are stored, never from those the same plan is about to write: what a step
 //! depends on has always been recorded before.
 
+mod alone;
 mod candidate;
 pub mod controller;
 mod evacuate;
@@ -27,6 +28,7 @@ mod step;
 pub mod timing;
 pub mod verbs;
 
+pub use alone::{Alone, StoreSilence};
 pub use holders::{Held, Holder, Process, Through, Who};
 pub use liveness::Liveness;
 pub use memory::{Attempt, Compared, Memory, Used};

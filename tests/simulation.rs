@@ -8,6 +8,8 @@
     reason = "a test that cannot go on shall stop"
 )]
 
+#[path = "simulation/alone.rs"]
+mod alone;
 #[path = "simulation/chaos.rs"]
 mod chaos;
 #[path = "simulation/failover.rs"]

@@ -118,6 +118,9 @@ pub(super) struct Create {
     /// How a new copy is compared before an old one is dropped
     #[arg(long, value_enum, default_value_t)]
     verify: Verify,
+    /// What happens to writes when a copy is lost while the store does not answer
+    #[arg(long, value_enum, default_value_t)]
+    on_store_loss: OnStoreLoss,
     /// How long a lost copy is waited for: 900s, 15m, 1h
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     member_missing_timeout: Option<u32>,
@@ -165,9 +168,12 @@ enum Verify {
 }
 
 /// `--on-store-loss`
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum OnStoreLoss {
+    /// They wait until the store or the copy is back
+    #[default]
     Suspend,
+    /// They go on with the copies that are left; if another node gets the volume before the store knows, they are lost
     Continue,
 }
 
@@ -245,7 +251,7 @@ impl Create {
             member_missing_timeout_seconds: self.member_missing_timeout,
             locality: proto::Locality::from(self.locality).into(),
             verify: proto::Verify::from(self.verify).into(),
-            on_store_loss: proto::OnStoreLoss::Unspecified.into(),
+            on_store_loss: proto::OnStoreLoss::from(self.on_store_loss).into(),
             placement: self.on.clone(),
             dry_run: self.changing.dry_run,
         }

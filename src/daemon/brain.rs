@@ -195,14 +195,17 @@ impl Brain {
     fn find_store(&mut self) {
         let now = clock::now();
         self.store = StoreHealth::Good;
+        self.memory.store.answered();
         self.notes.store_answers(now);
         self.memory.liveness.store_answered(now);
     }
 
     fn lose_store(&mut self, why: String) {
-        self.notes.store_lost(clock::now(), &why);
+        let now = clock::now();
+        self.notes.store_lost(now, &why);
+        self.memory.store.asked_in_vain(now);
         self.store = StoreHealth::Lost(why);
-        self.store_retry_at = clock::now().plus(timing::STORE_RETRY_MILLIS);
+        self.store_retry_at = now.plus(timing::STORE_RETRY_MILLIS);
     }
 
     fn take_finished(&mut self, Finished { step, result }: Finished) {

@@ -16,6 +16,7 @@ use std::path::Path;
 use kernel_abi::Root;
 
 use super::chain;
+use super::notes::{NoteError, Notes};
 use super::tables::Tables;
 use crate::plan::{FailureKind, Outcome, Step, StepFailure};
 
@@ -28,15 +29,21 @@ fn failure(kind: FailureKind, message: impl std::fmt::Display) -> StepFailure {
     StepFailure { kind, message: message.to_string() }
 }
 
+fn done(result: Result<(), NoteError>) -> Result<Outcome, StepFailure> {
+    result.map(|()| Outcome::Done).map_err(|error| retry(&error))
+}
+
 type Done = Result<(), StepFailure>;
 
-pub(super) fn step(root: &Root, tables: &Tables, step: &Step) -> Result<Outcome, StepFailure> {
+pub(super) fn step(root: &Root, tables: &Tables, notes: &Notes, step: &Step) -> Result<Outcome, StepFailure> {
     match step {
         Step::Compare { array, dev, good, size, how, .. } => {
             verify::compare(root, &verify::Pair::new(root, array, *good, *dev)?, *size, *how)
         }
         Step::MeasureUse { dev, path, .. } => filesystem::measure_use(*dev, Path::new(path)),
         Step::FindHolders { devs, .. } => holders::find(root, devs),
+        Step::NoteAlone { note, .. } => done(notes.add(note)),
+        Step::ForgetAlone { note, .. } => done(notes.remove(note)),
         other => simple(root, tables, other).map(|()| Outcome::Done),
     }
 }
@@ -72,6 +79,7 @@ fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
         | Step::ReinstateLeg { .. }
         | Step::FailLeg { .. }
         | Step::UnmapLeg { .. } => leg::apply(root, step),
+        Step::NoteAlone { .. } | Step::ForgetAlone { .. } => Ok(()),
         Step::Format { .. }
         | Step::Mount { .. }
         | Step::Unmount { .. }

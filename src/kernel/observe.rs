@@ -10,6 +10,7 @@ use kernel_abi::sock::{self, DiagError, TcpSocket, TcpState};
 use kernel_abi::{CallError, Root, fs};
 
 use super::device;
+use super::notes::{NoteError, Notes};
 use super::tables::Tables;
 use crate::domain::Endpoint;
 use crate::plan::{MountSeen, Observation, Sample};
@@ -23,9 +24,11 @@ pub(super) enum ObserveError {
     Map(#[from] kernel_abi::dm::DmError),
     #[error("cannot read the state of TCP connections")]
     Sockets(#[from] DiagError),
+    #[error("cannot read the notes of what was done without the store")]
+    Notes(#[from] NoteError),
 }
 
-pub(super) fn everything(root: &Root, tables: &Tables) -> Result<Observation, ObserveError> {
+pub(super) fn everything(root: &Root, tables: &Tables, notes: &Notes) -> Result<Observation, ObserveError> {
     let mounts = fs::mountinfo(root)?;
     let namespaces = kernel_abi::nvme::namespaces(root)?;
     Ok(Observation {
@@ -35,6 +38,7 @@ pub(super) fn everything(root: &Root, tables: &Tables) -> Result<Observation, Ob
         maps: fabric::maps(root)?,
         arrays: arrays::all(root)?,
         mounts: mounts.iter().map(mount).collect(),
+        alone: notes.all()?,
     })
 }
 

@@ -9,7 +9,7 @@ use crate::domain::{
     Timestamp, Volume, VolumePhase, VolumeSpec, VolumeStatus, Wanted,
 };
 use crate::plan::placement::{self, Place, Request};
-use crate::plan::{Input, Plan, candidate, heal, scale, timing};
+use crate::plan::{Input, Plan, candidate, evacuate, heal, scale, timing};
 
 /// The controller's lease in the store.
 pub const LEASE: &str = "controller";
@@ -283,5 +283,7 @@ fn reasons(input: &Input, volume: &Volume, status: &VolumeStatus) -> Vec<Reason>
     });
     let growth = status.growth.as_ref().filter(|_| status.waits_for_mount(&volume.spec));
     let growth = growth.map(|growth| crate::plan::owner::grows_when_mounted(growth.to));
-    of_replicas.chain(detached).chain(growth).chain(scale::impossible(&volume.spec, status)).collect()
+    let stays = evacuate::stays(input, &volume.spec, status).filter(|_| !volume.spec.deleting);
+    let impossible = scale::impossible(&volume.spec, status);
+    of_replicas.chain(detached).chain(growth).chain(stays).chain(impossible).collect()
 }

@@ -1,8 +1,9 @@
 //! Emptying nodes and drives: which copies go, where to, and what stays and why. The verb says it before, the owners do it.
 
-use super::candidate::{First, Search};
+use super::candidate::{self, First, Search};
 use super::placement::{self, Place, Unfit};
-use crate::domain::{DriveId, Member, NodeName, Volume, VolumeSpec, VolumeStatus, World};
+use super::{Input, Plan};
+use crate::domain::{DriveId, Member, NodeName, Reason, Volume, VolumeSpec, VolumeStatus, World};
 
 /// A copy that holds every write and whose node or drive is being emptied.
 pub(super) fn due<'a>(world: &World, status: &'a VolumeStatus) -> Option<&'a Member> {
@@ -18,6 +19,22 @@ fn is_emptied(world: &World, member: &Member) -> bool {
 
 /// A drive's copies stay on its node if that has room; a node's copies cannot.
 pub(super) const FIRST: First = First::Same;
+
+/// That a copy stays where it is to go from.
+pub(super) fn cannot_move(node: &NodeName, whys: &str) -> Reason {
+    Reason::blocked(
+        "CannotMove",
+        format_args!("the copy on {node} stays and is served, there is no room: {whys}"),
+        "free space, add a drive, or `uncordon` what is to be emptied",
+    )
+}
+
+/// The same of a volume that nobody owns: its owner would say it, and will be made only if there is a place.
+pub(super) fn stays(input: &Input, spec: &VolumeSpec, status: &VolumeStatus) -> Option<Reason> {
+    let leaving = due(input.world, status)?;
+    let unfit = candidate::place(input, (spec, status), leaving, FIRST, &Plan::default()).err()?;
+    Some(cannot_move(&leaving.node, &placement::whys(&unfit)))
+}
 
 /// What emptying a node comes to, one line per volume that it concerns.
 #[must_use]

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::heal::{self, Waiting};
 use super::{
     ConnectionState, Dev, FailureKind, Held, Lane, Liveness, Observation, Outcome, Peers, Process, Step,
-    StepFailure, timing,
+    StepFailure, StoreSilence, timing,
 };
 use crate::domain::{Bytes, Epoch, NodeName, ReplicaId, Timestamp, VolumeName};
 
@@ -87,6 +87,8 @@ pub struct Memory {
     pub liveness: Liveness,
     /// What is heard of daemons over the data network.
     pub peers: Peers,
+    /// Whether the store answers.
+    pub store: StoreSilence,
     /// Of silent peers: for how many milliseconds their kernel has acknowledged nothing of what ours has sent to it.
     pub unanswered: BTreeMap<NodeName, u64>,
     /// The guard that this test does without.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use super::Alone;
 use crate::domain::{Bytes, DriveId, Epoch};
 
 /// A device number: good for one observation, never an identity.
@@ -42,6 +43,8 @@ pub struct Observation {
     pub arrays: BTreeMap<Uuid, ArraySeen>,
     /// Mounts of block devices.
     pub mounts: Vec<MountSeen>,
+    /// Notes of copies that were let go while the store did not answer.
+    pub alone: BTreeSet<Alone>,
 }
 
 impl Observation {

@@ -9,6 +9,7 @@
 //!    +--- owner dead, attachment = me: depose it and claim, in one write
 //! ```
 
+mod alone;
 mod claim;
 mod evacuate;
 mod evict;

@@ -10,9 +10,10 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::holders::names;
-use super::{Dev, Holder, Process};
+use super::{Alone, Dev, Holder, Process};
 use crate::domain::{
-    Bytes, DriveId, Endpoint, Epoch, FsType, SectorSize, Timestamp, Verify, VolumeName, subsystem_nqn,
+    Bytes, DriveId, Endpoint, Epoch, FsType, SectorSize, Timestamp, Verify, VolumeName, partition_guid,
+    subsystem_nqn,
 };
 
 /// A member of an array that is about to be made: what its superblock says.
@@ -96,6 +97,10 @@ pub enum Step {
     /// Let go of what a map holds: its I/O fails and MD drops the member. Only after the record says so. `cut`: the provider is
     /// gone; every connection to it is aborted, for its driver holds I/O as long as it believes in it.
     FailLeg { partition: Uuid, epoch: Epoch, path: Option<Dev>, cut: Option<Endpoint> },
+    /// Write on this node's disk that a copy lacks writes: the store does not answer.
+    NoteAlone { volume: VolumeName, note: Alone },
+    /// Remove that note.
+    ForgetAlone { volume: VolumeName, note: Alone },
     /// Remove a map.
     UnmapLeg { partition: Uuid, epoch: Epoch },
     /// Write the first superblocks of an array.
@@ -199,6 +204,9 @@ impl Step {
             | Self::Mount { volume, .. }
             | Self::Unmount { volume, .. }
             | Self::MeasureUse { volume, .. } => Lane::Volume(volume.clone()),
+            Self::NoteAlone { note, .. } | Self::ForgetAlone { note, .. } => {
+                Lane::Leg(partition_guid(note.replica, 0))
+            }
             Self::ShutDown { volume, .. } => Lane::ShutDown(volume.clone()),
             Self::CutMember { volume, .. }
             | Self::FindHolders { volume, .. }
@@ -265,6 +273,12 @@ impl fmt::Display for Step {
                 write!(f, "reinstate path {path} of leg {partition}")
             }
             Self::FailLeg { partition, .. } => write!(f, "let leg {partition} fail"),
+            Self::NoteAlone { volume, note } => {
+                write!(f, "note that {} lacks writes of {volume}", note.replica)
+            }
+            Self::ForgetAlone { volume, note } => {
+                write!(f, "remove the note that {} lacks writes of {volume}", note.replica)
+            }
             Self::UnmapLeg { partition, .. } => write!(f, "unmap leg {partition}"),
             Self::WriteHeaders { volume, column, members, .. } => {
                 write!(f, "write superblocks of {volume} column {column} on {} members", members.len())

@@ -71,3 +71,11 @@ pub const LOOK_MILLIS: u64 = 30_000;
 pub const TURN_MIN_MILLIS: u64 = 20;
 /// How long a store that did not answer is left alone before the next write is tried.
 pub const STORE_RETRY_MILLIS: u64 = 2_000;
+
+/// How long the store is asked in vain before an owner that may (`onStoreLoss: continue`) lets a lost copy go without it. Longer
+/// than etcd needs to elect another leader.
+pub const STORE_LOST_MILLIS: u64 = 5_000;
+
+/// Two tries in vain that are further apart than this have nothing to do with each other: the machine slept in between. Longer than
+/// a request's time-out, the pause after it and a heartbeat.
+pub const STORE_TRIES_MILLIS: u64 = 12_000;

@@ -63,6 +63,14 @@ impl Cluster {
                 }
                 Effect::done()
             }
+            Step::NoteAlone { note, .. } => {
+                self.nodes.get_mut(node).map(|machine| machine.alone.insert(*note));
+                Effect::done()
+            }
+            Step::ForgetAlone { note, .. } => {
+                self.nodes.get_mut(node).map(|machine| machine.alone.remove(note));
+                Effect::done()
+            }
             Step::Connect { .. }
             | Step::Disconnect { .. }
             | Step::MapLeg { .. }

@@ -1,13 +1,13 @@
 //! The promises, looked at after every tick.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use uuid::Uuid;
 
 use super::cluster::Cluster;
 use super::disk::{BLOCKS, GARBAGE, Partition, blocks_in};
-use crate::domain::{NodeName, ReplicaId, Timestamp, VolumeName};
+use crate::domain::{Member, NodeName, ReplicaId, Timestamp, VolumeName, VolumeStatus, VolumeUid};
 
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,11 @@ impl Cluster {
             let Some(spec) = world.volume_spec(name).filter(|spec| !spec.deleting) else { continue };
             let Some(status) = world.volume_status(name).filter(|status| status.created) else { continue };
             let blocks = blocks_in(status.usable(spec));
-            let in_sync = status.members.iter().filter(|member| status.in_sync.contains(&member.replica));
+            let noted = self.noted(spec.uid, status);
+            let counts = |member: &&Member| {
+                status.in_sync.contains(&member.replica) && !noted.contains(&member.replica)
+            };
+            let in_sync = status.members.iter().filter(counts);
             counted.extend(in_sync.map(|member| (name.clone(), member.replica, member.node.clone(), blocks)));
         }
         for (name, replica, node, blocks) in &counted {
@@ -53,6 +57,14 @@ impl Cluster {
             let blocks = copies.first().map_or(0, |copy| copy.3);
             (0..blocks).for_each(|block| self.check_equal(copies, block));
         }
+    }
+
+    /// Copies that the owner noted to lack writes, as long as the record does not say so.
+    fn noted(&self, volume: VolumeUid, status: &VolumeStatus) -> BTreeSet<ReplicaId> {
+        let owner = status.owner.as_ref().and_then(|owner| self.nodes.get(owner));
+        let notes = owner.iter().flat_map(|machine| &machine.alone);
+        let of_epoch = notes.filter(|note| note.volume == volume && note.epoch == status.epoch);
+        of_epoch.map(|note| note.replica).collect()
     }
 
     /// R3: copies that count differ only where the bitmap of one of them says so.

@@ -12,8 +12,8 @@ use super::kernel::Kernel;
 use super::rng::Rng;
 use super::store::Store;
 use crate::domain::{Bytes, DriveId, NodeName, Timestamp, VolumeName, World};
-use crate::plan::Write;
 use crate::plan::verbs::{Refusal, Verdict};
+use crate::plan::{Alone, Write};
 
 /// Milliseconds that pass in one tick.
 pub(super) const TICK: u64 = 10;
@@ -93,6 +93,8 @@ pub(super) struct Machine {
     pub(super) lag: u64,
     /// Its beats say that it goes down.
     pub(super) goes_down: bool,
+    /// What its daemons noted on its own disk.
+    pub(super) alone: BTreeSet<Alone>,
 }
 
 /// A simulated cluster.
@@ -173,6 +175,7 @@ impl Cluster {
             store_reachable: true,
             lag,
             goes_down: false,
+            alone: BTreeSet::new(),
         };
         self.nodes.insert(name.clone(), machine);
         self.power_on(name);

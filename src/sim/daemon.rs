@@ -91,14 +91,16 @@ impl Cluster {
         }
     }
 
-    /// Changes of the store arrive, in order, a little later.
+    /// Changes of the store arrive, in order, a little later. What it wrote itself a daemon knows without the store.
     fn hear(&mut self, name: &NodeName) {
         let now = self.now;
-        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.store_reachable) else {
-            return;
-        };
+        let Some(machine) = self.nodes.get_mut(name) else { return };
+        let reachable = machine.store_reachable;
         let (lag, Some(daemon)) = (machine.lag, &mut machine.daemon) else { return };
-        while let Some(change) = self.store.log.get(daemon.cursor).filter(|change| change.at + lag <= now) {
+        while let Some(change) = self.store.log.get(daemon.cursor).filter(|change| {
+            reachable && change.at + lag <= now || !reachable && daemon.cursor < daemon.barrier
+        }) {
+            daemon.memory.store.answered();
             daemon.memory.liveness.store_answered(Timestamp(now));
             daemon.memory.liveness.heard([change.key.clone()], Timestamp(now));
             daemon.world.set(change.key.clone(), change.value.clone());
@@ -169,14 +171,17 @@ impl Cluster {
 
     fn beat(&mut self, name: &NodeName) {
         let now = self.now;
-        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.store_reachable) else {
-            return;
-        };
-        let boots = machine.boots;
+        let Some(machine) = self.nodes.get_mut(name) else { return };
+        let (boots, reachable) = (machine.boots, machine.store_reachable);
         let Some(daemon) = machine.daemon.as_mut().filter(|daemon| daemon.heartbeat_at <= now) else {
             return;
         };
         daemon.heartbeat_at = now + timing::HEARTBEAT_MILLIS;
+        if !reachable {
+            daemon.memory.store.asked_in_vain(Timestamp(now));
+            machine.stirred = true;
+            return;
+        }
         let status = NodeStatus {
             endpoint: Endpoint { address: address(name), port: 4420 },
             host_nqn: host_nqn(name),
@@ -221,9 +226,10 @@ impl Cluster {
         let now = Timestamp(self.now);
         self.follow_peers(name);
         let machine = self.nodes.get(name)?;
-        let seen = machine
+        let mut seen = machine
             .kernel
             .observe(&machine.disks, |key, connection| self.namespace_is_there(key, connection));
+        seen.alone.clone_from(&machine.alone);
         let machine = self.nodes.get_mut(name)?;
         let reachable = machine.store_reachable;
         machine.stirred = false;

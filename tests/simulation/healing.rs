@@ -333,3 +333,19 @@ fn an_evicted_drive_is_emptied_onto_its_neighbour() {
         scene.write_for(500);
     }
 }
+
+#[test]
+fn why_a_detached_volume_stays_on_a_drained_node_is_said() {
+    let (mut scene, _) = two_copies(54, 2, 1);
+    scene.detach();
+    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(1), Cordon::Empty)).unwrap();
+    scene.until(30_000, "it is said", |cluster| {
+        let status = cluster.world().volume_status(&name()).unwrap();
+        status.reasons.iter().any(|reason| reason.code == "CannotMove")
+    });
+    scene.quiet();
+    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(1), Cordon::Off)).unwrap();
+    scene.until(30_000, "it is over", |cluster| {
+        cluster.world().volume_status(&name()).unwrap().reasons.is_empty()
+    });
+}

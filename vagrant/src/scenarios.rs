@@ -21,6 +21,7 @@ mod power;
 mod scaling;
 mod service;
 mod stall;
+mod store_loss;
 mod surroundings;
 mod verification;
 mod zombie;
@@ -93,6 +94,7 @@ pub fn all() -> Vec<Scenario> {
         adoption::SCENARIOS,
         failover::SCENARIOS,
         force::SCENARIOS,
+        store_loss::SCENARIOS,
         healing::SCENARIOS,
         drain::SCENARIOS,
         zombie::SCENARIOS,

@@ -25,7 +25,7 @@ pub(super) struct Parts {
 /// Opens the store and the kernel, and says who this node is. What the kernel lacks is said before anything is tried.
 pub(super) async fn compose(config: &Config) -> Result<Parts, Failure> {
     let store = store(&config.store).await?;
-    let kernel = NodeKernel::new();
+    let kernel = NodeKernel::new(&config.state_dir);
     let events = kernel::events(&kernel).map_err(|error| {
         Failure::caused("the kernel's events cannot be followed", "the daemon has to run as root", error)
     })?;

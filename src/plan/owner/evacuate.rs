@@ -10,13 +10,7 @@ pub(super) fn plan(serving: &mut Serving) {
     let Some(leaving) = evacuate::due(serving.input.world, serving.status).cloned() else { return };
     let node = &leaving.node;
     let queued = Reason::waiting("MoveQueued", format_args!("the copy on {node} moves after others"));
-    let no_room = |whys| {
-        Reason::blocked(
-            "CannotMove",
-            format_args!("the copy on {node} stays and is served, there is no room: {whys}"),
-            "free space, add a drive, or `uncordon` what is to be emptied",
-        )
-    };
+    let no_room = |whys: String| evacuate::cannot_move(node, &whys);
     let Some(place) = heal::find_place(serving, &leaving, evacuate::FIRST, queued, no_room) else { return };
     let message = format!("{node} is emptied: a new copy is built on {}", place.node);
     serving.event("ReplicaJoining", message);

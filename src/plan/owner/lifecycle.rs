@@ -1,7 +1,7 @@
 //! The rungs of serving and of releasing a volume, in order.
 
 use super::serving::Serving;
-use super::{heal, members, relocate, report, run, start, stop, takeover};
+use super::{alone, heal, members, relocate, report, run, start, stop, takeover};
 use crate::domain::{MemberState, Record, Volume, VolumeStatus, Wanted};
 use crate::plan::{Input, Plan, controller, leg};
 
@@ -9,6 +9,7 @@ use crate::plan::{Input, Plan, controller, leg};
 pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_far: &Plan) -> Plan {
     let mut serving = Serving::new(input, volume, status, so_far);
     ask_providers(&mut serving);
+    alone::settle(&mut serving);
     if serving.arrays().is_some() {
         start::settle(&mut serving);
         members::lost(&mut serving);

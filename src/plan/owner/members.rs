@@ -6,8 +6,8 @@
 //!                                                  '-relocation done, recorded-> Leaving -out of the kernel-> gone
 //! ```
 
-use super::heal;
 use super::serving::{InKernel, Serving};
+use super::{alone, heal};
 use crate::domain::{Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid};
 use crate::plan::leg::{self, Leg, Release};
 use crate::plan::placement::HEADER;
@@ -37,7 +37,7 @@ fn one_lost(serving: &mut Serving, member: &Member) {
     }
     if now < due {
         serving.plan.wake(due);
-    } else if safety::may_let_go(serving.input, serving.status, member.replica) {
+    } else if safety::may_let_go(serving.input, serving.status, member.replica) || serving.is_noted(member) {
         let_go(serving, member);
     } else {
         record_loss(serving, member);
@@ -62,6 +62,7 @@ fn record_loss(serving: &mut Serving, member: &Member) {
             false => "is out of reach",
         };
         serving.event("MemberMissing", format_args!("{node} {why}; its copy left the in-sync set"));
+        alone::lose(serving, member);
     } else if goes_down && !serving.has_no_path(member) {
         serving.wait(Reason::blocked(
             "LastCopyGoesDown",
@@ -105,7 +106,7 @@ pub(super) fn learn(serving: &mut Serving) {
             }
             MemberState::Faulty | MemberState::Leaving => {}
             MemberState::Synced | MemberState::Joining | MemberState::Syncing | MemberState::Missing
-                if serving.status.in_sync.contains(&member.replica) =>
+                if serving.status.in_sync.contains(&member.replica) && !serving.is_noted(&member) =>
             {
                 still_in_sync(serving, &member, kernel);
             }
@@ -139,7 +140,7 @@ fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
     let filling = kernel == InKernel::Recovering;
     let whole = kernel == InKernel::InSync && !serving.is_gone(member);
     let joins = safety::may_join(serving.input, whole, filling);
-    if joins && is_settled(serving, member) && is_proven(serving, member) {
+    if joins && serving.is_settled(member) && is_proven(serving, member) {
         serving.next.in_sync.insert(member.replica);
         serving.set_diverged(member.replica, false);
         serving.set_state(member.replica, MemberState::Synced);
@@ -147,15 +148,6 @@ fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
     } else if filling {
         serving.set_state(member.replica, MemberState::Syncing);
     }
-}
-
-/// Whether a member's legs work and no step on them is under way that could let it go.
-fn is_settled(serving: &Serving, member: &Member) -> bool {
-    let running = &serving.input.memory.running;
-    !serving.is_lost(member)
-        && serving
-            .columns()
-            .all(|column| !running.contains_key(&Lane::Leg(partition_guid(member.replica, column))))
 }
 
 /// R2: a new copy has been compared with the rest: another one goes in its favour, now or by a later wish.

@@ -6,7 +6,7 @@ use crate::domain::{
 };
 pub(super) use crate::plan::event::push as push_event;
 use crate::plan::leg::{self, Leg, Release};
-use crate::plan::{ArraySeen, Dev, Input, Lane, MemberFlag, Plan, Step};
+use crate::plan::{Alone, ArraySeen, Dev, Input, Lane, MemberFlag, Plan, Step};
 
 /// A member as the kernel has it, the worst of its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,6 +99,19 @@ impl<'a> Serving<'a> {
 
     pub(super) fn goes_down(&self, member: &Member) -> bool {
         member.node != *self.input.me && self.input.goes_down(&member.node)
+    }
+
+    /// Whether a member's legs work and no step on them is under way that could let it go.
+    pub(super) fn is_settled(&self, member: &Member) -> bool {
+        let running = &self.input.memory.running;
+        let idle = |column| !running.contains_key(&Lane::Leg(partition_guid(member.replica, column)));
+        !self.is_lost(member) && self.columns().all(idle)
+    }
+
+    /// Whether a note of this ownership says that a member lacks writes, whatever the record says.
+    pub(super) fn is_noted(&self, member: &Member) -> bool {
+        let (volume, epoch) = (self.spec.uid, self.status.epoch);
+        self.input.seen.alone.contains(&Alone { volume, epoch, replica: member.replica })
     }
 
     /// Whether a member's lost leg holds I/O: one that was let go fails it, and nobody waits for that one.

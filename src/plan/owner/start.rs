@@ -89,7 +89,8 @@ fn nobody_to_start_from(serving: &Serving, members: &[Member]) -> Reason {
 fn in_sync_members(serving: &Serving) -> Vec<Member> {
     let counts = |member: &&Member| {
         let is_there = || serving.ready(member).is_some();
-        safety::may_start_from(serving.input, serving.status, member.replica, is_there)
+        !serving.is_noted(member)
+            && safety::may_start_from(serving.input, serving.status, member.replica, is_there)
     };
     serving.status.members.iter().filter(counts).cloned().collect()
 }

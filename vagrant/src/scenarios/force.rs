@@ -66,9 +66,9 @@ fn order(two: &Node) -> Result<()> {
         "the copy on node-1 holds every write and is overwritten when it is back",
         "--accept-data-loss",
     ];
-    refused(two, "volume force-start vol --from node-2", 5, &lost)?;
-    refused(two, "volume force-start vol --from node-1 --accept-data-loss", 5, &["holds every write"])?;
-    refused(two, "volume force-start vol --from node-3 --accept-data-loss", 2, &["has no copy node-3"])?;
+    refused(two, "volume force-start vol --from node-2", 1, &lost)?;
+    refused(two, "volume force-start vol --from node-1 --accept-data-loss", 1, &["holds every write"])?;
+    refused(two, "volume force-start vol --from node-3 --accept-data-loss", 1, &["has no copy node-3"])?;
     let said = verb(two, "volume force-start vol --from node-2 --accept-data-loss --no-wait")?;
     ensure!(said.contains("what was written since then is lost"), "it does not say what is lost: {said}");
     Ok(())
@@ -83,7 +83,7 @@ fn is_as_ordered(lab: &Lab, two: &Node, load: &Load<'_>) -> Result<()> {
     ensure!(how.contains("(Full recovery)"), "the newer copy was added by another way: {how}");
     copies_are_equal(lab, two, "vol", 0)?;
     load.verify(two, FILE)?;
-    refused(two, "volume force-start vol --from node-1 --accept-data-loss", 5, &["is running on node-2"])?;
+    refused(two, "volume force-start vol --from node-1 --accept-data-loss", 1, &["is running on node-2"])?;
     verb(two, "volume unmount vol")?;
     xfs_is_clean(two, &device(two, "vol")?)?;
     remove(lab, two, "vol")

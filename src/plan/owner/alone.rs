@@ -1,0 +1,68 @@
+//! What an owner does while the store is silent, and once it answers again: see [`crate::plan::alone`].
+
+use super::serving::{InKernel, Serving};
+use crate::domain::{Member, MemberState, OnStoreLoss, Reason};
+use crate::plan::{Alone, Step, timing};
+
+/// What was done without the store becomes record. A note that says what the record says, or that nothing came of, goes.
+pub(super) fn settle(serving: &mut Serving) {
+    let uid = serving.spec.uid;
+    let notes: Vec<Alone> =
+        serving.input.seen.alone.iter().filter(|note| note.volume == uid).copied().collect();
+    for note in notes {
+        match serving.status.member(note.replica).cloned() {
+            Some(member) if binds(serving, &note) && !is_whole(serving, &member) => record(serving, &member),
+            Some(_) | None => serving.step(Step::ForgetAlone { volume: serving.spec.name.clone(), note }),
+        }
+    }
+}
+
+/// Whether the record does not know yet.
+fn binds(serving: &Serving, note: &Alone) -> bool {
+    note.epoch == serving.status.epoch && serving.status.in_sync.contains(&note.replica)
+}
+
+/// The leg came back before it was let go: the copy lacks nothing.
+fn is_whole(serving: &Serving, member: &Member) -> bool {
+    serving.in_kernel(member) == InKernel::InSync && serving.is_settled(member)
+}
+
+fn record(serving: &mut Serving, member: &Member) {
+    serving.drop_from_in_sync(member.replica, MemberState::Missing);
+    serving.event(
+        "WentOnAlone",
+        format_args!(
+            "the store did not answer when {} was lost; writes went on without its copy, as onStoreLoss says",
+            member.node
+        ),
+    );
+}
+
+/// The smaller set cannot be recorded: writes wait, or go on by a note, as the user wants it.
+pub(super) fn lose(serving: &mut Serving, member: &Member) {
+    let silence = &serving.input.memory.store;
+    let Some(since) = silence.since() else { return };
+    let name = &serving.spec.name;
+    match serving.spec.on_store_loss {
+        OnStoreLoss::Continue if silence.is_lost(serving.input.now) => {
+            let note =
+                Alone { volume: serving.spec.uid, epoch: serving.status.epoch, replica: member.replica };
+            serving.step(Step::NoteAlone { volume: name.clone(), note });
+        }
+        policy @ (OnStoreLoss::Continue | OnStoreLoss::Suspend) => {
+            if policy == OnStoreLoss::Continue {
+                serving.plan.wake(since.plus(timing::STORE_LOST_MILLIS).max(serving.input.now.plus(1000)));
+            }
+            let seconds = serving.input.now.since(since) / 1000;
+            serving.wait(Reason::blocked(
+                "WritesWaitForStore",
+                format_args!(
+                    "{} is out of reach and the store has not answered for {seconds}s: writes wait until it is recorded \
+                     that the copy there lacks them",
+                    member.node
+                ),
+                format_args!("bring the store or {} back; nothing is lost meanwhile", member.node),
+            ));
+        }
+    }
+}
