@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::output;
 use crate::setup::cache::Cache;
 
 /// One check.
@@ -54,7 +55,7 @@ fn cargo(cache: &Cache, arguments: &[&str]) -> Result<()> {
 fn shown(command: &mut Command) -> Result<()> {
     let line = crate::command::shown(command);
     println!("      {line}");
-    let status = command.status().with_context(|| format!("cannot start {line}"))?;
+    let status = output::status_of(command).with_context(|| format!("cannot start {line}"))?;
     ensure!(status.success(), "{line}: {status}");
     Ok(())
 }

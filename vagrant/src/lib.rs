@@ -3,6 +3,9 @@
 //!
 //! `vagrant/lab` is the door. Scenarios, demo, chaos and benchmarks share [`lab::Lab`] and [`node::Node`].
 
+#[macro_use]
+pub mod output;
+
 pub mod agent;
 pub mod checks;
 pub mod command;

@@ -1,48 +1,73 @@
 //! `lab test`: everything that shows that the project does what it says.
+//!
+//! Two workers play scenarios, each in a lab of its own, since one lab alone waits for a third of its time; the first of
+//! them begins with the checks that need no guest. What a neighbour would falsify is played at the end, alone.
 
+mod shared;
+
+use std::collections::VecDeque;
+use std::panic::resume_unwind;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::Result;
 
-use crate::checks;
-use crate::daemon;
-use crate::lab::Lab;
-use crate::report;
-use crate::scenarios::{self, Needs, Scenario, Stage};
+use crate::checks::{self, Check};
+use crate::output;
+use crate::scenarios::{self, Scenario};
 use crate::setup::Parts;
 use crate::setup::cache::Cache;
+use crate::supervisor::disks;
+use shared::Shared;
 
-/// Nodes of the shared lab.
-const NODES: u8 = 3;
+/// With less memory than this available there is one lab at a time, KiB.
+const ENOUGH_FOR_TWO_KIB: u64 = 16 << 20;
+/// With fewer scenarios than this a second lab takes longer to boot than it saves.
+const WORTH_TWO: usize = 4;
+/// How many are named as the slowest.
+const SLOWEST: usize = 12;
 
 /// What came out.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub struct Tally {
     passed: u32,
     failed: u32,
+    /// How long each took, seconds.
+    seconds: Vec<(f64, &'static str)>,
 }
 
 impl Tally {
     /// Whether nothing failed.
     #[must_use]
-    pub fn is_green(self) -> bool {
+    pub fn is_green(&self) -> bool {
         self.failed == 0
     }
 
-    fn count(&mut self, name: &str, work: impl FnOnce() -> Result<()>) {
-        let start = Instant::now();
-        let result = work();
-        let seconds = start.elapsed().as_secs_f64();
+    fn count(&mut self, name: &'static str, seconds: f64, result: &Result<()>) -> String {
+        self.seconds.push((seconds, name));
         match result {
             Ok(()) => {
                 self.passed += 1;
-                println!("ok    {name} ({seconds:.1} s)");
+                format!("ok    {name} ({seconds:.1} s)")
             }
             Err(err) => {
                 self.failed += 1;
-                println!("FAIL  {name} ({seconds:.1} s)\n{err:#}");
+                format!("FAIL  {name} ({seconds:.1} s)\n{err:#}")
             }
         }
+    }
+
+    /// The slowest, and the sum.
+    fn lines(&self) -> Vec<String> {
+        let mut seconds = self.seconds.clone();
+        seconds.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let all: f64 = seconds.iter().map(|(seconds, _)| seconds).sum();
+        let slowest = seconds.iter().take(SLOWEST).map(|(seconds, name)| format!("{seconds:7.1} s  {name}"));
+        let mut lines = vec![format!("one after the other {:.1} min, of them", all / 60.0)];
+        lines.extend(slowest);
+        lines.push(format!("{} passed, {} failed", self.passed, self.failed));
+        lines
     }
 }
 
@@ -50,96 +75,91 @@ impl Tally {
 /// [`checks::ALL`].
 pub fn run(filter: Option<&str>) -> Result<Tally> {
     let wanted = |name: &str| filter.is_none_or(|filter| filter.split(',').any(|part| name.contains(part)));
-    let mut tally = Tally::default();
-    for check in checks::ALL.iter().filter(|check| wanted(check.name)) {
-        tally.count(check.name, || (check.run)(&Cache::open()?));
-    }
-    let chosen: Vec<Scenario> =
-        scenarios::all().into_iter().filter(|scenario| wanted(scenario.name)).collect();
-    if !chosen.is_empty() {
-        run_scenarios(&chosen, &mut tally);
-    }
-    println!("{} passed, {} failed", tally.passed, tally.failed);
+    let checks: Vec<&Check> = checks::ALL.iter().filter(|check| wanted(check.name)).collect();
+    let chosen = scenarios::all().into_iter().filter(|scenario| wanted(scenario.name));
+    let (alone, beside): (Vec<_>, Vec<_>) = chosen.partition(|scenario| scenarios::is_alone(scenario.name));
+    let is_double = beside.len() >= WORTH_TWO && disks::available_kib() >= ENOUGH_FOR_TWO_KIB;
+    let run = Run {
+        keeps: is_double,
+        tally: Mutex::default(),
+        parts: OnceLock::new(),
+        waiting: Mutex::new(beside.into()),
+    };
+    let shared = run.side_by_side(&checks, is_double);
+    run.play_all(shared, alone.into_iter());
+    let tally = run.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    tally.lines().iter().for_each(|line| println!("{line}"));
     Ok(tally)
 }
 
-fn run_scenarios(chosen: &[Scenario], tally: &mut Tally) {
-    let parts = match Parts::prepare() {
-        Ok(parts) => parts,
-        Err(err) => return tally.count("lab_setup", || Err(err)),
-    };
-    let mut shared = Shared { parts: &parts, lab: None, fresh: false, cluster: false };
-    for scenario in chosen {
-        println!("      {}: {}", scenario.name, scenario.shows);
-        tally.count(scenario.name, || shared.play(scenario));
+struct Run {
+    /// Whether what is printed is kept until its end: there are two at a time.
+    keeps: bool,
+    tally: Mutex<Tally>,
+    /// What labs are made of; nothing if they cannot be had.
+    parts: OnceLock<Option<Parts>>,
+    /// The scenarios that nobody has begun, in their order.
+    waiting: Mutex<VecDeque<Scenario>>,
+}
+
+impl Run {
+    /// Everything that may have a neighbour. Gives a lab that can be used again.
+    fn side_by_side<'a>(&'a self, checks: &[&Check], is_double: bool) -> Option<Shared<'a>> {
+        thread::scope(|scope| {
+            let second = is_double.then(|| scope.spawn(|| self.play_all(None, self.taken())));
+            for check in checks {
+                self.count(check.name, || (check.run)(&Cache::open()?));
+            }
+            let first = self.play_all(None, self.taken());
+            // The second lab ends here if the first is there.
+            let second = second.and_then(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            first.or(second)
+        })
+    }
+
+    /// The scenarios that are waiting, each to whoever asks first.
+    fn taken(&self) -> impl Iterator<Item = Scenario> {
+        std::iter::from_fn(|| lock(&self.waiting).pop_front())
+    }
+
+    fn play_all<'a>(
+        &'a self,
+        mut shared: Option<Shared<'a>>,
+        scenarios: impl Iterator<Item = Scenario>,
+    ) -> Option<Shared<'a>> {
+        for scenario in scenarios {
+            let parts = self.parts()?;
+            let shared = shared.get_or_insert_with(|| Shared::new(parts));
+            self.count(scenario.name, || {
+                println!("      {}: {}", scenario.name, scenario.shows);
+                shared.play(&scenario)
+            });
+        }
+        shared
+    }
+
+    fn parts(&self) -> Option<&Parts> {
+        let prepare = || {
+            let start = Instant::now();
+            Parts::prepare().map_err(|err| self.note("lab_setup", start, "", &Err(err))).ok()
+        };
+        self.parts.get_or_init(prepare).as_ref()
+    }
+
+    fn count(&self, name: &'static str, work: impl FnOnce() -> Result<()>) {
+        let start = Instant::now();
+        let (result, said) = if self.keeps { output::kept(work) } else { (work(), String::new()) };
+        self.note(name, start, &said, &result);
+    }
+
+    /// Counts, and prints what was said and what came out in one piece.
+    fn note(&self, name: &'static str, start: Instant, said: &str, result: &Result<()>) {
+        let mut tally = lock(&self.tally);
+        let line = tally.count(name, start.elapsed().as_secs_f64(), result);
+        println!("{said}{line}");
     }
 }
 
-/// The lab that scenarios share, booted when first needed and thrown away after a failure.
-struct Shared<'a> {
-    parts: &'a Parts,
-    lab: Option<Lab>,
-    /// Whether nobody has played in it since its nodes were booted with blank drives.
-    fresh: bool,
-    /// Whether the last player was given a cluster and left it.
-    cluster: bool,
-}
-
-impl Shared<'_> {
-    fn play(&mut self, scenario: &Scenario) -> Result<()> {
-        let result = self.prepare(scenario.lab).and_then(|()| {
-            let lab = if scenario.lab == Needs::Nothing { None } else { self.lab.as_mut() };
-            (scenario.run)(&mut Stage::new(self.parts, lab))
-        });
-        result.map_err(|err| self.explained(scenario, &err))
-    }
-
-    /// The error with a look at the lab it happened in, which is not used again.
-    fn explained(&mut self, scenario: &Scenario, err: &anyhow::Error) -> anyhow::Error {
-        let mut text = format!("{err:#}");
-        let lab = self.lab.take().filter(|_| scenario.lab != Needs::Nothing && !text.contains(report::TITLE));
-        if let Some(lab) = lab {
-            text.push('\n');
-            text.push_str(&lab.report());
-        }
-        anyhow!(text)
-    }
-
-    fn prepare(&mut self, needs: Needs) -> Result<()> {
-        if needs == Needs::Cluster {
-            return self.prepare_cluster();
-        }
-        if needs == Needs::Blank {
-            self.cluster = false;
-        }
-        match (needs, &self.lab) {
-            (Needs::Nothing, _) => self.lab = None,
-            (_, None) => {
-                self.lab = Some(Lab::private(self.parts, NODES)?);
-                self.fresh = true;
-            }
-            (Needs::Blank, Some(lab)) if !self.fresh => {
-                lab.reset()?;
-                self.fresh = true;
-            }
-            (Needs::Blank | Needs::AsIs | Needs::Cluster, Some(_)) => {}
-        }
-        if needs == Needs::Blank {
-            self.fresh = false;
-        }
-        Ok(())
-    }
-
-    /// A cluster whose last player left no volume is good for the next one.
-    fn prepare_cluster(&mut self) -> Result<()> {
-        if self.cluster && self.lab.as_ref().is_some_and(daemon::is_empty_cluster) {
-            return Ok(());
-        }
-        self.prepare(Needs::Blank)?;
-        let lab = self.lab.as_ref().context("no lab")?;
-        daemon::start_all(lab)?;
-        daemon::add_drives(lab)?;
-        self.cluster = true;
-        Ok(())
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

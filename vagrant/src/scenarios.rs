@@ -17,6 +17,7 @@ mod load;
 mod mortality;
 mod moves;
 mod network;
+mod order;
 mod power;
 mod scaling;
 mod service;
@@ -27,6 +28,7 @@ mod verification;
 mod zombie;
 
 use anyhow::{Result, ensure};
+pub use order::is_alone;
 
 use crate::daemon::mdfabric;
 use crate::lab::Lab;
@@ -80,8 +82,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// All scenarios, in the order in which they run: those that share a cluster stand together, and those without the
-/// shared lab come last, since it makes way for them.
+/// All scenarios, in the order in which they run.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
     let groups = [boot::SCENARIOS, network::SCENARIOS, load::SCENARIOS, power::SCENARIOS, leaks::SCENARIOS];
@@ -108,7 +109,7 @@ pub fn all() -> Vec<Scenario> {
         footprint::SCENARIOS,
     ];
     let mut all: Vec<Scenario> = groups.into_iter().chain(product).flatten().copied().collect();
-    all.sort_by_key(|scenario| (scenario.lab == Needs::Nothing, scenario.lab == Needs::Cluster));
+    all.sort_by_key(order::place);
     all
 }
 

@@ -8,7 +8,7 @@
 //! A private lab hangs on a second pipe of the same kind, from the test or demo that started it.
 
 pub mod control;
-mod disks;
+pub(crate) mod disks;
 mod etcd;
 mod inside;
 

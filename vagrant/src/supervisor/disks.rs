@@ -18,7 +18,7 @@ const ENOUGH_KIB: u64 = 12 << 20;
 pub(super) fn prepare(lab_dir: &Path) -> Result<()> {
     let dir = lab_dir.join(DISKS);
     fs::create_dir_all(&dir)?;
-    let available_kib = available_kib(&fs::read_to_string("/proc/meminfo")?).unwrap_or(0);
+    let available_kib = available_kib();
     if available_kib < ENOUGH_KIB {
         return Ok(());
     }
@@ -27,8 +27,13 @@ pub(super) fn prepare(lab_dir: &Path) -> Result<()> {
         .context("mount the disks' tmpfs")
 }
 
-/// Of `/proc/meminfo`: what can be had without swapping, KiB.
-fn available_kib(meminfo: &str) -> Option<u64> {
+/// Memory that can be had without swapping, KiB.
+pub(crate) fn available_kib() -> u64 {
+    fs::read_to_string("/proc/meminfo").ok().and_then(|text| available_in(&text)).unwrap_or(0)
+}
+
+/// As `/proc/meminfo` has it.
+fn available_in(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
@@ -40,9 +45,9 @@ mod tests {
     #[test]
     fn what_is_available_is_read() {
         assert_eq!(
-            available_kib("MemTotal:       24684076 kB\nMemAvailable:   19513372 kB\n"),
+            available_in("MemTotal:       24684076 kB\nMemAvailable:   19513372 kB\n"),
             Some(19_513_372)
         );
-        assert_eq!(available_kib("MemTotal: 1 kB\n"), None);
+        assert_eq!(available_in("MemTotal: 1 kB\n"), None);
     }
 }
