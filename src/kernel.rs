@@ -6,6 +6,7 @@ mod events;
 mod identity;
 mod observe;
 mod prepare;
+mod registry;
 mod tables;
 
 use std::sync::Arc;

@@ -240,6 +240,7 @@ impl Kernel {
             maps: self.maps.iter().map(|(key, map)| (*key, seen_map(map))).collect(),
             arrays: self.arrays.iter().map(|(uuid, array)| (*uuid, array.seen())).collect(),
             mounts: self.mounts.values().cloned().collect(),
+            strangers: BTreeSet::new(),
         }
     }
 }
