@@ -7,6 +7,7 @@ mod identity;
 mod notes;
 mod observe;
 mod prepare;
+mod registry;
 mod tables;
 
 use std::path::Path;

@@ -13,6 +13,7 @@ mod event;
 pub mod explain;
 pub mod heal;
 mod holders;
+pub mod ledger;
 pub mod leg;
 mod liveness;
 mod memory;
@@ -34,7 +35,8 @@ pub use liveness::Liveness;
 pub use memory::{Attempt, Compared, Memory, Used};
 pub use observation::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
-    MemberSeen, MountSeen, Observation, PartitionSeen, Sample, SyncAction, SyncSeen, TableSeen,
+    MemberSeen, MountSeen, Observation, PartitionSeen, Sample, Stranger, SyncAction, SyncSeen, TableSeen,
+    Thing,
 };
 pub use peers::{Beat, Peers, Standing};
 pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure};
@@ -56,6 +58,16 @@ pub struct Input<'a> {
     pub memory: &'a Memory,
     /// Now.
     pub now: Timestamp,
+}
+
+/// Everything a node does as such: for its drives and replicas, for volumes it owns or still holds, and about what is left
+/// over from others.
+#[must_use]
+pub fn node(input: &Input) -> Plan {
+    let mut plan = provider::plan(input);
+    plan.merge(owner::plan(input));
+    plan.merge(ledger::plan(input));
+    plan
 }
 
 /// A record to be written if it still has the revision it had in the plan's [`World`]; `None` removes it.

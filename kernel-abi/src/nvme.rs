@@ -13,6 +13,7 @@ pub(crate) mod fixture;
 mod ids;
 pub mod ioctl;
 pub mod namespace;
+pub mod registry;
 mod secret;
 
 pub use controller::{Controller, ControllerState, Transport, controllers};

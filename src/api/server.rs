@@ -28,7 +28,7 @@ pub use status::{HINT, REASON};
 use super::proto::{self, md_fabric_server::MdFabric};
 use crate::daemon::{StoreHealth, View};
 use crate::domain::{Timestamp, VolumeUid};
-use crate::plan::{explain, verbs};
+use crate::plan::{explain, ledger, verbs};
 use crate::ports::Store;
 use crate::telemetry::dump::Place;
 
@@ -214,6 +214,7 @@ impl MdFabric for Api {
         let view = self.readable()?;
         let object = request.into_inner().object;
         let peers = view.node.peers.words();
+        let foreign = ledger::foreign(&view.world, &view.node.seen);
         let facts = explain::Facts {
             me: &view.me,
             now: (self.now)(),
@@ -226,6 +227,7 @@ impl MdFabric for Api {
             },
             leads: view.node.leads,
             peers: &peers,
+            foreign: &foreign,
         };
         let lines =
             explain::explain(&view.world, &facts, &object).map_err(|error| status::refused(&error))?;

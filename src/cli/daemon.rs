@@ -1,6 +1,7 @@
 //! `mdfabric node`: puts the daemon together and runs it until it is told to stop.
 
 mod compose;
+mod only;
 mod systemd;
 #[cfg(test)]
 mod tests;
@@ -143,6 +144,7 @@ pub(super) fn place(config: &Config) -> Result<Place, Failure> {
 }
 
 async fn serve(config: &Config) -> Result<(), Failure> {
+    let _only = only::lock(Path::new(only::PLACE))?;
     let socket = server::bind(&config.socket)?;
     make_state_dir(&config.state_dir)?;
     let Parts { identity, store, kernel, events } = compose::compose(config).await?;

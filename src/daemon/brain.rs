@@ -11,9 +11,7 @@ use super::lanes::{Finished, Lanes};
 use super::records::Records;
 use super::status::{NodeView, View};
 use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Revision, Timestamp, Versioned};
-use crate::plan::{
-    self, ArraySeen, Input, Memory, Observation, Plan, Step, Write, controller, owner, provider, timing,
-};
+use crate::plan::{self, ArraySeen, Input, Memory, Observation, Plan, Step, Write, controller, timing};
 use crate::ports::{Change, Heartbeats, Kernel, Store, StoreError};
 use crate::telemetry::recorder::{Notes, Recorder};
 
@@ -330,8 +328,7 @@ impl Brain {
         let now = clock::now();
         let input =
             Input { me: &self.me, world: self.records.world(), seen: &self.seen, memory: &self.memory, now };
-        let mut plan = provider::plan(&input);
-        plan.merge(owner::plan(&input));
+        let mut plan = plan::node(&input);
         let (leads, lease) = controller::lead(&input);
         plan.merge(lease);
         if leads {

@@ -49,6 +49,7 @@ impl Records {
             let revision = value.revision;
             changed.extend(self.take(key, revision, Some(value)));
         }
+        self.world.set_unreadable(listing.corrupt.into_iter().map(|(key, _)| key));
         self.gone.retain(|_, revision| *revision > listing.revision);
         self.listed = true;
         changed

@@ -149,6 +149,8 @@ impl fmt::Display for Epoch {
 }
 
 const NQN_PREFIX: &str = "nqn.2026-11.io.mdfabric";
+/// What the device-mapper uuid of every map of ours begins with.
+const MAPS_PREFIX: &str = "mdfabric-";
 const MAP_PREFIX: &str = "mdfabric-leg-";
 
 /// The GPT partition GUID, and MD device uuid, of a replica's column. Column 0 is the replica id itself.
@@ -166,7 +168,17 @@ pub fn array_uuid(volume: VolumeUid, column: u8) -> Uuid {
 /// The kernel name of a volume's array (`/dev/md_…`): the kernel wants the prefix `md_` and at most 31 bytes.
 #[must_use]
 pub fn array_device(volume: VolumeUid, column: u8) -> String {
-    let uuid = array_uuid(volume, column).simple().to_string();
+    device_of_array(array_uuid(volume, column))
+}
+
+/// Whether the array `uuid` has the kernel name that an array of ours has, of whatever volume.
+#[must_use]
+pub fn is_array_of_ours(name: &str, uuid: Uuid) -> bool {
+    name == device_of_array(uuid)
+}
+
+fn device_of_array(uuid: Uuid) -> String {
+    let uuid = uuid.simple().to_string();
     format!("md_{}", uuid.get(..16).unwrap_or(&uuid))
 }
 
@@ -174,6 +186,12 @@ pub fn array_device(volume: VolumeUid, column: u8) -> String {
 #[must_use]
 pub fn host_nqn(node: &NodeName) -> String {
     format!("{NQN_PREFIX}:host:{node}")
+}
+
+/// Whether a connection was made by an mdfabric, of whatever node.
+#[must_use]
+pub fn is_host_of_ours(nqn: &str) -> bool {
+    nqn.strip_prefix(NQN_PREFIX).is_some_and(|rest| rest.starts_with(":host:"))
 }
 
 /// The NVMe host id that goes with [`host_nqn`]: the kernel refuses one id with two names.
@@ -213,6 +231,12 @@ pub fn leg_map_uuid(partition: Uuid, epoch: Epoch) -> String {
 pub fn partition_of_map_uuid(uuid: &str) -> Option<(Uuid, Epoch)> {
     let (partition, epoch) = uuid.strip_prefix(MAP_PREFIX)?.split_once(':')?;
     Some((partition.parse().ok()?, Epoch(epoch.parse().ok()?)))
+}
+
+/// Whether a device-mapper uuid is one of ours, a leg's or another's.
+#[must_use]
+pub fn is_map_of_ours(uuid: &str) -> bool {
+    uuid.starts_with(MAPS_PREFIX)
 }
 
 #[cfg(test)]

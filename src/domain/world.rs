@@ -1,6 +1,6 @@
 //! All records together, and how a store names them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,7 @@ pub struct Versioned<T> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct World {
     records: BTreeMap<Key, Versioned<Record>>,
+    unreadable: BTreeSet<Key>,
 }
 
 macro_rules! getter {
@@ -145,10 +146,22 @@ macro_rules! getter {
 impl World {
     /// Takes in one record as the store has it now; `None` means it is gone.
     pub fn set(&mut self, key: Key, value: Option<Versioned<Record>>) {
+        self.unreadable.remove(&key);
         match value {
             Some(value) => self.records.insert(key, value),
             None => self.records.remove(&key),
         };
+    }
+
+    /// Which records are there and cannot be read.
+    pub fn set_unreadable(&mut self, keys: impl IntoIterator<Item = Key>) {
+        self.unreadable = keys.into_iter().collect();
+    }
+
+    /// A record that is there and cannot be read, if there is one: what no other record speaks of may be what it speaks of.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&Key> {
+        self.unreadable.first()
     }
 
     /// The revision of a record, 0 where there is none.
@@ -266,7 +279,7 @@ impl World {
             .map(|(key, versioned)| (key, &versioned.value))
     }
 
-    fn names(&self, one: Kind, other: Kind) -> std::collections::BTreeSet<String> {
+    fn names(&self, one: Kind, other: Kind) -> BTreeSet<String> {
         self.of_kind(one).chain(self.of_kind(other)).map(|(key, _)| key.name.clone()).collect()
     }
 }

@@ -4,10 +4,13 @@ mod arrays;
 mod drives;
 mod fabric;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use kernel_abi::sock::{self, DiagError, TcpSocket, TcpState};
 use kernel_abi::{CallError, Root, fs};
+
+pub(super) use fabric::key_of;
 
 use super::device;
 use super::notes::{NoteError, Notes};
@@ -31,14 +34,16 @@ pub(super) enum ObserveError {
 pub(super) fn everything(root: &Root, tables: &Tables, notes: &Notes) -> Result<Observation, ObserveError> {
     let mounts = fs::mountinfo(root)?;
     let namespaces = kernel_abi::nvme::namespaces(root)?;
+    let mut strangers = BTreeSet::new();
     Ok(Observation {
         drives: drives::all(root, tables, &namespaces, &mounts)?,
-        exports: fabric::exports(root)?,
-        connections: fabric::connections(root, &namespaces)?,
-        maps: fabric::maps(root)?,
-        arrays: arrays::all(root)?,
+        exports: fabric::exports(root, &mut strangers)?,
+        connections: fabric::connections(root, &namespaces, &mut strangers)?,
+        maps: fabric::maps(root, &mut strangers)?,
+        arrays: arrays::all(root, &mut strangers)?,
         mounts: mounts.iter().map(mount).collect(),
         alone: notes.all()?,
+        strangers,
     })
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use kernel_abi::module::{self, ModuleError, Presence};
 use kernel_abi::{CallError, Root, fs, seccomp};
 
-use super::chain;
+use super::{chain, registry};
 
 /// Modules the daemon cannot work without, in any order; what they depend on is loaded first.
 const MODULES: [&str; 8] =
@@ -39,10 +39,12 @@ pub struct Check {
     pub detail: String,
 }
 
-/// Loads every module, mounts configfs, and says what this kernel has and lacks then.
+/// Loads every module, mounts configfs, marks our connections as ours, and says what this kernel has and lacks then.
 #[must_use]
 pub fn prepare() -> Vec<Check> {
-    checks(&Root::live(), &Looks { module: load, configfs: mount_configfs, sends: let_workers_send })
+    let root = Root::live();
+    registry::settle(&root);
+    checks(&root, &Looks { module: load, configfs: mount_configfs, sends: let_workers_send })
 }
 
 /// What this kernel has and lacks, found out without changing anything: what [`prepare`] would load is there.

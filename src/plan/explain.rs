@@ -29,6 +29,8 @@ pub struct Facts<'a> {
     pub leads: bool,
     /// How the nodes stand that this one listens to.
     pub peers: &'a [(NodeName, String)],
+    /// What is in this node's kernel and not ours: [`super::ledger::foreign`].
+    pub foreign: &'a [String],
 }
 
 /// What there is to say about `object`: `volume/a`, `replica/…`, `drive/S1`, `node/n1`, or a name that only one has.

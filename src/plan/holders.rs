@@ -1,5 +1,6 @@
 //! Who uses a volume that has to be taken down.
 
+use super::timing;
 use crate::domain::Timestamp;
 
 /// How many processes are named one by one.
@@ -90,6 +91,14 @@ pub struct Held {
     pub holders: Vec<Holder>,
     /// When they were looked for.
     pub at: Timestamp,
+}
+
+impl Held {
+    /// Until when something may be decided by it.
+    #[must_use]
+    pub fn good_until(&self) -> Timestamp {
+        self.at.plus(timing::HOLDERS_MILLIS)
+    }
 }
 
 /// The first few by name, the others counted.

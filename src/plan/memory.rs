@@ -224,6 +224,12 @@ impl Memory {
         seen.needs_sampling().then_some(millis)
     }
 
+    /// Who uses a volume, if that was looked for just now.
+    #[must_use]
+    pub fn users(&self, volume: &VolumeName, now: Timestamp) -> Option<&Held> {
+        self.holders.get(volume).filter(|held| now < held.good_until())
+    }
+
     /// The last failure of a step, if it is still to be waited for at `now`.
     #[must_use]
     pub fn waits(&self, step: &Step, now: Timestamp) -> Option<&Attempt> {

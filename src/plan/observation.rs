@@ -45,6 +45,32 @@ pub struct Observation {
     pub mounts: Vec<MountSeen>,
     /// Notes of copies that were let go while the store did not answer.
     pub alone: BTreeSet<Alone>,
+    /// What carries none of our names, beside arrays that have a uuid.
+    pub strangers: BTreeSet<Stranger>,
+}
+
+/// What volumes are made of in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Thing {
+    /// An NVMe-oF controller.
+    Connection,
+    /// A subsystem of the NVMe target.
+    Export,
+    /// A device-mapper device.
+    Map,
+    /// An MD array.
+    Array,
+}
+
+/// Somebody else's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stranger {
+    /// What it is.
+    pub thing: Thing,
+    /// What the kernel calls it now.
+    pub name: String,
+    /// What it is known by to whoever made it: NQN, uuid; empty where it has nothing of the kind.
+    pub identity: String,
 }
 
 impl Observation {

@@ -44,7 +44,6 @@ pub fn plan(input: &Input) -> Plan {
             plan.merge(more);
         }
     }
-    plan.merge(stop::unknown(input));
     plan
 }
 

@@ -19,6 +19,5 @@ pub fn plan(input: &Input) -> Plan {
     for replica in input.world.replicas().filter(|replica| replica.spec.node == *input.me) {
         plan.merge(replica::plan(input, &replica));
     }
-    plan.merge(replica::fence_unknown(input));
     plan
 }

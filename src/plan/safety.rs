@@ -1,4 +1,4 @@
-//! R1 to R5 of ARCHITECTURE.md as questions. Each guard is a pure function of records, observation and memory: it says yes,
+//! R1 to R5 of ARCHITECTURE.md as questions, and what keeps a node clean. Each guard is a pure function of records, observation and memory: it says yes,
 //! or refuses; where somebody has to be told why, with a typed [`Refusal`].
 //!
 //! In tests every guard can be turned off ([`Guard`]): whatever searches for faults has to find the loss or the stall that
@@ -32,11 +32,13 @@ pub enum Guard {
     StopWhenDeposed,
     /// R5: and lets held writes go only when nobody is left to whom they could be acknowledged.
     HoldUntilDown,
+    /// The ledger: what is ours and no record knows goes.
+    RemoveLeftOver,
 }
 
 impl Guard {
     /// Every guard there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RecordBeforeDegrade,
         Self::JoinAfterProof,
         Self::Verification,
@@ -48,6 +50,7 @@ impl Guard {
         Self::UseAcknowledged,
         Self::StopWhenDeposed,
         Self::HoldUntilDown,
+        Self::RemoveLeftOver,
     ];
 }
 

@@ -7,7 +7,10 @@ use uuid::Uuid;
 
 use super::cluster::Cluster;
 use super::disk::{BLOCKS, GARBAGE, Partition, blocks_in};
-use crate::domain::{Member, NodeName, ReplicaId, Timestamp, VolumeName, VolumeStatus, VolumeUid};
+use super::kernel::Key;
+use crate::domain::{
+    Member, NodeName, ReplicaId, Timestamp, Volume, VolumeName, VolumeStatus, VolumeUid, array_uuid,
+};
 
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,4 +136,39 @@ impl Cluster {
             }
         }
     }
+
+    /// What kernels hold and no record wants where it is: one line each. Empty once everything has come to rest.
+    #[must_use]
+    pub fn leaked(&self) -> Vec<String> {
+        self.nodes.keys().flat_map(|node| self.leaked_on(node)).collect()
+    }
+
+    fn leaked_on(&self, node: &NodeName) -> Vec<String> {
+        let Some(machine) = self.nodes.get(node).filter(|machine| machine.powered) else { return Vec::new() };
+        let (world, kernel) = (&self.store.world, &machine.kernel);
+        let owned: Vec<Volume> = world.volumes().filter(|volume| is_owned_by(volume, node)).collect();
+        let is_leg = |key: &&Key| owned.iter().any(|volume| has_leg(volume, key));
+        let is_array = |uuid: &Uuid| owned.iter().any(|volume| array_uuid(volume.spec.uid, 0) == *uuid);
+        let is_export = |key: &Key| {
+            let record = world.replica(&ReplicaId(key.0)).filter(|replica| replica.spec.node == *node);
+            record.and_then(|replica| replica.spec.export).is_some_and(|export| export.epoch == key.1)
+        };
+        let legs = kernel.connections.keys().chain(kernel.maps.keys()).filter(|key| !is_leg(key));
+        let exports = kernel.exports.keys().filter(|key| !is_export(key));
+        let arrays = kernel.arrays.iter().filter(|(uuid, _)| !is_array(uuid));
+        legs.map(|key| format!("{node}: leg {key:?}"))
+            .chain(exports.map(|key| format!("{node}: export {key:?}")))
+            .chain(arrays.map(|(_, array)| format!("{node}: array {}", array.name)))
+            .collect()
+    }
+}
+
+fn is_owned_by(volume: &Volume, node: &NodeName) -> bool {
+    volume.status.as_ref().is_some_and(|status| status.owner.as_ref() == Some(node))
+}
+
+fn has_leg(volume: &Volume, (partition, epoch): &Key) -> bool {
+    volume.status.as_ref().is_some_and(|status| {
+        status.epoch == *epoch && status.members.iter().any(|member| member.replica.0 == *partition)
+    })
 }

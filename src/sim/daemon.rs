@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::apply::Effect;
 use super::cluster::{Cluster, CrashWhen, TICK};
 use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Timestamp, World, host_nqn};
-use crate::plan::{Input, Memory, Plan, Step, controller, owner, provider, timing};
+use crate::plan::{self, Input, Memory, Plan, Step, controller, timing};
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -237,8 +237,7 @@ impl Cluster {
         daemon.planned += 1;
         daemon.memory.track_legs(&seen, now);
         let input = Input { me: name, world: &daemon.world, seen: &seen, memory: &daemon.memory, now };
-        let mut plan = provider::plan(&input);
-        plan.merge(owner::plan(&input));
+        let mut plan = plan::node(&input);
         let (leads, lease) = controller::lead(&input);
         plan.merge(lease);
         if leads {
@@ -248,7 +247,7 @@ impl Cluster {
         Some((plan, reachable))
     }
 
-    fn record(&mut self, name: &NodeName, write: &crate::plan::Write) -> bool {
+    fn record(&mut self, name: &NodeName, write: &plan::Write) -> bool {
         let Some(daemon) = self.nodes.get(name).and_then(|machine| machine.daemon.as_ref()) else {
             return false;
         };

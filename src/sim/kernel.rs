@@ -241,6 +241,7 @@ impl Kernel {
             arrays: self.arrays.iter().map(|(uuid, array)| (*uuid, array.seen())).collect(),
             mounts: self.mounts.values().cloned().collect(),
             alone: BTreeSet::new(),
+            strangers: BTreeSet::new(),
         }
     }
 }

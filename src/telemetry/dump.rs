@@ -80,6 +80,8 @@ pub struct NodeFacts {
     pub leads: bool,
     /// How the nodes stand that this one listens to.
     pub peers: Vec<(NodeName, String)>,
+    /// What is in its kernel and not ours.
+    pub foreign: Vec<String>,
 }
 
 /// What a process knows of itself, to be written into an archive.

@@ -1,7 +1,5 @@
 //! A kernel with no more than the protocol hangs on: where I/O goes, when a call waits, what a stale half does.
 
-use std::collections::BTreeSet;
-
 use mdfabric::domain::{Bytes, Endpoint, Epoch, array_device, array_uuid};
 use mdfabric::plan::placement::HEADER;
 use mdfabric::plan::{
@@ -109,8 +107,7 @@ impl State {
             connections: node.legs.iter().filter_map(connection).collect(),
             maps: node.legs.iter().filter_map(map).collect(),
             arrays: arrays.collect(),
-            mounts: Vec::new(),
-            alone: BTreeSet::new(),
+            ..Observation::default()
         }
     }
 

@@ -9,9 +9,7 @@ use mdfabric::domain::{
 };
 use mdfabric::plan::safety::Guard;
 use mdfabric::plan::verbs::{self, CreateVolume};
-use mdfabric::plan::{
-    Held, Holder, Input, Memory, Process, Step, Through, Who, Write, controller, owner, provider,
-};
+use mdfabric::plan::{self, Held, Holder, Input, Memory, Process, Step, Through, Who, Write, controller};
 use mdfabric::sim::{Cluster, Config};
 use uuid::Uuid;
 
@@ -227,8 +225,7 @@ impl Setup {
             memory.liveness.heard([Key::new(Kind::NodeStatus, name)], Timestamp(now.0 - silent));
         }
         let input = Input { me: &self.nodes[me], world: &node.view.world, seen: &seen, memory: &memory, now };
-        let mut plan = provider::plan(&input);
-        plan.merge(owner::plan(&input));
+        let mut plan = plan::node(&input);
         plan.merge(controller::plan(&input));
         let matters = |write: &Write| {
             write.record.as_ref().is_some_and(|record| {

@@ -249,6 +249,8 @@ impl Scene {
         self.cluster.run_for(20_000);
         let after = self.cluster.trace().len();
         self.demand(before == after, &format!("quiet, but {} things happened", after - before));
+        let leaked = self.cluster.leaked();
+        self.demand(leaked.is_empty(), &format!("nothing is there that nobody wants, but {leaked:?}"));
     }
 
     /// The application writes until everything is in use and the record says so; apart from that nothing happens.

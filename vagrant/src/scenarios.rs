@@ -12,6 +12,7 @@ mod growth;
 mod healing;
 mod interruption;
 mod leaks;
+mod ledger;
 mod life;
 mod load;
 mod mortality;
@@ -104,6 +105,7 @@ pub fn all() -> Vec<Scenario> {
         mortality::SCENARIOS,
         bad_input::SCENARIOS,
         surroundings::SCENARIOS,
+        ledger::SCENARIOS,
         dump::SCENARIOS,
         service::SCENARIOS,
         footprint::SCENARIOS,

@@ -13,6 +13,7 @@ use tonic::Status;
 use crate::api::{dump, proto};
 use crate::daemon::{StoreHealth, View};
 use crate::domain::Timestamp;
+use crate::plan::ledger;
 use crate::telemetry::dump::{self as archive, Knowledge, Manifest, NodeFacts, Place};
 
 /// How long one entry may take.
@@ -34,6 +35,7 @@ pub(super) fn knowledge(view: &View, records: proto::World, now: Timestamp) -> K
         },
         leads: view.node.leads,
         peers: view.node.peers.words(),
+        foreign: ledger::foreign(&view.world, &view.node.seen),
     };
     Knowledge {
         manifest: Manifest::new(&view.me, now),

@@ -65,6 +65,7 @@ impl Dump {
             store_lost: node.store_lost.as_deref(),
             leads: node.leads,
             peers: &node.peers,
+            foreign: &node.foreign,
         };
         let refused = |refusal: crate::plan::verbs::Refusal| Failure::new(refusal.message, refusal.next_step);
         explain::explain(&self.world, &facts, object).map_err(refused)

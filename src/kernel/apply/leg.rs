@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{Done, failure, retry};
 use crate::domain::{Bytes, Endpoint, Epoch, leg_map_name, leg_map_uuid, subsystem_nqn};
-use crate::kernel::device;
+use crate::kernel::{device, registry};
 use crate::plan::{Dev, FailureKind, Step, StepFailure};
 
 /// Keep-alive of a connection in seconds: a peer that dies without a word is noticed after about 2.6 times this.
@@ -53,18 +53,20 @@ fn connect(root: &Root, nqn: &str, endpoint: &Endpoint, host_nqn: &str, host_id:
     options.ctrl_loss_tmo = Some(Timeout::Never);
     options.fast_io_fail_tmo = Some(Timeout::Seconds(0));
     match fabrics::connect(root, &options) {
-        Ok(_) | Err(ConnectError::AlreadyConnected(_)) => Ok(()),
-        Err(error) => Err(retry(&error)),
+        Ok(_) | Err(ConnectError::AlreadyConnected(_)) => registry::settle(root),
+        Err(error) => return Err(retry(&error)),
     }
+    Ok(())
 }
 
 fn disconnect(root: &Root, name: &str) -> Done {
     let name: ControllerName =
         name.parse().map_err(|error| failure(FailureKind::Retry, format_args!("{error}")))?;
     match controller::delete(root, name) {
-        Err(error) if !error.is(Errno::ENOENT) && !error.is(Errno::ENODEV) => Err(retry(&error)),
-        _ => Ok(()),
+        Err(error) if !error.is(Errno::ENOENT) && !error.is(Errno::ENODEV) => return Err(retry(&error)),
+        _ => registry::settle(root),
     }
+    Ok(())
 }
 
 fn open(root: &Root) -> Result<Control, StepFailure> {

@@ -8,10 +8,21 @@ use uuid::Uuid;
 
 use crate::domain::Bytes;
 use crate::kernel::device;
-use crate::plan::{ArraySeen, ArrayState, Dev, MemberFlag, MemberSeen, SyncAction, SyncSeen};
+use crate::plan::{
+    ArraySeen, ArrayState, Dev, MemberFlag, MemberSeen, Stranger, SyncAction, SyncSeen, Thing,
+};
 
-pub(super) fn all(root: &Root) -> Result<BTreeMap<Uuid, ArraySeen>, CallError> {
+pub(super) fn all(
+    root: &Root,
+    strangers: &mut BTreeSet<Stranger>,
+) -> Result<BTreeMap<Uuid, ArraySeen>, CallError> {
     let arrays = sysfs::arrays(root)?;
+    let nameless = arrays.iter().filter(|array| array.uuid.is_none());
+    strangers.extend(nameless.map(|array| Stranger {
+        thing: Thing::Array,
+        name: array.name.as_str().to_owned(),
+        identity: String::new(),
+    }));
     Ok(arrays.iter().filter_map(|array| Some((array.uuid?, seen(array)?))).collect())
 }
 

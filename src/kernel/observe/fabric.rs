@@ -1,6 +1,6 @@
 //! Exports, connections and legs: only what carries our names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel_abi::dm::{self, Control, MapKey, MultipathStatus, MultipathTable};
 use kernel_abi::nvme::{self, Controller, ControllerState, NamespaceHead, Nsid};
@@ -8,20 +8,30 @@ use kernel_abi::{CallError, Root, nvmet};
 use uuid::Uuid;
 
 use super::ObserveError;
-use crate::domain::{Bytes, Epoch, partition_of_map_uuid, subsystem_parts};
+use crate::domain::{Bytes, Epoch, is_host_of_ours, is_map_of_ours, partition_of_map_uuid, subsystem_parts};
 use crate::kernel::device;
-use crate::plan::{ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen};
+use crate::plan::{ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, Stranger, Thing};
 
 type Key = (Uuid, Epoch);
 
-pub(super) fn exports(root: &Root) -> Result<BTreeMap<Key, ExportSeen>, CallError> {
+pub(super) fn exports(
+    root: &Root,
+    strangers: &mut BTreeSet<Stranger>,
+) -> Result<BTreeMap<Key, ExportSeen>, CallError> {
+    let mut ours = BTreeMap::new();
     if !nvmet::is_available(root) {
-        return Ok(BTreeMap::new());
+        return Ok(ours);
     }
     let target = nvmet::observe(root)?;
-    let ours =
-        target.subsystems.iter().filter_map(|subsystem| Some((subsystem_parts(&subsystem.nqn)?, subsystem)));
-    Ok(ours.map(|(key, subsystem)| (key, export(root, &target, subsystem))).collect())
+    for subsystem in &target.subsystems {
+        if let Some(key) = subsystem_parts(&subsystem.nqn) {
+            ours.insert(key, export(root, &target, subsystem));
+        } else {
+            let name = subsystem.nqn.clone();
+            strangers.insert(Stranger { thing: Thing::Export, name, identity: String::new() });
+        }
+    }
+    Ok(ours)
 }
 
 fn export(root: &Root, target: &nvmet::Target, subsystem: &nvmet::Subsystem) -> ExportSeen {
@@ -44,12 +54,25 @@ fn number_of(root: &Root, path: &std::path::Path) -> Option<Dev> {
 pub(super) fn connections(
     root: &Root,
     namespaces: &[NamespaceHead],
+    strangers: &mut BTreeSet<Stranger>,
 ) -> Result<BTreeMap<Key, ConnectionSeen>, CallError> {
-    let controllers = nvme::controllers(root)?;
-    let ours = controllers
-        .iter()
-        .filter_map(|controller| Some((subsystem_parts(&controller.subsysnqn)?, controller)));
-    Ok(ours.map(|(key, controller)| (key, connection(controller, namespaces))).collect())
+    let mut ours = BTreeMap::new();
+    for controller in nvme::controllers(root)?.iter().filter(|controller| !controller.transport.is_local()) {
+        if let Some(key) = key_of(controller) {
+            ours.insert(key, connection(controller, namespaces));
+        } else {
+            let (name, identity) = (controller.name.to_string(), controller.subsysnqn.clone());
+            strangers.insert(Stranger { thing: Thing::Connection, name, identity });
+        }
+    }
+    Ok(ours)
+}
+
+/// What a connection of ours leads to. It was made in an mdfabric's name: one that somebody else made to a subsystem of ours is not
+/// ours.
+pub(in crate::kernel) fn key_of(controller: &Controller) -> Option<Key> {
+    let key = subsystem_parts(&controller.subsysnqn)?;
+    controller.hostnqn.as_deref().is_none_or(is_host_of_ours).then_some(key)
 }
 
 fn connection(controller: &Controller, namespaces: &[NamespaceHead]) -> ConnectionSeen {
@@ -79,7 +102,10 @@ fn state(state: &ControllerState) -> ConnectionState {
     }
 }
 
-pub(super) fn maps(root: &Root) -> Result<BTreeMap<Key, MapSeen>, ObserveError> {
+pub(super) fn maps(
+    root: &Root,
+    strangers: &mut BTreeSet<Stranger>,
+) -> Result<BTreeMap<Key, MapSeen>, ObserveError> {
     if !root.exists("sys/class/misc/device-mapper") {
         return Ok(BTreeMap::new());
     }
@@ -89,6 +115,8 @@ pub(super) fn maps(root: &Root) -> Result<BTreeMap<Key, MapSeen>, ObserveError> 
         let Some(status) = control.status_of(MapKey::Device(entry.device))? else { continue };
         if let Some(key) = partition_of_map_uuid(&status.uuid) {
             maps.insert(key, map(&control, &status)?);
+        } else if !is_map_of_ours(&status.uuid) {
+            strangers.insert(Stranger { thing: Thing::Map, name: status.name, identity: status.uuid });
         }
     }
     Ok(maps)

@@ -370,5 +370,6 @@ fn this_node(facts: &Facts) -> Vec<String> {
             .map(|(step, count, why)| format!("It failed {count} times in a row: {step}: {why}.")),
     );
     lines.extend(facts.reasons.iter().map(reason));
+    lines.extend(facts.foreign.iter().map(|what| format!("Not mdfabric's, and left alone: {what}.")));
     lines
 }

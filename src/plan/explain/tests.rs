@@ -48,6 +48,7 @@ impl Here {
             store_lost: None,
             leads: false,
             peers: &[],
+            foreign: &[],
         }
     }
 }

@@ -132,12 +132,11 @@ fn nobody_hears(serving: &mut Serving) -> bool {
         return true;
     }
     let (volume, now) = (serving.spec.name.clone(), serving.input.now);
-    let fresh = |at: crate::domain::Timestamp| now < at.plus(timing::HOLDERS_MILLIS);
-    let Some(held) = serving.input.memory.holders.get(&volume).filter(|held| fresh(held.at)) else {
+    let Some(held) = serving.input.memory.users(&volume, now) else {
         serving.step(Step::FindHolders { volume, devs });
         return false;
     };
-    serving.plan.wake(held.at.plus(timing::HOLDERS_MILLIS));
+    serving.plan.wake(held.good_until());
     end(serving, held.holders.iter().filter_map(Holder::living));
     let disarmed = is_disarmed(serving);
     let counts = |holder: &&Holder| holder.hears() && !(disarmed && holder.through == Through::FileSystem);

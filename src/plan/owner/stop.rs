@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::serving::Serving;
 use crate::domain::{Epoch, Reason, Volume, VolumeStatus, array_device, array_uuid, partition_guid};
-use crate::plan::{Input, Plan, Step, leg};
+use crate::plan::{Input, Step, leg};
 
 /// The next steps down. `true` once nothing is left on this node and nothing is on its way.
 pub(super) fn plan(serving: &mut Serving) -> bool {
@@ -74,36 +74,6 @@ pub(super) fn is_held(input: &Input, volume: &Volume) -> bool {
         columns.clone().any(|column| input.seen.arrays.contains_key(&array_uuid(volume.spec.uid, column)));
     let legs = volume.status.iter().flat_map(|status| partitions(status, volume.spec.stripe_width));
     running || legs.into_iter().any(|partition| !epochs_of(input, partition).is_empty())
-}
-
-/// Legs of ours whose volume has no record any more.
-pub(super) fn unknown(input: &Input) -> Plan {
-    let mut plan = Plan::default();
-    let known: std::collections::BTreeSet<Uuid> = input
-        .world
-        .volumes()
-        .flat_map(|volume| {
-            let columns = volume.spec.stripe_width;
-            let members = volume.status.map(|status| status.members).unwrap_or_default();
-            let guids = move |replica| (0..columns).map(move |column| partition_guid(replica, column));
-            members.into_iter().flat_map(move |member| guids(member.replica)).collect::<Vec<_>>()
-        })
-        .collect();
-    let keys: std::collections::BTreeSet<_> = input
-        .seen
-        .maps
-        .keys()
-        .chain(input.seen.connections.keys())
-        .filter(|(guid, _)| !known.contains(guid))
-        .collect();
-    for (partition, epoch) in keys {
-        let bound =
-            input.seen.maps.get(&(*partition, *epoch)).and_then(|map| input.seen.array_holding(map.dev));
-        if bound.is_none() {
-            plan.steps.extend(leg::release(input, *partition, *epoch).step());
-        }
-    }
-    plan
 }
 
 /// The device name applications see.

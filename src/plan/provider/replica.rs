@@ -27,21 +27,6 @@ pub(super) fn plan(input: &Input, replica: &Replica) -> Plan {
     plan
 }
 
-/// Subsystems whose replica nobody knows (its record is gone): fenced.
-pub(super) fn fence_unknown(input: &Input) -> Plan {
-    let mut plan = Plan::default();
-    for (partition, epoch) in input.seen.exports.keys() {
-        let known = input
-            .world
-            .replicas()
-            .any(|replica| replica.spec.partitions().any(|(guid, _)| guid == *partition));
-        if !known {
-            plan.steps.push(Step::Fence { partition: *partition, epoch: *epoch });
-        }
-    }
-    plan
-}
-
 /// Requested: carve every column, say so (its space is not free any more), zero it, and say so.
 fn make(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
     let mut next = ReplicaStatus { reason: None, state: ReplicaState::Requested, ..status.clone() };

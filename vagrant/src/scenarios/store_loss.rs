@@ -67,7 +67,7 @@ fn says_for(lab: &Lab, one: &Node, seconds: u64) -> Result<()> {
 
 fn go_on(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = lose_both(lab, 27, "continue")?;
+    let (one, load) = lose_both(lab, 27, "continue")?;
     let lost = Instant::now();
     load.goes_on(50)?;
     println!(
