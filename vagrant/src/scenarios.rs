@@ -15,6 +15,8 @@ mod leaks;
 mod ledger;
 mod life;
 mod load;
+#[cfg(test)]
+mod map;
 mod mortality;
 mod moves;
 mod network;
