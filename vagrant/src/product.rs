@@ -207,6 +207,17 @@ pub fn drive_device(node: &Node, serial: &str) -> Result<String> {
     Ok(format!("/dev/{}", node.sh(&find)?.ok()?.text()))
 }
 
+/// Takes the drive `serial` from the guest's bus, as if it were pulled.
+pub fn pull_drive(node: &Node, serial: &str) -> Result<()> {
+    let pull = format!("echo 1 >$(dirname $(grep -l {serial} /sys/class/nvme/*/serial))/device/remove");
+    node.sh(&pull)?.ok().map(drop)
+}
+
+/// Every drive that was pulled from the guest is there again.
+pub fn put_drives_back(node: &Node) -> Result<()> {
+    node.sh("echo 1 >/sys/bus/pci/rescan")?.ok().map(drop)
+}
+
 /// The copies of a volume that have a partition.
 pub fn copies(lab: &Lab, asked: &Node, volume: &str) -> Result<Vec<Copy>> {
     let records = list(asked, "replica")?;
