@@ -175,6 +175,13 @@ impl Lab {
         others.filter(|other| *other != party).try_for_each(|other| self.cut(party, other))
     }
 
+    /// Makes the link between two parties whole again, both ways.
+    pub fn mend(&self, one: &str, other: &str) -> Result<()> {
+        [(one, other), (other, one)]
+            .into_iter()
+            .try_for_each(|(from, to)| self.net(Net::Mend { from: from.to_owned(), to: to.to_owned() }))
+    }
+
     /// Makes all links whole again.
     pub fn heal(&self) -> Result<()> {
         self.net(Net::Heal)

@@ -7,6 +7,7 @@
 pub mod output;
 
 pub mod agent;
+pub mod chaos;
 pub mod checks;
 pub mod command;
 pub mod console;

@@ -9,7 +9,7 @@ use crate::guest::ack::{self, Ack};
 use crate::guest::verify::Verdict;
 use crate::guest::writer::Summary;
 use crate::node::{Node, Output, Spawned};
-use crate::qemu::LOG_PORT;
+use crate::qemu::LOG_PORTS;
 
 /// How long a writer may take to notice that it shall stop: its write may be held by the storage.
 const STOP_DEADLINE: Duration = Duration::from_mins(1);
@@ -39,9 +39,15 @@ impl Work {
     /// Starts the writer on `node`. `first_version` is 1, or for a writer that goes on after another one
     /// [`next_version`] of the logs so far.
     pub fn start(&self, node: &Node, first_version: u64) -> Result<Writer> {
+        self.start_logged(node, first_version, 0)
+    }
+
+    /// As [`Work::start`], its writes logged on this one of the node's log ports.
+    pub fn start_logged(&self, node: &Node, first_version: u64, port: usize) -> Result<Writer> {
+        let log = LOG_PORTS.get(port).with_context(|| format!("no log port {port}"))?;
         let (size, seed, first) = (self.size.to_string(), self.seed.to_string(), first_version.to_string());
         let mut argv = vec!["lab", "writer", "--path", &self.path, "--size", &size, "--seed", &seed];
-        argv.extend(["--first-version", &first, "--log", LOG_PORT]);
+        argv.extend(["--first-version", &first, "--log", log]);
         Ok(Writer { node: node.clone(), spawned: node.spawn_captured(&argv)? })
     }
 
@@ -59,6 +65,12 @@ impl Work {
 }
 
 impl Writer {
+    /// Where it writes.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// The summary of a writer that ended by itself; nothing while it works.
     pub fn poll(&self) -> Result<Option<Summary>> {
         self.spawned.poll()?.map(|output| parse(&output)).transpose()

@@ -13,7 +13,7 @@ use lab::setup::Parts;
 use lab::setup::cache::Cache;
 use lab::supervisor::control::Power;
 use lab::supervisor::{self, Life};
-use lab::{console, demo, runner};
+use lab::{chaos, console, demo, runner};
 
 /// A command typed by a person may take as long as it likes.
 const SHELL_DEADLINE: Duration = Duration::from_hours(24);
@@ -61,6 +61,8 @@ enum Verb {
     Net(NetVerb),
     /// The main job, shown on three nodes.
     Demo,
+    /// Random faults under load; every acknowledged write is checked.
+    Chaos(chaos::Options),
     /// Everything that shows that the project does what it says.
     Test {
         /// A part of a name: a scenario, or `fmt`, `clippy`, `unit_tests`, `search`, `deny`, `vagrantfile`, `fuzz`.
@@ -149,6 +151,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Verb::Shell { node, command } => return shell(&args.lab, &node, &command),
         Verb::Net(change) => net(&open(&args.lab)?, &change)?,
         Verb::Demo => demo::run(&Parts::prepare()?)?,
+        Verb::Chaos(options) => chaos::run(&Parts::prepare()?, &options)?,
         Verb::Test { filter } => return Ok(exit(runner::run(filter.as_deref())?.is_green())),
         Verb::Writer(options) => {
             return print_json(&writer::run(&options)?, |summary| summary.error.is_none());

@@ -170,7 +170,12 @@ impl Node {
 
     /// What the guest has written to its log port since its drives were made.
     pub fn ack_log(&self) -> Result<Vec<u8>> {
-        Ok(std::fs::read(self.files.ack_log())?)
+        self.ack_log_of(0)
+    }
+
+    /// As [`Node::ack_log`], for this one of its log ports.
+    pub fn ack_log_of(&self, port: usize) -> Result<Vec<u8>> {
+        Ok(std::fs::read(self.files.ack_log(port))?)
     }
 
     /// Kills the guest as a power loss would.

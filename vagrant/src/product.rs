@@ -207,6 +207,17 @@ pub fn drive_device(node: &Node, serial: &str) -> Result<String> {
     Ok(format!("/dev/{}", node.sh(&find)?.ok()?.text()))
 }
 
+/// Takes the drive `serial` from the guest's bus, as if it were pulled.
+pub fn pull_drive(node: &Node, serial: &str) -> Result<()> {
+    let pull = format!("echo 1 >$(dirname $(grep -l {serial} /sys/class/nvme/*/serial))/device/remove");
+    node.sh(&pull)?.ok().map(drop)
+}
+
+/// Every drive that was pulled from the guest is there again.
+pub fn put_drives_back(node: &Node) -> Result<()> {
+    node.sh("echo 1 >/sys/bus/pci/rescan")?.ok().map(drop)
+}
+
 /// The copies of a volume that have a partition.
 pub fn copies(lab: &Lab, asked: &Node, volume: &str) -> Result<Vec<Copy>> {
     let records = list(asked, "replica")?;
@@ -241,16 +252,33 @@ pub fn remove(lab: &Lab, node: &Node, volume: &str) -> Result<()> {
     nothing_left(lab)
 }
 
-/// md's own check finds no difference between the copies of an attached volume, from this MiB on.
+/// md's own check finds no difference between the copies of an attached volume, from this MiB on. A check during which a copy is
+/// lost ends early and counts what it could not read: it is made again.
 pub fn copies_are_equal(lab: &Lab, owner: &Node, volume: &str, from_mib: u64) -> Result<()> {
     let md = device(owner, volume)?.replace("/dev/", "/sys/block/") + "/md";
-    owner.sh(&format!("echo {} >{md}/sync_min && echo check >{md}/sync_action", from_mib * 2048))?.ok()?;
-    lab.wait_for(&format!("md's check of {volume}"), Duration::from_mins(3), || {
-        Ok((owner.sh(&format!("cat {md}/sync_action"))?.ok()?.text() == "idle").then_some(()))
+    let differ = lab.wait_for(&format!("md's check of {volume}"), CHECK_DEADLINE, || {
+        if !starts_check(owner, &md, from_mib)? {
+            return Ok(None);
+        }
+        lab.wait_for(&format!("the end of md's check of {volume}"), CHECK_DEADLINE, || {
+            Ok((owner.sh(&format!("cat {md}/sync_action"))?.ok()?.text() == "idle").then_some(()))
+        })?;
+        let said = owner.sh(&format!("cat {md}/degraded {md}/last_sync_action {md}/mismatch_cnt"))?.ok()?;
+        Ok(said.text().strip_prefix("0\ncheck\n").map(str::to_owned))
     })?;
-    let said = owner.sh(&format!("cat {md}/mismatch_cnt; echo 0 >{md}/sync_min"))?.ok()?;
-    ensure!(said.text() == "0", "md's check of {volume} found {} sectors that differ", said.text());
+    owner.sh(&format!("echo 0 >{md}/sync_min"))?.ok()?;
+    ensure!(differ == "0", "md's check of {volume} found {differ} sectors that differ");
     Ok(())
+}
+
+/// How long a check may take, and how long copies may be lost again and again before one is whole.
+const CHECK_DEADLINE: Duration = Duration::from_mins(3);
+
+/// Begins a check if all copies are there and nothing else is under way.
+fn starts_check(owner: &Node, md: &str, from_mib: u64) -> Result<bool> {
+    let look = format!("cat {md}/degraded {md}/sync_action");
+    let begin = format!("echo {} >{md}/sync_min && echo check >{md}/sync_action", from_mib * 2048);
+    Ok(owner.sh(&look)?.ok()?.text() == "0\nidle" && owner.sh(&begin)?.status == 0)
 }
 
 /// `xfs_repair` finds nothing to repair on the attached, unmounted volume.

@@ -13,8 +13,8 @@ use crate::spec::{LabSpec, NodeFiles, NodeSpec, STATE_BYTES};
 /// The emulator.
 pub const PROGRAM: &str = "qemu-system-x86_64";
 
-/// The name of the virtio-serial port on which a guest logs what must survive it.
-pub const LOG_PORT: &str = "mdfabric.log";
+/// The names of the virtio-serial ports on which a guest logs what must survive it, one writer at a time on each.
+pub const LOG_PORTS: [&str; 3] = ["mdfabric.log", "mdfabric.log.1", "mdfabric.log.2"];
 
 /// Makes a node's directory and the disks it lacks.
 pub fn prepare_disks(lab_dir: &Path, node: &NodeSpec) -> Result<()> {
@@ -128,6 +128,9 @@ fn ports(qemu: &mut Command, files: &NodeFiles) {
     qemu.args(["-chardev", &listen("qmp", &files.qmp()), "-mon", "chardev=qmp,mode=control"]);
     qemu.args(["-chardev", &listen("agent", &files.agent()), "-device", "virtio-serial-pci"]);
     qemu.args(["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]);
-    qemu.args(["-chardev", &format!("file,id=log,append=on,path={}", files.ack_log().display())]);
-    qemu.args(["-device", &format!("virtserialport,chardev=log,name={LOG_PORT}")]);
+    for (number, port) in LOG_PORTS.iter().enumerate() {
+        let file = files.ack_log(number);
+        qemu.args(["-chardev", &format!("file,id=log{number},append=on,path={}", file.display())]);
+        qemu.args(["-device", &format!("virtserialport,chardev=log{number},name={port}")]);
+    }
 }

@@ -232,10 +232,10 @@ impl NodeFiles {
         self.dir.join("qemu.log")
     }
 
-    /// What the guest wrote to its log port.
+    /// What the guest wrote to this one of its log ports.
     #[must_use]
-    pub fn ack_log(&self) -> PathBuf {
-        self.dir.join("mdfabric.log")
+    pub fn ack_log(&self, port: usize) -> PathBuf {
+        self.dir.join(format!("mdfabric-{port}.log"))
     }
 }
 

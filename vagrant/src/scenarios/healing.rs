@@ -9,8 +9,8 @@ use crate::daemon::{start_and_wait, synced_on, word};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, copies, copies_are_equal, device, is_settled_on, remove, until, verb,
-    written_volume, xfs_is_clean,
+    FILE, Load, TWO_COPIES, copies, copies_are_equal, device, is_settled_on, pull_drive, put_drives_back,
+    remove, until, verb, written_volume, xfs_is_clean,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -62,15 +62,14 @@ fn pulled(stage: &mut Stage<'_>) -> Result<()> {
     let (one, load) = written_volume(lab, 62, TWO_COPIES)?;
     for node in [&one, &lab.node("node-2")?] {
         let (name, serial) = (node.name().to_owned(), format!("{}-a", node.name()));
-        node.sh(&format!("echo 1 >$(dirname $(grep -l {serial} /sys/class/nvme/*/serial))/device/remove"))?
-            .ok()?;
+        pull_drive(node, &serial)?;
         until(lab, &one, "vol", &format!("the copy on {name} is Missing"), |record| {
             state_on(record, &name) == "Missing"
         })?;
         load.goes_on(20)?;
         let said = verb(&one, "explain volume/vol")?;
         ensure!(said.contains(&format!("drive {serial} is not in {name} any more")), "explain: {said}");
-        node.sh("echo 1 >/sys/bus/pci/rescan")?.ok()?;
+        put_drives_back(node)?;
         until(lab, &one, "vol", "two copies again", |record| is_settled_on(record, &["node-1", "node-2"]))?;
         let how = how_it_was_filled(&one)?;
         ensure!(how.contains("(Bitmap recovery)"), "it was added by another way: {how}");

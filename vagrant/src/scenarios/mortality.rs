@@ -9,7 +9,7 @@ use crate::daemon::{CONFIG, LOG, kill, mdfabric, start_all, volume};
 use crate::lab::Lab;
 use crate::node::{Node, Spawned};
 use crate::product::{
-    Copy, Load, copies, device, drive_device, is_settled_on, nothing_left, verb, xfs_is_clean,
+    Copy, Load, copies, device, drive_device, is_settled_on, nothing_left, until, verb, xfs_is_clean,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -143,6 +143,7 @@ fn at_every_step(stage: &mut Stage<'_>, death: &str) -> Result<()> {
     load.stop()?;
     let old = before.iter().find(|copy| copy.node.name() == "node-2").context("no copy on node-2")?;
     old.is_wiped()?;
+    until(lab, &one, "vol", "two copies in sync", |record| is_settled_on(record, &["node-1", "node-3"]))?;
     is_whole(&one)?;
     all.play("volume detach vol", repeatable)?;
     let after = copies(lab, &one, "vol")?;

@@ -5,6 +5,12 @@ use super::{Needs, Scenario};
 /// What nothing else may run beside, by the beginning of its name, and why.
 const ALONE: &[(&str, &str)] = &[
     ("stall_", "prints how long writes wait, and a provider that is starved for 0.4 s counts as gone"),
+    (
+        "daemon_killed_reattaches",
+        "nothing may be made anew, and a provider without a daemon is the first to count as gone",
+    ),
+    ("move_of_one_of_two_copies_under_load", "no copy may be missing for a moment"),
+    ("scale_1_2_3_2_1_under_load", "likewise"),
     ("lab_moves_bytes_between_guests", "asks for a speed"),
     ("idle_costs_nothing", "prints what daemons take of a processor"),
     ("lab_leaves_nothing_behind", "looks at the host's own mounts and network devices"),
@@ -17,7 +23,6 @@ const LONG: &[&str] = &[
     "lost_copy_is_replaced_after_the_timeout",
     "killed_before_every_step",
     "killed_after_every_step",
-    "scale_1_2_3_2_1_under_load",
     "volume_life_xfs",
     "volume_life_ext4_and_raw",
     "systemd_unit_runs_the_daemon",

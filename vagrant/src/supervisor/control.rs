@@ -60,6 +60,13 @@ pub enum Net {
         /// Lost frames in percent.
         loss_percent: f64,
     },
+    /// The link from `from` to `to` is whole again.
+    Mend {
+        /// The sender.
+        from: String,
+        /// The receiver.
+        to: String,
+    },
     /// All links are whole again.
     Heal,
 }

@@ -151,6 +151,7 @@ impl Inside {
     fn change_network(&self, change: &Net) -> Result<()> {
         match change {
             Net::Heal => self.switch.rules().heal(),
+            Net::Mend { from, to } => self.switch.rules().mend(from, to),
             Net::Cut { from, to } => {
                 self.check_parties(&[from, to])?;
                 self.switch.rules().cut(from, to);

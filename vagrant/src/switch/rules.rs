@@ -45,6 +45,11 @@ impl Rules {
         (rule.delay, rule.loss) = (delay, loss);
     }
 
+    /// The link from `from` to `to` is whole again.
+    pub fn mend(&mut self, from: &str, to: &str) {
+        self.pairs.remove(&(from.to_owned(), to.to_owned()));
+    }
+
     /// All links are whole again.
     pub fn heal(&mut self) {
         self.pairs.clear();
@@ -108,6 +113,8 @@ mod tests {
     fn heal_forgets_everything() {
         let mut rules = Rules::default();
         rules.cut("a", "b");
+        rules.cut("b", "a");
+        rules.mend("b", "a");
         assert_eq!(rules.lines(), ["a -> b: cut"]);
         rules.heal();
         assert_eq!(rules.judge("a", "b"), Verdict::Pass(Duration::ZERO));

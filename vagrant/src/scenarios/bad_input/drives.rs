@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::daemon::word;
 use crate::lab::Lab;
 use crate::node::Node;
-use crate::product::{drive_device, list, remove, verb};
+use crate::product::{drive_device, list, pull_drive, put_drives_back, remove, verb};
 use crate::scenarios::{Stage, refused};
 
 const SERIAL: &str = "node-3-b";
@@ -83,7 +83,7 @@ pub(super) fn vanishes(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let three = lab.node("node-3")?;
     verb(&three, "volume create vol --size 512MiB --replicas 1 --on node-3 --no-wait")?;
-    three.sh("echo 1 >$(dirname $(grep -l node-3-a /sys/class/nvme/*/serial))/device/remove")?.ok()?;
+    pull_drive(&three, "node-3-a")?;
     lab.wait_for("the missing drive to be reported", Duration::from_mins(1), || {
         let drives = list(&three, "drive")?;
         let drive = drives.iter().find(|drive| word(drive, "/name") == "node-3-a");
@@ -91,7 +91,7 @@ pub(super) fn vanishes(stage: &mut Stage<'_>) -> Result<()> {
         let said = verb(&three, "explain volume/vol")?;
         Ok((missing && said.contains("node-3-a")).then_some(()))
     })?;
-    three.sh("echo 1 >/sys/bus/pci/rescan")?.ok()?;
+    put_drives_back(&three)?;
     verb(&three, "volume attach vol")?;
     remove(lab, &three, "vol")
 }
