@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{Needs, Scenario, Stage};
 use crate::daemon::{kill, start_and_wait, word};
-use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{list, nothing_left, verb};
 
