@@ -7,14 +7,17 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use nix::errno::Errno;
 
 use super::ControllerName;
 use crate::{CallError, Root};
 
+const PARENT: &str = "run/nvme";
 const DIRECTORY: &str = "run/nvme/registry";
 const SEQNUM: &str = "sys/kernel/uevent_seqnum";
 
@@ -33,13 +36,13 @@ pub fn owned_by(root: &Root, owner: &str) -> Result<Vec<ControllerName>, CallErr
 pub fn claim(root: &Root, name: ControllerName, owner: &str, note: &str) -> Result<(), CallError> {
     let hidden = format!("{DIRECTORY}/.{name}.{owner}");
     remove(root, &hidden)?;
+    for directory in [PARENT, DIRECTORY, &hidden] {
+        make_directory(&root.path(directory))?;
+    }
     let path = root.path(&hidden);
-    fs::create_dir_all(&path).map_err(|source| CallError::new("mkdir", path.display(), source))?;
     let seqnum = root.read_if_there(SEQNUM)?.unwrap_or_default();
     for (file, text) in [("owner", owner), ("note", note), ("seqnum", seqnum.trim())] {
-        let path = path.join(file);
-        fs::write(&path, format!("{text}\n"))
-            .map_err(|source| CallError::new("write", path.display(), source).with_value(text))?;
+        write(&path.join(file), text)?;
     }
     release(root, name)?;
     let place = root.path(directory(name));
@@ -56,6 +59,22 @@ pub fn release(root: &Root, name: ControllerName) -> Result<(), CallError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(CallError::new("rename", place.display(), source)),
     }
+}
+
+/// For everybody to read, whatever this process's umask is.
+fn make_directory(path: &Path) -> Result<(), CallError> {
+    let made = fs::create_dir(path).and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o755)));
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(|source| CallError::new("mkdir", path.display(), source)),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CallError> {
+    let written = fs::write(path, format!("{text}\n"));
+    written
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o644)))
+        .map_err(|source| CallError::new("write", path.display(), source).with_value(text))
 }
 
 fn directory(name: ControllerName) -> String {

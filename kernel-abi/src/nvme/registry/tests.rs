@@ -3,6 +3,7 @@ use super::*;
 fn root() -> (tempfile::TempDir, Root) {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("sys/kernel")).unwrap();
+    fs::create_dir(dir.path().join("run")).unwrap();
     fs::write(dir.path().join(SEQNUM), "4711\n").unwrap();
     let root = Root::at(dir.path());
     (dir, root)
@@ -22,6 +23,8 @@ fn an_entry_has_its_attributes_and_goes_without_a_trace() {
     claim(&root, name(3), "mdfabric", "a copy").unwrap();
     let attributes = ["owner", "note", "seqnum"].map(|file| read(&root, 3, file));
     assert_eq!(attributes, ["mdfabric", "a copy", "4711"]);
+    let mode = |path: String| fs::metadata(root.path(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!([mode(directory(name(3))), mode(entry(name(3), "owner"))], [0o755, 0o644]);
     assert_eq!(owned_by(&root, "mdfabric").unwrap(), [name(3)]);
     release(&root, name(3)).unwrap();
     release(&root, name(3)).unwrap();
