@@ -8,8 +8,11 @@ pub mod compare;
 pub mod device;
 pub mod gpt;
 mod ioctl;
+mod ping;
 pub mod signature;
 pub mod zero;
+
+pub use ping::ping;
 
 use std::fs::File;
 use std::io;

@@ -8,6 +8,7 @@
 //! give each device its own worker.
 
 pub mod block;
+pub mod call;
 pub mod dm;
 mod error;
 pub mod fs;

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 
 pub use index::{ModulesBuiltin, ModulesDep};
 
-use crate::{CallError, Root};
+use crate::{CallError, Root, call};
 
 const LOADED: &str = "sys/module";
 const MODULES: &str = "lib/modules";
@@ -166,6 +166,7 @@ fn open(root: &Root, path: &str) -> Result<File, ModuleError> {
 fn load_file(root: &Root, path: &str, parameters: &CStr) -> Result<Loaded, ModuleError> {
     let file = open(root, path)?;
     let real = root.path(path);
+    let _in_call = call::enter("finit_module", real.display());
     match rustix::system::finit_module(&file, parameters, flags(&real)) {
         Ok(()) => Ok(Loaded::Done),
         Err(rustix::io::Errno::EXIST) => Ok(Loaded::AlreadySo),

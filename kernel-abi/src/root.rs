@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::{CallError, ParseError};
+use crate::{CallError, ParseError, call};
 
 /// Longest attribute that is read: sysfs gives at most a page, procfs tables may be longer.
 const MAX_ATTRIBUTE_BYTES: u64 = 4 << 20;
@@ -40,6 +40,7 @@ impl Root {
     /// Reads an attribute as text, trailing newline removed. Bytes that are not UTF-8 become U+FFFD.
     pub fn read(&self, relative: impl AsRef<Path>) -> Result<String, CallError> {
         let path = self.path(relative);
+        let _in_call = call::enter("read", path.display());
         let mut bytes = Vec::new();
         File::open(&path)
             .and_then(|file| file.take(MAX_ATTRIBUTE_BYTES).read_to_end(&mut bytes))
@@ -59,6 +60,7 @@ impl Root {
     /// Writes an attribute in one `write(2)`, as sysfs and configfs need it; never creates or truncates.
     pub fn write(&self, relative: impl AsRef<Path>, value: &str) -> Result<(), CallError> {
         let path = self.path(relative);
+        let _in_call = call::enter("write", path.display());
         OpenOptions::new()
             .write(true)
             .open(&path)

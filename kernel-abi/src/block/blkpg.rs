@@ -10,7 +10,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::ioctl;
-use crate::CallError;
+use crate::{CallError, call};
 
 const BLKPG_ADD_PARTITION: i32 = 1;
 const BLKPG_DEL_PARTITION: i32 = 2;
@@ -93,10 +93,12 @@ pub fn resize(disk: &File, path: &Path, slice: Slice) -> Result<(), BlkpgError> 
 /// Makes the kernel read the whole table again; EBUSY while any partition of the disk is open.
 #[doc(alias = "BLKRRPART")]
 pub fn reread(disk: &File, path: &Path) -> Result<(), CallError> {
+    let _in_call = call::enter("BLKRRPART", path.display());
     ioctl::reread_partitions(disk).map_err(|errno| CallError::new("BLKRRPART", path.display(), errno))
 }
 
 fn change(disk: &File, path: &Path, op: i32, call: &'static str, slice: Slice) -> Result<(), BlkpgError> {
+    let _in_call = call::enter(call, path.display());
     encode(slice)
         .and_then(|partition| ioctl::blkpg(disk, op, &partition))
         .map_err(|errno| meaning(op, errno, call_error(call, path, slice, errno)))

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::ReadAt;
 use super::zero::direct::AlignedBuffer;
 use super::zero::open_direct;
-use crate::CallError;
+use crate::{CallError, call};
 
 /// Bytes per direct read: small enough that an application's request does not wait long behind it.
 const STEP_BYTES: u64 = 256 << 10;
@@ -48,6 +48,7 @@ fn read<'a>(
         CallError::new("pread O_DIRECT", path.display(), source).with_value(format!("{offset}+{bytes}"))
     };
     let slice = buffer.first_mut(bytes).map_err(failed)?;
+    let _in_call = call::enter("pread O_DIRECT", path.display());
     ReadAt::read_exact_at(file, slice, offset).map_err(failed)?;
     Ok(slice)
 }

@@ -15,7 +15,7 @@ use std::fmt;
 
 use super::ReadAt;
 use super::gpt;
-use crate::CallError;
+use crate::{CallError, call};
 use table::{ROWS, Row};
 use window::Windows;
 
@@ -123,6 +123,7 @@ pub fn probe(
     size_bytes: u64,
     target: impl fmt::Display,
 ) -> Result<Vec<Signature>, CallError> {
+    let _in_call = call::enter("pread", &target);
     let windows =
         Windows::read(device, size_bytes).map_err(|source| CallError::new("pread", target, source))?;
     let mut found: Vec<Signature> = ROWS.iter().filter_map(|row| matched(row, &windows)).collect();

@@ -19,7 +19,7 @@ use nix::errno::Errno;
 
 use super::ioctl;
 use super::{ReadAt, WriteAt};
-use crate::CallError;
+use crate::{CallError, call};
 
 /// Bytes per `BLKZEROOUT` and per `BLKDISCARD`: small enough that a stop is heard soon on a drive that writes zeroes at
 /// 100 MB/s, large enough to cost nothing elsewhere.
@@ -98,12 +98,16 @@ pub fn zero_out(
     mut progress: impl FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Run, CallError> {
     let file = open_direct(path, true)?;
-    let command = |offset, bytes| match ioctl::zero_out(&file, offset, bytes) {
-        Err(errno) if is_unsupported(errno, &file) => write_zeroes(&file, offset..offset + bytes),
-        other => other.map_err(io::Error::from),
+    let command = |offset, bytes| {
+        let _in_call = call::enter("BLKZEROOUT", path.display());
+        match ioctl::zero_out(&file, offset, bytes) {
+            Err(errno) if is_unsupported(errno, &file) => write_zeroes(&file, offset..offset + bytes),
+            other => other.map_err(io::Error::from),
+        }
     };
     let run = in_chunks(&range, ZERO_CHUNK_BYTES, command, &mut progress);
     let run = run.map_err(|source| call_error("BLKZEROOUT", path, &range, source))?;
+    let _in_call = call::enter("fsync", path.display());
     file.sync().map_err(|source| CallError::new("fsync", path.display(), source))?;
     Ok(run)
 }
@@ -116,7 +120,10 @@ pub fn discard(
     mut progress: impl FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Discarded, CallError> {
     let file = open_direct(path, true)?;
-    let command = |offset, bytes| ioctl::discard(&file, offset, bytes).map_err(io::Error::from);
+    let command = |offset, bytes| {
+        let _in_call = call::enter("BLKDISCARD", path.display());
+        ioctl::discard(&file, offset, bytes).map_err(io::Error::from)
+    };
     match in_chunks(&range, ZERO_CHUNK_BYTES, command, &mut progress) {
         Ok(run) => Ok(Discarded::Run(run)),
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(Discarded::Unsupported),
@@ -133,7 +140,11 @@ pub fn verify_zero(
     mut progress: impl FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Verified, CallError> {
     let file = open_direct(path, false)?;
-    let found = first_non_zero(&file, &range, thoroughness, &mut progress);
+    let read = |bytes: &mut [u8], offset| {
+        let _in_call = call::enter("pread O_DIRECT", path.display());
+        file.read_exact_at(bytes, offset)
+    };
+    let found = first_non_zero(read, &range, thoroughness, &mut progress);
     found.map_err(|source| call_error("pread O_DIRECT", path, &range, source))
 }
 
@@ -171,7 +182,7 @@ fn in_chunks(
 }
 
 fn first_non_zero(
-    file: &impl ReadAt,
+    read: impl Fn(&mut [u8], u64) -> io::Result<()>,
     range: &Range<u64>,
     thoroughness: Thoroughness,
     progress: &mut impl FnMut(u64) -> ControlFlow<()>,
@@ -181,7 +192,7 @@ fn first_non_zero(
     for window in windows(range, thoroughness) {
         let length = window.end - window.start;
         let bytes = buffer.first_mut(length)?;
-        file.read_exact_at(bytes, window.start)?;
+        read(bytes, window.start)?;
         if let Some(index) = position_of_non_zero(bytes) {
             return Ok(Verified::NonZero { offset: window.start + index as u64 });
         }
@@ -239,6 +250,7 @@ fn is_unsupported(errno: Errno, file: &File) -> bool {
 pub(super) fn open_direct(path: &Path, write: bool) -> Result<File, CallError> {
     let mut options = OpenOptions::new();
     options.read(true).write(write).custom_flags(libc::O_DIRECT);
+    let _in_call = call::enter("open O_DIRECT", path.display());
     options.open(path).map_err(|source| CallError::new("open O_DIRECT", path.display(), source))
 }
 

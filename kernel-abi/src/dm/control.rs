@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::ioctl;
 use super::wire::{Request, flag};
 use super::{ListEntry, MapKey, MapStatus, Target, Version};
-use crate::{CallError, DevNum, ParseError, Root};
+use crate::{CallError, DevNum, ParseError, Root, call};
 
 const CONTROL: &str = "dev/mapper/control";
 /// Room for an answer at first, and the most that is ever allocated for one.
@@ -320,6 +320,7 @@ impl Control {
         target: impl std::fmt::Display,
         mut request: Request,
     ) -> Result<Request, DmError> {
+        let _in_call = call::enter(name, &target);
         match ioctl::call(&self.file, command, &mut request) {
             Ok(()) => Ok(request),
             Err(errno) => Err(DmError::Call(CallError::new(name, target, errno))),

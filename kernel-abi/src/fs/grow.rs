@@ -88,6 +88,7 @@ pub fn to_device(at: &MountPoint, bytes: u64) -> Result<Grown, GrowError> {
 /// EPERM: no `CAP_SYS_RESOURCE` (`ext4_resize_begin`), or the file system has errors. EINVAL: fewer blocks than it has (so in wrong units), or more than the device. The size it already has is success.
 #[doc(alias = "EXT4_IOC_RESIZE_FS")]
 pub fn ext4(at: &MountPoint, blocks: u64) -> Result<Grown, GrowError> {
+    let _in_call = at.enter("EXT4_IOC_RESIZE_FS");
     ioctl::ext4_resize(at.directory(), blocks)
         .map_err(|errno| at.error("EXT4_IOC_RESIZE_FS", errno).with_value(format_args!("{blocks} blocks")))?;
     Ok(Grown::To { blocks })
@@ -104,6 +105,7 @@ pub fn xfs(at: &MountPoint, blocks: u64) -> Result<Grown, GrowError> {
     if blocks == before.blocks {
         return Ok(Grown::AlreadySo);
     }
+    let _in_call = at.enter("XFS_IOC_FSGROWFSDATA");
     ioctl::xfs_grow(at.directory(), blocks, before.inode_percent).map_err(|errno| {
         at.error("XFS_IOC_FSGROWFSDATA", errno).with_value(format_args!("{blocks} blocks"))
     })?;

@@ -22,7 +22,7 @@ use rustix::mount::{
 pub use options::{MountOption, MountOptions};
 
 use super::{Change, mountinfo};
-use crate::{CallError, Root};
+use crate::{CallError, Root, call};
 
 /// Most of the kernel's lines that are read for one failure; the kernel keeps eight (`struct fc_log`).
 const MAX_LINES: usize = 16;
@@ -113,6 +113,7 @@ impl Context<'_> {
             }
         }
         let source = self.request.source.display().to_string();
+        let _in_call = call::enter("fsconfig create", &source);
         self.check("fsconfig create", &source, fsconfig_create(self.fd.as_fd()))
     }
 
@@ -205,6 +206,7 @@ pub fn umount(path: &Path, flags: UmountFlags) -> Result<Change, UmountError> {
     let mut bits = MntFlags::UMOUNT_NOFOLLOW;
     bits.set(MntFlags::MNT_DETACH, flags.detach);
     bits.set(MntFlags::MNT_FORCE, flags.force);
+    let _in_call = call::enter("umount2", path.display());
     match umount2(path, bits) {
         Ok(()) => Ok(Change::Made),
         Err(Errno::ENOENT) => Ok(Change::AlreadySo),

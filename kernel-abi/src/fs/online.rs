@@ -10,7 +10,7 @@ use nix::libc::O_DIRECTORY;
 use rustix::fs::{fstatvfs, major, minor};
 
 use super::{Change, ioctl};
-use crate::{CallError, DevNum};
+use crate::{CallError, DevNum, call};
 
 /// An open mount point of which is known that the file system of one certain device is mounted on it. While it is
 /// open the file system is busy.
@@ -38,6 +38,10 @@ impl MountPoint {
 
     pub(super) fn directory(&self) -> &File {
         &self.directory
+    }
+
+    pub(super) fn enter(&self, call: &'static str) -> call::Entered {
+        call::enter(call, &self.path)
     }
 
     pub(super) fn error(&self, call: &'static str, source: impl Into<io::Error>) -> CallError {
@@ -83,6 +87,7 @@ pub fn thaw(at: &MountPoint) -> Result<Change, CallError> {
 #[doc(alias = "EXT4_IOC_SHUTDOWN")]
 #[doc(alias = "XFS_IOC_GOINGDOWN")]
 pub fn shut_down(at: &MountPoint) -> Result<(), CallError> {
+    let _in_call = at.enter("EXT4_IOC_SHUTDOWN");
     ioctl::shut_down(at.directory()).map_err(|errno| at.error("EXT4_IOC_SHUTDOWN", errno))
 }
 
@@ -127,6 +132,7 @@ impl Usage {
 /// Asks the mounted file system how full it is.
 #[doc(alias = "statvfs")]
 pub fn usage(at: &MountPoint) -> Result<Usage, CallError> {
+    let _in_call = at.enter("fstatvfs");
     let all = fstatvfs(at.directory()).map_err(|errno| at.error("fstatvfs", errno))?;
     let bytes = |blocks: u64| blocks.saturating_mul(all.f_frsize);
     Ok(Usage {

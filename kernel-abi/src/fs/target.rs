@@ -9,7 +9,7 @@ use nix::libc::O_EXCL;
 use rustix::fs::{FallocateFlags, fallocate, ioctl_blksszget};
 
 use super::ioctl;
-use crate::CallError;
+use crate::{CallError, call};
 
 /// Logical sector size of an image file, bytes.
 const FILE_SECTOR: u32 = 512;
@@ -28,6 +28,7 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn open(path: &Path) -> Result<Self, CallError> {
         let failed = |call| move |source| CallError::new(call, path.display(), source);
+        let _in_call = call::enter("open", path.display());
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -46,6 +47,7 @@ impl Target {
 
     /// Makes `length` bytes from `offset` read as zeros. Never a discard.
     pub(super) fn zero(&self, offset: u64, length: u64) -> Result<(), CallError> {
+        let _in_call = call::enter(if self.block_device { "BLKZEROOUT" } else { "fallocate" }, &self.path);
         let (call, result) = if self.block_device {
             ("BLKZEROOUT", ioctl::zero_out(&self.file, offset, length).map_err(io::Error::from))
         } else {
@@ -56,10 +58,12 @@ impl Target {
 
     pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), CallError> {
         let length = bytes.len() as u64;
+        let _in_call = call::enter("pwrite", &self.path);
         self.file.write_all_at(bytes, offset).map_err(|source| self.error("pwrite", offset, length, source))
     }
 
     pub(super) fn sync(&self) -> Result<(), CallError> {
+        let _in_call = call::enter("fsync", &self.path);
         self.file.sync_all().map_err(|source| CallError::new("fsync", &self.path, source))
     }
 

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use super::bitmap::{Bitmap, BitmapError, BitmapHeader, HEADER_BYTES};
 use super::geometry::{BLOCK_BYTES, DATA_OFFSET, SECTOR_BYTES, SUPER_OFFSET};
 use super::superblock::{FeatureMap, Superblock, SuperblockError};
-use crate::CallError;
+use crate::{CallError, call};
 
 #[cfg(test)]
 mod tests;
@@ -186,6 +186,7 @@ struct Device<'a> {
 
 impl<'a> Device<'a> {
     fn open(path: &'a Path, options: &mut OpenOptions, flags: i32) -> Result<Self, CallError> {
+        let _in_call = call::enter("open", path.display());
         let opened = options.custom_flags(libc::O_DIRECT | flags).open(path);
         let file = opened.map_err(|source| CallError::new("open", path.display(), source))?;
         Ok(Self { path, file })
@@ -193,6 +194,7 @@ impl<'a> Device<'a> {
 
     fn read(&self, at: u64, length: usize) -> Result<Aligned, CallError> {
         let mut buffer = Aligned::zeroed(length);
+        let _in_call = call::enter("read", self.path.display());
         let done = self.file.read_exact_at(buffer.bytes_mut(), at);
         done.map_err(|source| self.failed("read", at, length, source))?;
         Ok(buffer)
@@ -202,6 +204,7 @@ impl<'a> Device<'a> {
     fn write(&self, at: u64, bytes: &[u8]) -> Result<(), CallError> {
         let mut buffer = Aligned::zeroed(bytes.len());
         buffer.bytes_mut().copy_from_slice(bytes);
+        let _in_call = call::enter("write", self.path.display());
         let done = self.file.write_all_at(buffer.bytes(), at);
         done.map_err(|source| self.failed("write", at, bytes.len(), source))
     }
@@ -213,6 +216,7 @@ impl<'a> Device<'a> {
     }
 
     fn flush(&self) -> Result<(), CallError> {
+        let _in_call = call::enter("fsync", self.path.display());
         self.file.sync_all().map_err(|source| CallError::new("fsync", self.path.display(), source))
     }
 

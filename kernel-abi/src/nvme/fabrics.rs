@@ -14,7 +14,7 @@ use nix::errno::Errno;
 pub use answer::{Connected, parse_answer, parse_supported};
 pub use options::ConnectOptions;
 
-use crate::{CallError, ParseError, Root};
+use crate::{CallError, ParseError, Root, call};
 
 /// The device, relative to a [`Root`].
 pub const DEVICE: &str = "dev/nvme-fabrics";
@@ -93,6 +93,7 @@ fn is_unreachable(errno: Errno) -> bool {
 pub fn connect(root: &Root, options: &ConnectOptions) -> Result<Connected, ConnectError> {
     let text = options.text().map_err(ConnectError::BadValue)?;
     let mut file = open(root).map_err(ConnectError::Other)?;
+    let _in_call = call::enter("write", root.path(DEVICE).display());
     // One write(2): the kernel parses each write as a whole request.
     written(file.write(text.as_bytes()), text.len())
         .map_err(|source| call_error(root, "write", source).with_value(options.public_text()))

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 
-use crate::{CallError, Root};
+use crate::{CallError, Root, call};
 
 /// Whether a verb had anything to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,18 +28,21 @@ impl Changed {
 
 /// Makes the item `path`.
 pub(super) fn make(root: &Root, path: &str) -> Result<Changed, CallError> {
+    let _in_call = call::enter("mkdir", root.path(path).display());
     unless(fs::create_dir(root.path(path)), io::ErrorKind::AlreadyExists)
         .map_err(|source| CallError::new("mkdir", root.path(path).display(), source))
 }
 
 /// Removes the item `path`; the kernel frees its default groups with it.
 pub(super) fn remove(root: &Root, path: &str) -> Result<Changed, CallError> {
+    let _in_call = call::enter("rmdir", root.path(path).display());
     unless(fs::remove_dir(root.path(path)), io::ErrorKind::NotFound)
         .map_err(|source| CallError::new("rmdir", root.path(path).display(), source))
 }
 
 /// Links the item `target` at `path`. Configfs looks the target up by its full path at once.
 pub(super) fn join(root: &Root, path: &str, target: &str) -> Result<Changed, CallError> {
+    let _in_call = call::enter("symlink", root.path(path).display());
     unless(symlink(root.path(target), root.path(path)), io::ErrorKind::AlreadyExists).map_err(|source| {
         CallError::new("symlink", root.path(path).display(), source).with_value(root.path(target).display())
     })
@@ -47,6 +50,7 @@ pub(super) fn join(root: &Root, path: &str, target: &str) -> Result<Changed, Cal
 
 /// Removes the link at `path`.
 pub(super) fn part(root: &Root, path: &str) -> Result<Changed, CallError> {
+    let _in_call = call::enter("unlink", root.path(path).display());
     unless(fs::remove_file(root.path(path)), io::ErrorKind::NotFound)
         .map_err(|source| CallError::new("unlink", root.path(path).display(), source))
 }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::BlockDevice;
 use crate::block::ioctl;
-use crate::{CallError, DevNum, Root};
+use crate::{CallError, DevNum, Root, call};
 
 /// How a device is opened. `O_CLOEXEC` always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +91,7 @@ fn open_path(path: &Path, access: Access) -> Result<File, CallError> {
     let mut options = OpenOptions::new();
     options.read(true).write(access != Access::Read).custom_flags(exclusive | libc::O_NONBLOCK);
     let value = format!("{access:?}");
+    let _in_call = call::enter("open", path.display());
     options.open(path).map_err(|source| CallError::new("open", path.display(), source).with_value(value))
 }
 

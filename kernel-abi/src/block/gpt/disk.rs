@@ -6,8 +6,8 @@ use std::io;
 use super::codec::{self, Header};
 use super::mbr::{self, Mbr};
 use super::{Damage, Defect, Geometry, GptError, GptState, Part, Table};
-use crate::CallError;
 use crate::block::{ReadAt, WriteAt};
+use crate::{CallError, call};
 
 /// Sector of the primary header.
 const PRIMARY_LBA: u64 = 1;
@@ -19,6 +19,7 @@ pub fn read(
     geometry: Geometry,
     target: impl fmt::Display,
 ) -> Result<GptState, GptError> {
+    let _in_call = call::enter("pread", &target);
     let sector =
         read_sectors(disk, geometry, 0, 1).map_err(|source| CallError::new("pread", target, source))?;
     let mbr = mbr::classify(&sector);
@@ -38,6 +39,7 @@ pub fn write(
     table: &Table,
     target: impl fmt::Display,
 ) -> Result<(), GptError> {
+    let _in_call = call::enter("pwrite", &target);
     let geometry = table.geometry;
     let entries = codec::encode_entries(table);
     let failed = |call| move |source: io::Error| (call, source);
