@@ -32,7 +32,7 @@ pub use liveness::Liveness;
 pub use memory::{Attempt, Compared, Memory, Used};
 pub use observation::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
-    MemberSeen, MountSeen, Observation, PartitionSeen, Sample, SyncAction, SyncSeen, TableSeen,
+    MemberSeen, MountSeen, Observation, PartitionSeen, Sample, SyncAction, SyncSeen, TableSeen, TopSeen,
 };
 pub use peers::{Beat, Peers, Standing};
 pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure};

@@ -8,6 +8,7 @@ mod holders;
 mod leg;
 mod member;
 mod replica;
+mod top;
 mod verify;
 
 use std::error::Error;
@@ -72,6 +73,7 @@ fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
         | Step::ReinstateLeg { .. }
         | Step::FailLeg { .. }
         | Step::UnmapLeg { .. } => leg::apply(root, step),
+        Step::MapTop { .. } | Step::UnmapTop { .. } => top::apply(root, step),
         Step::Format { .. }
         | Step::Mount { .. }
         | Step::Unmount { .. }

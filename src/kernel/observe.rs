@@ -28,12 +28,14 @@ pub(super) enum ObserveError {
 pub(super) fn everything(root: &Root, tables: &Tables) -> Result<Observation, ObserveError> {
     let mounts = fs::mountinfo(root)?;
     let namespaces = kernel_abi::nvme::namespaces(root)?;
+    let fabric::Maps { legs, tops } = fabric::maps(root)?;
     Ok(Observation {
         drives: drives::all(root, tables, &namespaces, &mounts)?,
         exports: fabric::exports(root)?,
         connections: fabric::connections(root, &namespaces)?,
-        maps: fabric::maps(root)?,
+        maps: legs,
         arrays: arrays::all(root)?,
+        tops,
         mounts: mounts.iter().map(mount).collect(),
     })
 }

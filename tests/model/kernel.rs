@@ -107,6 +107,7 @@ impl State {
             connections: node.legs.iter().filter_map(connection).collect(),
             maps: node.legs.iter().filter_map(map).collect(),
             arrays: arrays.collect(),
+            tops: BTreeMap::new(),
             mounts: Vec::new(),
         }
     }

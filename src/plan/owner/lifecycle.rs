@@ -9,8 +9,8 @@ use crate::plan::{Input, Plan, controller, leg};
 pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_far: &Plan) -> Plan {
     let mut serving = Serving::new(input, volume, status, so_far);
     ask_providers(&mut serving);
+    members::lost(&mut serving);
     if serving.arrays().is_some() {
-        members::lost(&mut serving);
         run::plan(&mut serving);
     } else {
         start::plan(&mut serving);
@@ -24,9 +24,7 @@ pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_fa
 pub(super) fn release(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
     let nothing = Plan::default();
     let mut serving = Serving::new(input, volume, status, &nothing);
-    if serving.arrays().is_some() {
-        members::lost(&mut serving);
-    }
+    members::lost(&mut serving);
     let down = stop::plan(&mut serving);
     finish(serving, down)
 }
