@@ -19,7 +19,8 @@ pub use growth::Growth;
 pub use id::{
     DriveId, Epoch, InvalidName, NodeName, ReplicaId, VolumeName, VolumeUid, array_device, array_uuid,
     host_id, host_nqn, is_array_of_ours, is_host_of_ours, is_map_of_ours, leg_map_name, leg_map_uuid,
-    partition_guid, partition_of_map_uuid, subsystem_nqn, subsystem_parts,
+    partition_guid, partition_of_map_uuid, subsystem_nqn, subsystem_parts, top_map_name, top_map_uuid,
+    volume_of_map_uuid,
 };
 pub use node::{Node, NodeSpec, NodeStatus};
 pub use reason::{Reason, Severity};

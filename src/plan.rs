@@ -36,7 +36,7 @@ pub use memory::{Attempt, Compared, Memory, Used};
 pub use observation::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
     MemberSeen, MountSeen, Observation, PartitionSeen, Sample, Stranger, SyncAction, SyncSeen, TableSeen,
-    Thing,
+    Thing, TopSeen,
 };
 pub use peers::{Beat, Peers, Standing};
 pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure};

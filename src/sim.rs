@@ -16,6 +16,7 @@ mod disk;
 mod drives;
 mod evict;
 mod fabric;
+mod file_system;
 mod grow;
 mod kernel;
 mod member;
@@ -23,6 +24,7 @@ mod peers;
 mod rehearse;
 mod rng;
 mod store;
+mod stripes;
 
 pub use app::App;
 pub use check::Violation;

@@ -106,6 +106,9 @@ pub(super) struct Create {
     /// Copies, each on another node: 1 to 3
     #[arg(long, default_value_t = 2, value_name = "COUNT")]
     replicas: u32,
+    /// Columns the data is striped over, each on another drive of every node with a copy: 1 to 8
+    #[arg(long, default_value_t = 1, value_name = "COLUMNS")]
+    stripe_width: u32,
     /// What it carries
     #[arg(long, value_enum, default_value_t)]
     fs: Fs,
@@ -245,7 +248,7 @@ impl Create {
             name: self.name.to_string(),
             size_bytes: self.size.0,
             replicas: self.replicas,
-            stripe_width: 1,
+            stripe_width: self.stripe_width,
             fs: fs.into(),
             sector_size: sector_size.into(),
             member_missing_timeout_seconds: self.member_missing_timeout,

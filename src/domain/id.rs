@@ -152,6 +152,7 @@ const NQN_PREFIX: &str = "nqn.2026-11.io.mdfabric";
 /// What the device-mapper uuid of every map of ours begins with.
 const MAPS_PREFIX: &str = "mdfabric-";
 const MAP_PREFIX: &str = "mdfabric-leg-";
+const TOP_PREFIX: &str = "mdfabric-volume-";
 
 /// The GPT partition GUID, and MD device uuid, of a replica's column. Column 0 is the replica id itself.
 #[must_use]
@@ -239,6 +240,24 @@ pub fn is_map_of_ours(uuid: &str) -> bool {
     uuid.starts_with(MAPS_PREFIX)
 }
 
+/// The device-mapper name of the stripes over a volume's columns.
+#[must_use]
+pub fn top_map_name(volume: VolumeUid) -> String {
+    format!("{TOP_PREFIX}{}", volume.0.simple())
+}
+
+/// The device-mapper uuid of the stripes over a volume's columns: how one of ours is recognised.
+#[must_use]
+pub fn top_map_uuid(volume: VolumeUid) -> String {
+    format!("{TOP_PREFIX}{volume}")
+}
+
+/// The volume whose columns a device-mapper uuid of ours stands for.
+#[must_use]
+pub fn volume_of_map_uuid(uuid: &str) -> Option<VolumeUid> {
+    uuid.strip_prefix(TOP_PREFIX)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +276,10 @@ mod tests {
         assert_eq!(subsystem_parts(&subsystem_nqn(partition, Epoch(3))), Some((partition, Epoch(3))));
         assert_eq!(partition_of_map_uuid(&leg_map_uuid(partition, Epoch(3))), Some((partition, Epoch(3))));
         assert_eq!(subsystem_parts("nqn.2014-08.org.nvmexpress.discovery"), None);
+        let volume = VolumeUid(partition);
+        assert_eq!(volume_of_map_uuid(&top_map_uuid(volume)), Some(volume));
+        assert_eq!(volume_of_map_uuid(&leg_map_uuid(partition, Epoch(3))), None);
+        assert_eq!(partition_of_map_uuid(&top_map_uuid(volume)), None);
     }
 
     #[test]

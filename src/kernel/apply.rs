@@ -8,6 +8,7 @@ mod holders;
 mod leg;
 mod member;
 mod replica;
+mod top;
 mod verify;
 
 use std::error::Error;
@@ -80,6 +81,7 @@ fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
         | Step::FailLeg { .. }
         | Step::UnmapLeg { .. } => leg::apply(root, step),
         Step::NoteAlone { .. } | Step::ForgetAlone { .. } => Ok(()),
+        Step::MapTop { .. } | Step::UnmapTop { .. } => top::apply(root, step),
         Step::Format { .. }
         | Step::Mount { .. }
         | Step::Unmount { .. }

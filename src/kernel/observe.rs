@@ -35,12 +35,14 @@ pub(super) fn everything(root: &Root, tables: &Tables, notes: &Notes) -> Result<
     let mounts = fs::mountinfo(root)?;
     let namespaces = kernel_abi::nvme::namespaces(root)?;
     let mut strangers = BTreeSet::new();
+    let fabric::Maps { legs, tops } = fabric::maps(root, &mut strangers)?;
     Ok(Observation {
         drives: drives::all(root, tables, &namespaces, &mounts)?,
         exports: fabric::exports(root, &mut strangers)?,
         connections: fabric::connections(root, &namespaces, &mut strangers)?,
-        maps: fabric::maps(root, &mut strangers)?,
+        maps: legs,
         arrays: arrays::all(root, &mut strangers)?,
+        tops,
         mounts: mounts.iter().map(mount).collect(),
         alone: notes.all()?,
         strangers,

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! array left over:  nobody uses it -> legs that hold I/O let go -> stopped
+//! stripes left over: nobody uses them -> taken away, then their arrays
 //! leg left over:    in no array    -> map, then connection (`leg::release`: never a live controller of a silent peer)
 //! export left over: fenced
 //! ```
@@ -20,7 +21,8 @@ use uuid::Uuid;
 use super::safety::{self, Guard};
 use super::{ArraySeen, Input, Observation, Plan, Step, Stranger, Thing, leg};
 use crate::domain::{
-    Reason, VolumeName, World, array_uuid, is_array_of_ours, leg_map_uuid, partition_guid, subsystem_nqn,
+    Reason, VolumeName, VolumeUid, World, array_device, array_uuid, is_array_of_ours, leg_map_uuid,
+    partition_guid, subsystem_nqn, top_map_uuid,
 };
 
 /// Whose something is.
@@ -64,16 +66,23 @@ struct Claims {
     /// Partitions that replicas have.
     exports: BTreeSet<Uuid>,
     arrays: BTreeSet<Uuid>,
+    volumes: BTreeSet<VolumeUid>,
 }
 
 impl Claims {
     fn of(world: &World) -> Self {
-        let mut claims = Self { legs: BTreeSet::new(), exports: BTreeSet::new(), arrays: BTreeSet::new() };
+        let mut claims = Self {
+            legs: BTreeSet::new(),
+            exports: BTreeSet::new(),
+            arrays: BTreeSet::new(),
+            volumes: BTreeSet::new(),
+        };
         for volume in world.volumes() {
             let columns = 0..volume.spec.stripe_width;
             for member in volume.status.iter().flat_map(|status| &status.members) {
                 claims.legs.extend(columns.clone().map(|column| partition_guid(member.replica, column)));
             }
+            claims.volumes.insert(volume.spec.uid);
             claims.arrays.extend(columns.map(|column| array_uuid(volume.spec.uid, column)));
         }
         for replica in world.replicas() {
@@ -114,6 +123,10 @@ pub fn entries(world: &World, seen: &Observation) -> Vec<Entry> {
         let (name, uuid) = (map.dev.to_string(), leg_map_uuid(*partition, *epoch));
         entry(standing(claims.legs.contains(partition)), Thing::Map, &name, uuid)
     });
+    let tops = seen.tops.iter().map(|(volume, top)| {
+        let name = top.dev.to_string();
+        entry(standing(claims.volumes.contains(volume)), Thing::Map, &name, top_map_uuid(*volume))
+    });
     let exports = seen.exports.keys().map(|(partition, epoch)| {
         let nqn = subsystem_nqn(*partition, *epoch);
         entry(standing(claims.exports.contains(partition)), Thing::Export, &nqn, String::new())
@@ -122,7 +135,7 @@ pub fn entries(world: &World, seen: &Observation) -> Vec<Entry> {
         .arrays
         .iter()
         .map(|(uuid, array)| entry(claims.array(*uuid, array), Thing::Array, &array.name, uuid.to_string()));
-    foreign.chain(connections).chain(maps).chain(exports).chain(arrays).collect()
+    foreign.chain(connections).chain(maps).chain(tops).chain(exports).chain(arrays).collect()
 }
 
 /// What is not ours, in words.
@@ -153,8 +166,18 @@ pub(super) fn plan(input: &Input) -> Plan {
     let claims = Claims::of(input.world);
     exports(input, &claims, &mut plan);
     legs(input, &claims, &mut plan);
+    tops(input, &claims, &mut plan);
     arrays(input, &claims, &mut plan);
     plan
+}
+
+/// The kernel refuses to take those away that somebody uses, and to stop the arrays below them.
+fn tops(input: &Input, claims: &Claims, plan: &mut Plan) {
+    for uid in input.seen.tops.keys().filter(|uid| !claims.volumes.contains(uid)) {
+        if let Ok(volume) = array_device(*uid, 0).replace('_', "-").parse() {
+            plan.steps.push(Step::UnmapTop { volume, uid: *uid });
+        }
+    }
 }
 
 fn exports(input: &Input, claims: &Claims, plan: &mut Plan) {

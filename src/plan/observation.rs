@@ -6,7 +6,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::Alone;
-use crate::domain::{Bytes, DriveId, Epoch};
+use crate::domain::{Bytes, DriveId, Epoch, VolumeUid};
 
 /// A device number: good for one observation, never an identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +41,8 @@ pub struct Observation {
     pub maps: BTreeMap<(Uuid, Epoch), MapSeen>,
     /// MD arrays, by array uuid.
     pub arrays: BTreeMap<Uuid, ArraySeen>,
+    /// Our stripes over the columns of volumes.
+    pub tops: BTreeMap<VolumeUid, TopSeen>,
     /// Mounts of block devices.
     pub mounts: Vec<MountSeen>,
     /// Notes of copies that were let go while the store did not answer.
@@ -329,6 +331,19 @@ impl MemberSeen {
     pub fn is(&self, flag: MemberFlag) -> bool {
         self.flags.contains(&flag)
     }
+}
+
+/// The stripes over the columns of a volume.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopSeen {
+    /// Its number.
+    pub dev: Dev,
+    /// The columns of its live table, in order; none while it has no table.
+    pub columns: Vec<Dev>,
+    /// The length of its live table.
+    pub size: Bytes,
+    /// What is sent to it waits: a table could not be put in force.
+    pub suspended: bool,
 }
 
 /// A mounted device.

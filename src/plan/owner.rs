@@ -26,6 +26,7 @@ mod stop;
 mod takeover;
 #[cfg(test)]
 mod tests;
+mod top;
 
 pub(super) use expand::grows_when_mounted;
 pub(super) use relocate::finish as finish_relocation;

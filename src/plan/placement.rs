@@ -9,6 +9,15 @@ use crate::domain::{
 /// Bytes at the start of each partition that are not the volume's: superblock, bitmap, room for a longer bitmap.
 pub const HEADER: Bytes = Bytes::mib(1);
 
+/// Most columns of a volume.
+pub const MAX_COLUMNS: u8 = 8;
+/// What lies together in one column of a striped volume. Part of what is on disk, like [`HEADER`]: a volume that was written with
+/// one chunk cannot be read with another, so a version that wants another one has to record it.
+///
+/// A request of the page cache's usual length (128 KiB of read-ahead) goes to one column and one provider, as one command;
+/// a stream of 1 MiB is on eight of them at once. It divides the MiB that columns are whole in.
+pub const CHUNK: Bytes = Bytes(128 << 10);
+
 /// What has to be placed.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
@@ -95,7 +104,10 @@ fn on_node(
     drives.sort_by(|(free, id), (other_free, other)| other_free.cmp(free).then(id.cmp(other)));
     let columns = usize::from(request.columns);
     if drives.len() < columns {
-        return Err(format!("{} drives with room, {columns} needed", drives.len()));
+        let drives =
+            if drives.len() == 1 { "1 drive".to_owned() } else { format!("{} drives", drives.len()) };
+        let named = if drive.is_some() { "; name the node alone, its drives are chosen" } else { "" };
+        return Err(format!("{drives} with room, {columns} needed{named}"));
     }
     let free = drives.iter().map(|(free, _)| free.0).sum();
     let drives = drives.into_iter().take(columns).map(|(_, id)| id).collect();

@@ -98,7 +98,7 @@ pub fn difference(world: &World, status: &VolumeStatus, placed: &Placed) -> Diff
 /// Whether a member is where an entry says.
 #[must_use]
 pub fn is_at(member: &Member, entry: &PlacementEntry) -> bool {
-    member.node == entry.node && entry.drive.as_ref().is_none_or(|drive| member.drives.first() == Some(drive))
+    member.node == entry.node && entry.drive.as_ref().is_none_or(|drive| member.drives.contains(drive))
 }
 
 /// A copy that stays although `going` go, and does not hold every write: none may go while there is one.

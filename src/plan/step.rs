@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::holders::names;
 use super::{Alone, Dev, Holder, Process};
 use crate::domain::{
-    Bytes, DriveId, Endpoint, Epoch, FsType, SectorSize, Timestamp, Verify, VolumeName, partition_guid,
-    subsystem_nqn,
+    Bytes, DriveId, Endpoint, Epoch, FsType, SectorSize, Timestamp, Verify, VolumeName, VolumeUid,
+    partition_guid, subsystem_nqn,
 };
 
 /// A member of an array that is about to be made: what its superblock says.
@@ -143,6 +143,10 @@ pub enum Step {
     },
     /// Stop an array.
     StopArray { volume: VolumeName, array: String },
+    /// Lay the stripes over the columns of a volume, or lay them anew over longer columns.
+    MapTop { volume: VolumeName, uid: VolumeUid, columns: Vec<Dev>, size: Bytes },
+    /// Take the stripes away.
+    UnmapTop { volume: VolumeName, uid: VolumeUid },
     /// Make the file system.
     Format { volume: VolumeName, dev: Dev, fs: FsType, sector_size: SectorSize, uuid: Uuid, now: Timestamp },
     /// Make a mounted file system as large as its device, which has `size`.
@@ -199,6 +203,8 @@ impl Step {
             | Self::Thaw { volume, .. }
             | Self::Compare { volume, .. }
             | Self::StopArray { volume, .. }
+            | Self::MapTop { volume, .. }
+            | Self::UnmapTop { volume, .. }
             | Self::Format { volume, .. }
             | Self::GrowFs { volume, .. }
             | Self::Mount { volume, .. }
@@ -302,6 +308,10 @@ impl fmt::Display for Step {
                 write!(f, "compare {partition} with the other copies of {array}")
             }
             Self::StopArray { array, .. } => write!(f, "stop {array}"),
+            Self::MapTop { volume, columns, size, .. } => {
+                write!(f, "stripe {volume} over {} columns, {size}", columns.len())
+            }
+            Self::UnmapTop { volume, .. } => write!(f, "take the stripes of {volume} away"),
             Self::Format { volume, fs, .. } => write!(f, "make {fs:?} on {volume}"),
             Self::GrowFs { volume, path, size, .. } => {
                 write!(f, "grow the file system of {volume} at {path} to {size}")

@@ -15,6 +15,7 @@ use crate::domain::{
     InvalidName, InvalidSize, Key, NodeName, Record, Volume, VolumeName, VolumeStatus, World,
 };
 use crate::plan::Write;
+pub use crate::plan::placement::MAX_COLUMNS;
 pub use crate::plan::scale::MAX_REPLICAS;
 
 /// The smallest volume.

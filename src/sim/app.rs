@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::cluster::Cluster;
-use super::disk::{BLOCKS, Blocks, GARBAGE, blocks_in};
+use super::disk::{BLOCKS, Blocks, GARBAGE};
 use super::evict::Ghosts;
 use super::fabric::Reach;
-use super::kernel::Write;
-use crate::domain::{Bytes, FsType, NodeName, ReplicaId, VolumeName, array_uuid};
+use super::kernel::{Array, Write};
+use super::stripes::{arrays_of, place, volume_blocks};
+use crate::domain::{Bytes, FsType, NodeName, ReplicaId, VolumeName, VolumeSpec, array_uuid};
 
 /// A writer and reader that runs where its volume is attached.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +70,7 @@ impl Cluster {
 
     fn run_app(&mut self, name: &VolumeName) {
         let Some(spec) = self.store.world.volume_spec(name) else { return };
-        let (uuid, fs) = (array_uuid(spec.uid, 0), spec.fs);
+        let spec = spec.clone();
         let home = spec.attachment.as_ref().map(|attachment| attachment.node.clone());
         let Some(app) = self.apps.get(name) else { return };
         let runs = app.writing && !spec.deleting;
@@ -80,10 +81,10 @@ impl Cluster {
             Some(node) if runs && Some(&node) != home.as_ref() && !self.hears(&node) => {
                 self.haunt(name, &node);
             }
-            Some(node) if !runs || Some(&node) != home.as_ref() => self.close(name, &node, uuid),
-            Some(node) => self.work(name, &node, uuid),
+            Some(node) if !runs || Some(&node) != home.as_ref() => self.close(&spec, &node),
+            Some(node) => self.work(&spec, &node),
             None => {
-                let usable = home.filter(|node| runs && self.is_usable(node, name, fs, uuid));
+                let usable = home.filter(|node| runs && self.is_usable(node, &spec));
                 if let (Some(node), Some(app)) = (usable, self.apps.get_mut(name)) {
                     app.last_ack = self.now;
                     app.ghosts.remove(&node);
@@ -93,80 +94,101 @@ impl Cluster {
         }
     }
 
-    fn is_usable(&self, node: &NodeName, name: &VolumeName, fs: FsType, uuid: uuid::Uuid) -> bool {
-        let Some(machine) = self.nodes.get(node) else { return false };
-        let Some(array) = machine.kernel.arrays.get(&uuid) else { return false };
-        let mounted = machine.kernel.mounts.values().any(|mount| mount.dev == array.dev);
-        let told = self.store.world.volume_status(name).is_some_and(|status| {
+    fn is_usable(&self, node: &NodeName, spec: &VolumeSpec) -> bool {
+        let Some(kernel) = self.nodes.get(node).map(|machine| &machine.kernel) else { return false };
+        let Some(dev) = kernel.device_of(spec) else { return false };
+        let mounted = kernel.mounts.values().any(|mount| mount.dev == dev);
+        let told = self.store.world.volume_status(&spec.name).is_some_and(|status| {
             status.owner.as_ref() == Some(node)
                 && (mounted && status.array.mounted_at.is_some()
-                    || fs == FsType::Raw && status.array.device.is_some())
+                    || spec.fs == FsType::Raw && status.array.device.is_some())
         });
-        told && array.is_writable()
+        let columns = kernel.columns_below(dev);
+        told && kernel.arrays_among(&columns).all(Array::is_writable)
+    }
+
+    /// The arrays of a volume that a node runs.
+    pub(super) fn columns_on<'a>(
+        &'a mut self,
+        node: &NodeName,
+        spec: &VolumeSpec,
+    ) -> impl Iterator<Item = &'a mut Array> + use<'a> {
+        let uuids = arrays_of(spec);
+        let arrays =
+            self.nodes.get_mut(node).into_iter().flat_map(|machine| machine.kernel.arrays.values_mut());
+        arrays.filter(move |array| uuids.contains(&array.uuid))
     }
 
     /// Closes once nothing of it is in flight: a process in D state cannot go.
-    fn close(&mut self, name: &VolumeName, node: &NodeName, uuid: uuid::Uuid) {
-        let array = self.nodes.get_mut(node).and_then(|machine| machine.kernel.arrays.get_mut(&uuid));
-        if let Some(array) = array {
-            if !array.pending.is_empty() {
-                return;
-            }
-            array.open = false;
+    fn close(&mut self, spec: &VolumeSpec, node: &NodeName) {
+        if self.columns_on(node, spec).any(|array| !array.pending.is_empty()) {
+            return;
         }
+        self.columns_on(node, spec).for_each(|array| array.open = false);
         self.stir(node);
-        if let Some(app) = self.apps.get_mut(name) {
+        if let Some(app) = self.apps.get_mut(&spec.name) {
             app.node = None;
         }
     }
 
-    fn work(&mut self, name: &VolumeName, node: &NodeName, uuid: uuid::Uuid) {
-        if !self.use_array(name, node, uuid) {
-            self.apps.entry(name.clone()).or_default().node = None;
+    fn work(&mut self, spec: &VolumeSpec, node: &NodeName) {
+        if !self.use_volume(spec, node) {
+            self.apps.entry(spec.name.clone()).or_default().node = None;
         }
     }
 
-    /// A write and a read, now and then. `false` when there is no array.
-    pub(super) fn use_array(&mut self, name: &VolumeName, node: &NodeName, uuid: uuid::Uuid) -> bool {
-        let blocks = blocks_in(self.usable(node, uuid));
+    /// A write and a read, now and then. `false` when there is no device.
+    pub(super) fn use_volume(&mut self, spec: &VolumeSpec, node: &NodeName) -> bool {
+        let blocks = volume_blocks(self.usable(node, spec), spec.stripe_width);
         let block = 1 + u8::try_from(self.rng.below(u64::from(blocks) - 1)).unwrap_or(0);
         let skip = !self.rng.one_in(3);
         let version = self.next_version + 1;
-        let Some(array) = self.nodes.get_mut(node).and_then(|machine| machine.kernel.arrays.get_mut(&uuid))
-        else {
+        let (column, at) = place(block, spec.stripe_width);
+        let uuid = array_uuid(spec.uid, column);
+        let Some(kernel) = self.nodes.get_mut(node).map(|machine| &mut machine.kernel) else { return false };
+        let suspended = kernel.tops.get(&spec.uid).is_some_and(|top| top.suspended);
+        if spec.stripe_width > 1 && !suspended && kernel.device_of(spec).is_none() {
             return false;
-        };
-        array.open = true;
+        }
+        self.columns_on(node, spec).for_each(|array| array.open = true);
+        let Some(array) = self.columns_on(node, spec).find(|array| array.uuid == uuid) else { return false };
         if skip
+            || suspended
             || array.frozen
             || !array.is_writable()
             || array.shut_down.is_some()
-            || array.pending.iter().any(|write| write.block == block)
+            || array.pending.iter().any(|write| write.block == at)
         {
             return true;
         }
         if array.pending.len() < 2 {
             let waiting = BTreeSet::new();
-            array.pending.push(Write { block, version, waiting, issued: false, landed: false });
+            array.pending.push(Write { block: at, version, waiting, issued: false, landed: false });
             self.next_version = version;
         }
-        self.read(name, node, uuid, block);
+        self.read(spec, node, block);
         true
     }
 
-    /// What an application sees: its file system, else the array.
-    fn usable(&mut self, node: &NodeName, uuid: uuid::Uuid) -> Bytes {
-        let array = self.nodes.get(node).and_then(|machine| machine.kernel.arrays.get(&uuid));
-        let array = array.map_or(Bytes::mib(256), |array| array.size);
-        let fs = self.file_systems.get(&uuid).copied().unwrap_or(array);
-        if fs > array {
-            self.violate(format_args!("{node}: a file system of {fs} is on an array of {array}"));
+    /// What an application sees: its file system, else the device.
+    fn usable(&mut self, node: &NodeName, spec: &VolumeSpec) -> Bytes {
+        let kernel = self.nodes.get(node).map(|machine| &machine.kernel);
+        let device = kernel.and_then(|kernel| Some(kernel.size_of(kernel.device_of(spec)?)));
+        let fs = self.file_systems.get(&array_uuid(spec.uid, 0)).copied();
+        let Some(device) = device else {
+            return fs.unwrap_or(Bytes::mib(256 * u64::from(spec.stripe_width)));
+        };
+        let fs = fs.unwrap_or(device);
+        if fs > device {
+            self.violate(format_args!("{node}: a file system of {fs} is on a device of {device}"));
         }
         fs
     }
 
     /// Reads a block as RAID1 does: from a copy that is not write-mostly, if there is one.
-    fn read(&mut self, name: &VolumeName, node: &NodeName, uuid: uuid::Uuid, block: u8) {
+    fn read(&mut self, spec: &VolumeSpec, node: &NodeName, block: u8) {
+        let (column, at) = place(block, spec.stripe_width);
+        let (uuid, name) = (array_uuid(spec.uid, column), &spec.name);
         let Some(array) = self.nodes.get(node).and_then(|machine| machine.kernel.arrays.get(&uuid)) else {
             return;
         };
@@ -180,7 +202,7 @@ impl Cluster {
             self.store.world.volume_status(name).is_some_and(|status| status.owner.as_ref() == Some(node));
         let binds = is_owner || array.cut;
         let Reach::Partition(provider, guid) = self.reach(node, dev) else { return self.touch(node, dev) };
-        let there = self.partition(&provider, guid).map_or(0, |partition| partition.blocks.get(block));
+        let there = self.partition(&provider, guid).map_or(0, |partition| partition.blocks.get(at));
         let acked = self.apps.get(name).map_or(0, |app| app.acked.get(block));
         if binds && there < acked {
             self.violate(format_args!(
@@ -193,10 +215,13 @@ impl Cluster {
     pub(super) fn acknowledge(&mut self, node: &NodeName, array: uuid::Uuid, block: u8, version: u64) {
         let now = self.now;
         let world = &self.store.world;
-        let of_array =
-            |name: &VolumeName| world.volume_spec(name).is_some_and(|spec| array_uuid(spec.uid, 0) == array);
-        let app = self.apps.iter_mut().find(|(name, _)| of_array(name)).map(|(_, app)| app);
-        let Some(app) = app else { return };
+        let of_array = |name: &VolumeName| {
+            let spec = world.volume_spec(name)?;
+            let column = (0..spec.stripe_width).find(|column| array_uuid(spec.uid, *column) == array)?;
+            Some(block * spec.stripe_width + column)
+        };
+        let app = self.apps.iter_mut().find_map(|(name, app)| Some((of_array(name)?, app)));
+        let Some((block, app)) = app else { return };
         let is_own = app.node.as_ref() == Some(node);
         if is_own || app.ghosts.get(node).is_some_and(|ghost| !ghost.killed) {
             app.acked.set(block, version.max(app.acked.get(block)));

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::cluster::Cluster;
-use super::disk::{Blocks, GARBAGE, Partition, blocks_in};
+use super::disk::{Blocks, GARBAGE, Partition};
 use super::drives::DriveFault;
 use super::fabric::Reach;
-use super::kernel::{Array, Export, Map, Write};
-use crate::domain::{Bytes, DriveId, Epoch, NodeName, ReplicaId, VolumeName};
-use crate::plan::{ConnectionState, Dev, FailureKind, MountSeen, NewMember, Outcome, Step, StepFailure};
+use super::kernel::{Array, Export, Map};
+use super::stripes::replica_with;
+use crate::domain::{Bytes, DriveId, Epoch, NodeName, VolumeName};
+use crate::plan::{ConnectionState, Dev, FailureKind, NewMember, Outcome, Step, StepFailure};
 
 /// What a step came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +96,8 @@ impl Cluster {
             | Step::GrowArray { array, .. }
             | Step::Thaw { array, .. }
             | Step::StopArray { array, .. } => self.apply_array(node, array, step),
+            Step::MapTop { uid, columns, size, .. } => self.map_top(node, *uid, columns, *size),
+            Step::UnmapTop { uid, .. } => self.unmap_top(node, *uid),
             Step::Format { dev, .. } => self.format(node, *dev),
             Step::GrowFs { dev, path, .. } => self.grow_file_system(node, *dev, path),
             Step::Mount { dev, path, read_only, .. } => self.mount(node, *dev, path, *read_only),
@@ -185,11 +188,10 @@ impl Cluster {
         if self.nodes.get(node).is_some_and(|machine| machine.kernel.holds(dev)) {
             return Effect::failed(FailureKind::Busy, "open O_EXCL: EBUSY");
         }
+        let replica = replica_with(&self.store.world, guid);
         let needed = self.store.world.volumes().any(|volume| {
             !volume.spec.deleting
-                && volume
-                    .status
-                    .is_some_and(|status| status.created && status.in_sync.contains(&ReplicaId(guid)))
+                && volume.status.is_some_and(|status| status.created && status.in_sync.contains(&replica))
         });
         if needed {
             self.violate(format_args!("{node}: {guid} is {what}, but it is in the in-sync set"));
@@ -355,122 +357,12 @@ impl Cluster {
     /// Whether one of these devices leads to a copy that counts. A node that was paused in the call and deposed reaches but its own.
     fn are_in_use(&self, node: &NodeName, volume: &VolumeName, members: &[NewMember]) -> bool {
         let status = self.store.world.volume_status(volume).filter(|status| status.created);
-        let counts = |guid| status.is_some_and(|status| status.in_sync.contains(&ReplicaId(guid)));
+        let world = &self.store.world;
+        let counts = |guid| status.is_some_and(|status| status.in_sync.contains(&replica_with(world, guid)));
         let reached = |member: &NewMember| match self.reach(node, member.dev) {
             Reach::Partition(_, guid) => counts(guid),
             Reach::Held | Reach::Failed => false,
         };
         members.iter().any(reached)
-    }
-
-    /// Makes a file system: whatever was there is gone.
-    fn format(&mut self, node: &NodeName, dev: Dev) -> Effect {
-        let Some(machine) = self.nodes.get(node) else { return Effect::retry("ENODEV") };
-        let Some(array) = machine.kernel.arrays.values().find(|array| array.dev == dev) else {
-            return Effect::retry("ENODEV");
-        };
-        if machine.kernel.mounts.values().any(|mount| mount.dev == dev) || !array.is_writable() {
-            return Effect::failed(FailureKind::Busy, "open O_EXCL: EBUSY");
-        }
-        let members: Vec<Dev> =
-            array.members.iter().filter(|member| member.takes_writes()).map(|member| member.dev).collect();
-        let reached: Vec<Reach> = members.iter().map(|dev| self.reach(node, *dev)).collect();
-        if reached.contains(&Reach::Held) {
-            return Effect::Blocked;
-        }
-        if reached.contains(&Reach::Failed) {
-            return Effect::retry("write: EIO");
-        }
-        let (uuid, size) = (array.uuid, array.size);
-        let blocks = blocks_in(size);
-        self.file_systems.insert(uuid, size);
-        self.next_version += 1;
-        for reach in reached {
-            let Reach::Partition(provider, guid) = reach else { continue };
-            let version = self.next_version;
-            if let Some(partition) = self.partition_mut(&provider, guid) {
-                (1..blocks).for_each(|block| partition.blocks.set(block, 0));
-                partition.blocks.set(0, version);
-                if let Some(header) = &mut partition.header {
-                    header.dirty = (0..blocks).collect();
-                }
-            }
-        }
-        let array = self
-            .nodes
-            .get_mut(node)
-            .and_then(|machine| machine.kernel.arrays.values_mut().find(|array| array.dev == dev));
-        if let Some(array) = array {
-            array.dirty = (0..blocks).collect();
-        }
-        Effect::done()
-    }
-
-    fn mount(&mut self, node: &NodeName, dev: Dev, path: &str, read_only: bool) -> Effect {
-        let Some(machine) = self.nodes.get(node) else { return Effect::retry("ENODEV") };
-        let Some(array) = machine.kernel.arrays.values().find(|array| array.dev == dev).cloned() else {
-            return Effect::retry("ENODEV");
-        };
-        match self.read_good(node, &array, 0) {
-            None => return Effect::Blocked,
-            Some(0 | GARBAGE) => return Effect::retry("mount: wrong fs type"),
-            Some(_) => {}
-        }
-        let mount = MountSeen { dev, path: path.to_owned(), read_only };
-        if let Some(machine) = self.nodes.get_mut(node) {
-            machine.kernel.mounts.insert(path.to_owned(), mount);
-        }
-        Effect::done()
-    }
-
-    /// The share of blocks that were ever written, as the first good copy has it. The real call reads no disk; one that
-    /// waits as long as a read does is the harder case.
-    fn measure_use(&mut self, node: &NodeName, dev: Dev, path: &str) -> Effect {
-        let Some(machine) = self.nodes.get(node) else { return Effect::retry("ENODEV") };
-        let mounted = machine.kernel.mounts.get(path).is_some_and(|mount| mount.dev == dev);
-        let array = machine.kernel.arrays.values().find(|array| mounted && array.dev == dev).cloned();
-        let Some(array) = array else { return Effect::retry("ENODEV") };
-        let mut written = 0;
-        let size = self.file_systems.get(&array.uuid).copied().unwrap_or(array.size);
-        for block in 0..blocks_in(size) {
-            let Some(version) = self.read_good(node, &array, block) else { return Effect::Blocked };
-            written += u64::from(version != 0);
-        }
-        Effect::Over(Ok(Outcome::Used(Bytes(size.0 / u64::from(blocks_in(size)) * written))))
-    }
-
-    /// A mount that goes is not listed any more; the file system's last write, its superblock, may have to wait.
-    pub(super) fn unmount(&mut self, node: &NodeName, path: &str) -> Effect {
-        let version = self.next_version + 1;
-        let Some(machine) = self.nodes.get_mut(node) else { return Effect::retry("ENODEV") };
-        let kernel = &mut machine.kernel;
-        let listed = kernel.mounts.get(path).map(|mount| (mount.dev, mount.read_only));
-        let Some(dev) = listed.map(|(dev, _)| dev).or_else(|| kernel.unmounting.get(path).copied()) else {
-            return Effect::done();
-        };
-        let array = kernel.arrays.values_mut().find(|array| array.dev == dev);
-        if array.as_ref().is_some_and(|array| array.open) {
-            return Effect::failed(FailureKind::Busy, "umount: EBUSY");
-        }
-        if kernel.mounts.remove(path).is_some() {
-            kernel.unmounting.insert(path.to_owned(), dev);
-        }
-        match array {
-            Some(array)
-                if listed.is_some_and(|(_, read_only)| !read_only)
-                    && array.is_writable()
-                    && array.shut_down.is_none() =>
-            {
-                let waiting = BTreeSet::new();
-                array.pending.push(Write { block: 0, version, waiting, issued: false, landed: false });
-                self.next_version = version;
-                Effect::Blocked
-            }
-            Some(array) if !array.pending.is_empty() => Effect::Blocked,
-            Some(_) | None => {
-                kernel.unmounting.remove(path);
-                Effect::done()
-            }
-        }
     }
 }

@@ -6,8 +6,9 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::cluster::Cluster;
-use super::disk::{BLOCKS, GARBAGE, Partition, blocks_in};
+use super::disk::{BLOCKS, GARBAGE, Partition};
 use super::kernel::Key;
+use super::stripes::{block_of, place, replica_with, volume_blocks};
 use crate::domain::{
     Member, NodeName, ReplicaId, Timestamp, Volume, VolumeName, VolumeStatus, VolumeUid, array_uuid,
 };
@@ -31,8 +32,8 @@ impl fmt::Display for Violation {
 #[derive(Debug, Default)]
 pub(super) struct Seen(BTreeMap<(VolumeName, ReplicaId, u8), u64>);
 
-/// A copy that counts, and how many of its blocks do.
-type Counted = (VolumeName, ReplicaId, NodeName, u8);
+/// A copy that counts, how many of its blocks do, and over how many columns they lie.
+type Counted = (VolumeName, ReplicaId, NodeName, u8, u8);
 
 impl Cluster {
     /// R1 and R2: every acknowledged write is on every replica of the recorded in-sync set.
@@ -42,19 +43,20 @@ impl Cluster {
         for name in self.apps.keys() {
             let Some(spec) = world.volume_spec(name).filter(|spec| !spec.deleting) else { continue };
             let Some(status) = world.volume_status(name).filter(|status| status.created) else { continue };
-            let blocks = blocks_in(status.usable(spec));
-            let noted = self.noted(spec.uid, status);
-            let counts = |member: &&Member| {
+            let (columns, noted) = (spec.stripe_width, self.noted(spec.uid, status));
+            let blocks = volume_blocks(status.usable(spec), columns);
+            let in_sync = |member: &&Member| {
                 status.in_sync.contains(&member.replica) && !noted.contains(&member.replica)
             };
-            let in_sync = status.members.iter().filter(counts);
-            counted.extend(in_sync.map(|member| (name.clone(), member.replica, member.node.clone(), blocks)));
+            let counts =
+                |member: &Member| (name.clone(), member.replica, member.node.clone(), blocks, columns);
+            counted.extend(status.members.iter().filter(in_sync).map(counts));
         }
-        for (name, replica, node, blocks) in &counted {
+        for (name, replica, node, blocks, columns) in &counted {
             // What an array has before it is recorded counts as soon as something there was acknowledged.
             let acked = self.apps.get(name).map(|app| app.acked.clone()).unwrap_or_default();
             let counts = (0..BLOCKS).filter(|block| block < blocks || acked.get(*block) > 0);
-            counts.for_each(|block| self.check_block(name, *replica, node, block));
+            counts.for_each(|block| self.check_block(name, (*replica, *columns), node, block));
         }
         for copies in counted.chunk_by(|one, other| one.0 == other.0) {
             let blocks = copies.first().map_or(0, |copy| copy.3);
@@ -72,12 +74,15 @@ impl Cluster {
 
     /// R3: copies that count differ only where the bitmap of one of them says so.
     fn check_equal(&mut self, copies: &[Counted], block: u8) {
-        let partitions = copies.iter().filter_map(|(_, replica, node, _)| self.partition(node, replica.0));
+        let there = copies.first().map_or(block, |(.., columns)| place(block, *columns).1);
+        let partitions = copies.iter().filter_map(|(_, replica, node, _, columns)| {
+            self.partition(node, block_of(*replica, block, *columns).0)
+        });
         let known = |partition: &Partition| {
-            partition.header.as_ref().is_some_and(|header| header.dirty.contains(&block))
+            partition.header.as_ref().is_some_and(|header| header.dirty.contains(&there))
         };
         let Some((least, most)) = partitions.clone().fold(None, |found, partition| {
-            let there = partition.blocks.get(block);
+            let there = partition.blocks.get(there);
             Some(
                 found.map_or((there, there), |(least, most): (u64, u64)| (least.min(there), most.max(there))),
             )
@@ -95,13 +100,15 @@ impl Cluster {
         }
     }
 
-    fn check_block(&mut self, volume: &VolumeName, replica: ReplicaId, node: &NodeName, block: u8) {
+    fn check_block(&mut self, volume: &VolumeName, of: (ReplicaId, u8), node: &NodeName, block: u8) {
         let acked = self.apps.get(volume).map_or(0, |app| app.acked.get(block));
-        let Some(there) = self.partition(node, replica.0).map(|partition| partition.blocks.get(block)) else {
+        let (replica, columns) = of;
+        let (guid, at) = block_of(replica, block, columns);
+        let Some(there) = self.partition(node, guid).map(|partition| partition.blocks.get(at)) else {
             return;
         };
         // What a drive itself fails the kernel drops at once, and the record follows (KERNEL.md, finding 4).
-        if !self.works(node, replica.0) || there >= acked && there != GARBAGE {
+        if !self.works(node, guid) || there >= acked && there != GARBAGE {
             return;
         }
         let known = self.checked.0.get(&(volume.clone(), replica, block)).copied().unwrap_or(0);
@@ -116,8 +123,8 @@ impl Cluster {
     /// R4: once a provider has acknowledged an epoch, or that epoch's owner runs an array on it, nobody else writes to its in-sync
     /// replica.
     pub(super) fn check_landing(&mut self, writer: &NodeName, provider: &NodeName, partition: Uuid) {
-        let replica = ReplicaId(partition);
         let world = &self.store.world;
+        let replica = replica_with(world, partition);
         let Some(record) = world.replica(&replica) else { return };
         let Some(status) = world.volume_status(&record.spec.volume) else { return };
         let acked = record.status.as_ref().is_some_and(|record| record.acked_epoch == status.epoch);

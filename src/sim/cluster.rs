@@ -379,9 +379,10 @@ impl Cluster {
                 self.apply_half(name, &step);
             }
         }
-        let arrays =
-            self.nodes.get_mut(name).into_iter().flat_map(|machine| machine.kernel.arrays.values_mut());
-        arrays.for_each(|array| array.frozen = false);
+        if let Some(machine) = self.nodes.get_mut(name) {
+            machine.kernel.arrays.values_mut().for_each(|array| array.frozen = false);
+            machine.kernel.tops.values_mut().for_each(|top| top.suspended = false);
+        }
     }
 
     /// Two nodes can or cannot talk to each other.
@@ -430,6 +431,7 @@ impl Cluster {
                 }),
             );
             lines.extend(kernel.arrays.values().map(|array| format!("  array {array:?}")));
+            lines.extend(kernel.tops.values().map(|top| format!("  stripes {top:?}")));
             lines.extend(kernel.mounts.keys().map(|path| format!("  mount {path}")));
             let partitions = machine.disks.values().flat_map(|disk| &disk.partitions);
             lines.extend(partitions.map(|(guid, partition)| {
@@ -453,6 +455,7 @@ impl Cluster {
             left.extend(kernel.connections.keys().map(|key| format!("{name}: connection {key:?}")));
             left.extend(kernel.maps.keys().map(|key| format!("{name}: map {key:?}")));
             left.extend(kernel.arrays.values().map(|array| format!("{name}: array {}", array.name)));
+            left.extend(kernel.tops.keys().map(|volume| format!("{name}: stripes of {volume}")));
             left.extend(kernel.mounts.keys().map(|path| format!("{name}: mount {path}")));
             let partitions = machine.disks.values().flat_map(|disk| disk.partitions.keys());
             left.extend(partitions.map(|guid| format!("{name}: partition {guid}")));

@@ -8,7 +8,7 @@ use super::apply::Effect;
 use super::cluster::Cluster;
 use super::fabric::Reach;
 use super::kernel::{Array, Kernel};
-use crate::domain::{FsType, NodeName, VolumeName, array_uuid};
+use crate::domain::{FsType, NodeName, VolumeName, VolumeSpec};
 use crate::plan::{Dev, FailureKind, Holder, Outcome, Process, Step, Through, Who};
 
 /// An application that lives on where its volume was taken away, or where nobody can tell it that it shall end: it reads and
@@ -45,16 +45,23 @@ impl Cluster {
     /// The effect is there at once; on ext4 the call waits for a write of the journal's superblock.
     fn shut_down(&mut self, node: &NodeName, volume: &VolumeName, dev: Dev) -> Effect {
         let fs = self.store.world.volume_spec(volume).map(|spec| spec.fs);
-        let Some(uuid) = self.array_of(node, |array| array.dev == dev) else {
-            return Effect::retry("ENODEV");
-        };
-        let effect = self.with_array(node, uuid, |cluster, array| {
-            array.shut_down = fs;
-            let waits = fs != Some(FsType::Xfs)
-                && array.members.iter().any(|m| !m.faulty && cluster.reach(node, m.dev) == Reach::Held);
-            if waits { Effect::Blocked } else { Effect::done() }
-        });
-        effect.unwrap_or_else(|| Effect::retry("ENODEV"))
+        let columns =
+            self.nodes.get(node).map(|machine| machine.kernel.columns_below(dev)).unwrap_or_default();
+        let waits: Vec<bool> = columns
+            .into_iter()
+            .filter_map(|uuid| {
+                self.with_array(node, uuid, |cluster, array| {
+                    array.shut_down = fs;
+                    let held = |dev| cluster.reach(node, dev) == Reach::Held;
+                    fs != Some(FsType::Xfs) && array.members.iter().any(|m| !m.faulty && held(m.dev))
+                })
+            })
+            .collect();
+        match waits.contains(&true) {
+            true => Effect::Blocked,
+            false if waits.is_empty() => Effect::retry("ENODEV"),
+            false => Effect::done(),
+        }
     }
 
     /// `SET_DISK_FAULTY`: takes no lock of the array.
@@ -142,36 +149,32 @@ impl Cluster {
     }
 
     pub(super) fn run_ghosts(&mut self, volume: &VolumeName) {
-        let Some(uid) = self.store.world.volume_spec(volume).map(|spec| spec.uid) else { return };
+        let Some(spec) = self.store.world.volume_spec(volume).cloned() else { return };
         let ghosts = self.apps.get(volume).map(|app| app.ghosts.clone()).unwrap_or_default();
         for (node, ghost) in ghosts {
             if self.runs(&node) {
-                self.run_ghost(volume, &node, &ghost, array_uuid(uid, 0));
+                self.run_ghost(&spec, &node, &ghost);
             }
         }
     }
 
-    fn run_ghost(&mut self, volume: &VolumeName, node: &NodeName, ghost: &Ghost, uuid: Uuid) {
-        let status = self.store.world.volume_status(volume);
+    fn run_ghost(&mut self, spec: &VolumeSpec, node: &NodeName, ghost: &Ghost) {
+        let status = self.store.world.volume_status(&spec.name);
         let asked = self.hears(node) && status.is_some_and(|status| status.owner.as_ref() == Some(node));
-        let array = self.nodes.get_mut(node).and_then(|machine| machine.kernel.arrays.get_mut(&uuid));
-        let failing = array.as_ref().is_some_and(|array| array.shut_down.is_some());
-        let goes = match array {
-            None => true,
+        let failing = self.columns_on(node, spec).any(|array| array.shut_down.is_some());
+        let in_flight = self.columns_on(node, spec).any(|array| !array.pending.is_empty());
+        let ends = ghost.killed || asked || failing && !ghost.stubborn;
+        if ends {
             // A process in D state cannot go.
-            Some(array) if ghost.killed || asked || failing && !ghost.stubborn => {
-                array.open = !array.pending.is_empty();
-                !array.open
-            }
-            Some(_) => false,
-        };
-        if goes {
-            if let Some(app) = self.apps.get_mut(volume) {
+            self.columns_on(node, spec).for_each(|array| array.open = in_flight);
+        }
+        if self.columns_on(node, spec).next().is_none() || ends && !in_flight {
+            if let Some(app) = self.apps.get_mut(&spec.name) {
                 app.ghosts.remove(node);
             }
             self.stir(node);
         } else if !ghost.killed && !asked && !failing {
-            self.use_array(volume, node, uuid);
+            self.use_volume(spec, node);
         }
     }
 }

@@ -123,19 +123,4 @@ impl Cluster {
         self.write_headers(node, array);
         Effect::done()
     }
-
-    pub(super) fn grow_file_system(&mut self, node: &NodeName, dev: Dev, path: &str) -> Effect {
-        let Some(machine) = self.nodes.get(node) else { return Effect::retry("ENODEV") };
-        let mounted =
-            machine.kernel.mounts.get(path).is_some_and(|mount| mount.dev == dev && !mount.read_only);
-        let array = machine.kernel.arrays.values().find(|array| mounted && array.dev == dev).cloned();
-        let Some(array) = array else { return Effect::retry("ENODEV") };
-        let held =
-            array.members.iter().any(|member| !member.faulty && self.reach(node, member.dev) == Reach::Held);
-        if held {
-            return Effect::Blocked;
-        }
-        self.file_systems.insert(array.uuid, array.size);
-        Effect::done()
-    }
 }

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::disk::{Disk, blocks_in};
 use super::drives::DriveFault;
-use crate::domain::{Bytes, DriveId, Epoch, FsType, NodeName};
+use super::stripes::Top;
+use crate::domain::{Bytes, DriveId, Epoch, FsType, NodeName, VolumeUid};
 use crate::plan::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, MemberFlag, MemberSeen,
     MountSeen, Observation, SyncAction, SyncSeen,
@@ -185,6 +186,8 @@ pub(super) struct Kernel {
     pub(super) connections: BTreeMap<Key, Connection>,
     pub(super) maps: BTreeMap<Key, Map>,
     pub(super) arrays: BTreeMap<Uuid, Array>,
+    /// Stripes over the columns of volumes.
+    pub(super) tops: BTreeMap<VolumeUid, Top>,
     pub(super) mounts: BTreeMap<String, MountSeen>,
     /// Devices of mounts that are going, by path.
     pub(super) unmounting: BTreeMap<String, Dev>,
@@ -239,6 +242,7 @@ impl Kernel {
             connections: self.connections.iter().map(connection).collect(),
             maps: self.maps.iter().map(|(key, map)| (*key, seen_map(map))).collect(),
             arrays: self.arrays.iter().map(|(uuid, array)| (*uuid, array.seen())).collect(),
+            tops: self.tops.iter().map(|(uid, top)| (*uid, top.seen())).collect(),
             mounts: self.mounts.values().cloned().collect(),
             alone: BTreeSet::new(),
             strangers: BTreeSet::new(),

@@ -341,11 +341,11 @@ impl Cluster {
     }
 
     pub(super) fn stop_array(&mut self, node: &NodeName, array: &mut Array) -> Effect {
-        let mounted = self
-            .nodes
-            .get(node)
-            .is_some_and(|machine| machine.kernel.mounts.values().any(|mount| mount.dev == array.dev));
-        if mounted || array.open {
+        let in_use = self.nodes.get(node).is_some_and(|machine| {
+            machine.kernel.mounts.values().any(|mount| mount.dev == array.dev)
+                || machine.kernel.carries_stripes(array.dev)
+        });
+        if in_use || array.open {
             return Effect::failed(FailureKind::Busy, "STOP_ARRAY: EBUSY");
         }
         let held =

@@ -10,7 +10,7 @@ use crate::domain::{
     Bytes, DriveId, DriveState, FsType, Key, Kind, Member, NodeName, PartitionRecord, Replica, Volume,
     VolumeStatus, World, array_uuid, partition_guid,
 };
-use crate::plan::placement::HEADER;
+use crate::plan::placement::{HEADER, partition_size};
 use crate::plan::{Dev, Write};
 
 /// How long a change may take to be played through, in virtual milliseconds.
@@ -94,7 +94,7 @@ fn header(volume: &Volume, member: &Member, made: &PartitionRecord) -> Option<He
     let status = volume.status.as_ref().filter(|status| status.created)?;
     let column =
         (0..volume.spec.stripe_width).find(|column| partition_guid(member.replica, *column) == made.guid)?;
-    let size = status.usable(&volume.spec);
+    let size = Bytes(partition_size(status.usable(&volume.spec), volume.spec.stripe_width).0 - HEADER.0);
     let in_sync: Vec<&Member> =
         status.members.iter().filter(|member| status.in_sync.contains(&member.replica)).collect();
     let roles: BTreeMap<u32, Role> =

@@ -19,6 +19,7 @@ pub(crate) struct Script {
     config: Config,
     fs: FsType,
     replicas: u32,
+    columns: u32,
     first_on: u8,
     acts: Vec<Act>,
 }
@@ -74,7 +75,8 @@ impl Fault {
 
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} copies of {:?}, attached on node-{}", self.replicas, self.fs, self.first_on)?;
+        let Self { replicas, columns, fs, first_on, .. } = self;
+        writeln!(f, "{replicas} copies of {columns} columns of {fs:?}, attached on node-{first_on}")?;
         self.acts.iter().try_for_each(|act| writeln!(f, "  after {} ms {:?}", act.pause, act.what))
     }
 }
@@ -94,7 +96,8 @@ pub(crate) fn script(config: &Config) -> Script {
         }
     }
     let fs = if config.seed.is_multiple_of(2) { FsType::Ext4 } else { FsType::Xfs };
-    Script { config: Config { nodes: NODES, ..config.clone() }, fs, replicas, first_on, acts }
+    let columns = if config.seed % 8 < 6 { 1 } else { 2 };
+    Script { config: Config { nodes: NODES, ..config.clone() }, fs, replicas, columns, first_on, acts }
 }
 
 fn pick(rng: &mut Rng) -> u8 {
@@ -140,7 +143,7 @@ fn harm(rng: &mut Rng) -> What {
 /// Plays a script to its end. Panics with the whole story when a promise is broken.
 pub(crate) fn play(script: &Script) {
     let mut scene = Scene::with(script.config.clone());
-    scene.create(&CreateVolume { fs: script.fs, ..wish(script.replicas) });
+    scene.create(&CreateVolume { fs: script.fs, stripe_width: script.columns, ..wish(script.replicas) });
     scene.cluster.app(&name()).writing = true;
     attach(&mut scene, script.first_on);
     let mut faults = Vec::new();

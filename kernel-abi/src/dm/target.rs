@@ -1,6 +1,6 @@
 //! Rows of a table: the raw form the kernel takes and gives, and the three kinds we make.
 
-use crate::DevNum;
+use crate::{DevNum, ParseError};
 
 /// One row of a table, or of a status. Sectors are 512 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,35 @@ impl From<&Striped> for Target {
     }
 }
 
+impl TryFrom<&Target> for Striped {
+    type Error = ParseError;
+
+    /// Reads a row of [`super::Control::table`] (drivers/md/dm-stripe.c `stripe_status`): `2 256 9:127 0 9:126 0`. A device that
+    /// is not used from its first sector is not of this kind.
+    fn try_from(row: &Target) -> Result<Self, ParseError> {
+        let wrong = |why: &'static str| ParseError::new("striped target", why);
+        if row.kind != "striped" {
+            return Err(wrong("is of another kind"));
+        }
+        let mut words = row.parameters.split_ascii_whitespace();
+        let mut number = || words.next().and_then(|word| word.parse::<u32>().ok());
+        let (Some(stripes), Some(chunk_sectors)) = (number(), number()) else {
+            return Err(wrong("has no stripes or no chunk"));
+        };
+        let words: Vec<&str> = words.collect();
+        let column = |pair: &[&str]| match pair {
+            [device, "0"] => device.parse::<DevNum>().ok(),
+            _ => None,
+        };
+        let devices: Option<Vec<DevNum>> = words.chunks(2).map(column).collect();
+        let devices = devices.ok_or_else(|| wrong("has a device that is not one from its start"))?;
+        if usize::try_from(stripes) != Ok(devices.len()) {
+            return Err(wrong("has another number of devices than of stripes"));
+        }
+        Ok(Self { sectors: row.sectors, chunk_sectors, devices })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +139,24 @@ mod tests {
         assert_eq!(Target::from(row).parameters, "259:4 32");
         let other = DevNum { major: 9, minor: 127 };
         let stripes = Striped { sectors: 4096, chunk_sectors: 128, devices: vec![DEVICE, other] };
-        assert_eq!(Target::from(&stripes).parameters, "2 128 259:4 0 9:127 0");
+        let row = Target::from(&stripes);
+        assert_eq!(row.parameters, "2 128 259:4 0 9:127 0");
+        assert_eq!(Striped::try_from(&row), Ok(stripes));
+    }
+
+    #[test]
+    fn what_is_no_stripes_is_not_read_as_such() {
+        let row = |kind: &str, parameters: &str| Target {
+            start_sector: 0,
+            sectors: 8,
+            kind: kind.to_owned(),
+            parameters: parameters.to_owned(),
+        };
+        assert!(Striped::try_from(&row("linear", "2 128 259:4 0 9:127 0")).is_err());
+        for bad in
+            ["", "2", "2 128", "2 128 259:4 0", "2 128 259:4 0 9:127", "1 128 259:4 8", "1 128 sda 0", "-1 1"]
+        {
+            assert!(Striped::try_from(&row("striped", bad)).is_err(), "{bad:?}");
+        }
     }
 }

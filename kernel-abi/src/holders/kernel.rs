@@ -29,12 +29,18 @@ pub fn in_kernel(root: &Root, devices: &BTreeSet<DevNum>) -> Result<Vec<KernelHo
     Ok(found)
 }
 
-/// `holders/` in sysfs (`block/holder.c`): device-mapper and MD.
+/// `holders/` in sysfs (`block/holder.c`): device-mapper and MD. One of `devices` itself is no user of another one of them.
 fn stacked(root: &Root, devices: &BTreeSet<DevNum>) -> Result<Vec<KernelHolder>, CallError> {
     let mut found = Vec::new();
     for dev in devices {
-        let names = root.list(format!("sys/dev/block/{dev}/holders"))?;
-        found.extend(names.into_iter().map(|what| KernelHolder { what, through: Through::Device }));
+        let holders = format!("sys/dev/block/{dev}/holders");
+        for what in root.list(&holders)? {
+            let number = root.read_if_there(format!("{holders}/{what}/dev"))?;
+            let number = number.and_then(|text| text.trim().parse::<DevNum>().ok());
+            if number.is_none_or(|number| !devices.contains(&number)) {
+                found.push(KernelHolder { what, through: Through::Device });
+            }
+        }
     }
     Ok(found)
 }

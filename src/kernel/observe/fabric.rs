@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel_abi::dm::{self, Control, MapKey, MultipathStatus, MultipathTable};
+use kernel_abi::dm::{self, Control, MapKey, MultipathStatus, MultipathTable, Striped};
 use kernel_abi::nvme::{self, Controller, ControllerState, NamespaceHead, Nsid};
 use kernel_abi::{CallError, Root, nvmet};
 use uuid::Uuid;
 
 use super::ObserveError;
-use crate::domain::{Bytes, Epoch, is_host_of_ours, is_map_of_ours, partition_of_map_uuid, subsystem_parts};
+use crate::domain::{
+    Bytes, Epoch, VolumeUid, is_host_of_ours, is_map_of_ours, partition_of_map_uuid, subsystem_parts,
+    volume_of_map_uuid,
+};
 use crate::kernel::device;
-use crate::plan::{ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, Stranger, Thing};
+use crate::plan::placement::CHUNK;
+use crate::plan::{ConnectionSeen, ConnectionState, Dev, ExportSeen, MapSeen, Stranger, Thing, TopSeen};
 
 type Key = (Uuid, Epoch);
 
@@ -102,24 +106,43 @@ fn state(state: &ControllerState) -> ConnectionState {
     }
 }
 
-pub(super) fn maps(
-    root: &Root,
-    strangers: &mut BTreeSet<Stranger>,
-) -> Result<BTreeMap<Key, MapSeen>, ObserveError> {
+/// The device-mapper devices that carry our names.
+#[derive(Debug, Default)]
+pub(super) struct Maps {
+    pub(super) legs: BTreeMap<Key, MapSeen>,
+    pub(super) tops: BTreeMap<VolumeUid, TopSeen>,
+}
+
+pub(super) fn maps(root: &Root, strangers: &mut BTreeSet<Stranger>) -> Result<Maps, ObserveError> {
+    let mut maps = Maps::default();
     if !root.exists("sys/class/misc/device-mapper") {
-        return Ok(BTreeMap::new());
+        return Ok(maps);
     }
     let control = Control::open(root)?;
-    let mut maps = BTreeMap::new();
     for entry in control.list()? {
         let Some(status) = control.status_of(MapKey::Device(entry.device))? else { continue };
         if let Some(key) = partition_of_map_uuid(&status.uuid) {
-            maps.insert(key, map(&control, &status)?);
+            maps.legs.insert(key, map(&control, &status)?);
+        } else if let Some(volume) = volume_of_map_uuid(&status.uuid) {
+            maps.tops.insert(volume, top(&control, &status)?);
         } else if !is_map_of_ours(&status.uuid) {
             strangers.insert(Stranger { thing: Thing::Map, name: status.name, identity: status.uuid });
         }
     }
     Ok(maps)
+}
+
+/// One without a live table, and one whose table is no stripes of ours, has no columns.
+fn top(control: &Control, status: &dm::MapStatus) -> Result<TopSeen, ObserveError> {
+    let row = control.table(MapKey::Device(status.device))?.into_iter().next();
+    let stripes = row.as_ref().and_then(|row| Striped::try_from(row).ok());
+    let ours = stripes.filter(|stripes| u64::from(stripes.chunk_sectors) == CHUNK.sectors());
+    Ok(TopSeen {
+        dev: device::dev(status.device),
+        size: Bytes(ours.as_ref().map_or(0, |stripes| stripes.sectors.saturating_mul(512))),
+        columns: ours.into_iter().flat_map(|stripes| stripes.devices).map(device::dev).collect(),
+        suspended: status.suspended,
+    })
 }
 
 fn map(control: &Control, status: &dm::MapStatus) -> Result<MapSeen, ObserveError> {

@@ -39,10 +39,14 @@ fn what(volume: &Volume, facts: &Facts) -> String {
     let spec = &volume.spec;
     let copies =
         if volume.copies() == 1 { "1 copy".to_owned() } else { format!("{} copies", volume.copies()) };
+    let columns = match spec.stripe_width {
+        0 | 1 => String::new(),
+        columns => format!(" striped over {columns} drives each"),
+    };
     let fs = format!("{:?}", spec.fs).to_lowercase();
     let going = if spec.deleting { "; it is being deleted" } else { "" };
     format!(
-        "Volume {}: {}, {copies}, {fs}, asked for {} ago{going}.",
+        "Volume {}: {}, {copies}{columns}, {fs}, asked for {} ago{going}.",
         spec.name,
         spec.size,
         age(facts.now, spec.created_at)

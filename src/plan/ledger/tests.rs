@@ -15,7 +15,7 @@ const EPOCH: Epoch = Epoch(4);
 const MAP: Dev = Dev { major: 252, minor: 3 };
 const PATH: Dev = Dev { major: 259, minor: 3 };
 const ARRAY: Dev = Dev { major: 9, minor: 5 };
-const ELSEWHERE: crate::domain::VolumeUid = crate::domain::VolumeUid(Uuid::from_u128(99));
+const ELSEWHERE: VolumeUid = VolumeUid(Uuid::from_u128(99));
 
 struct Scene {
     me: NodeName,
@@ -55,7 +55,7 @@ impl Scene {
         self.seen.maps.insert((partition, EPOCH), map);
     }
 
-    fn array(&mut self, volume: crate::domain::VolumeUid, name: String, on: Uuid) {
+    fn array(&mut self, volume: VolumeUid, name: String, on: Uuid) {
         let dev = self.seen.maps.get(&(on, EPOCH)).map_or(Dev::GONE, |map| map.dev);
         let flags = BTreeSet::new();
         let array = ArraySeen {

@@ -12,13 +12,13 @@
 //! reaches nobody: the file system turns it into an error (XFS that is shut down), or every user has SIGKILL pending.
 
 use super::serving::{Serving, push_event};
-use super::stop;
+use super::{stop, top};
 use crate::domain::{FsType, Reason, Record, Volume, VolumeStatus};
 use crate::plan::holders::names;
 use crate::plan::safety::{self, Guard};
 use crate::plan::{
-    ArraySeen, Dev, Holder, Input, Lane, MemberFlag, MemberSeen, MountSeen, Plan, Process, Step, Through,
-    Who, leg, timing,
+    ArraySeen, Dev, Holder, Input, Lane, MemberFlag, MemberSeen, Plan, Process, Step, Through, Who, leg,
+    timing,
 };
 
 /// The next steps down.
@@ -64,13 +64,6 @@ fn arrays<'a>(serving: &Serving<'a>) -> Vec<&'a ArraySeen> {
     serving.columns().filter_map(|column| serving.array(column)).collect()
 }
 
-/// Any mount of the volume's arrays. The record tells of another owner's: whatever is mounted of an array that must
-/// not run has to go.
-fn mounted_here<'a>(serving: &Serving<'a>) -> Option<&'a MountSeen> {
-    let arrays = arrays(serving);
-    serving.input.seen.mounts.iter().find(|mount| arrays.iter().any(|array| array.dev == mount.dev))
-}
-
 /// Plans a step that the rungs below do not wait for if it cannot be done: they are safe without, only old data is read longer.
 fn is_tried(serving: &mut Serving, step: Step) -> bool {
     let tried = serving.input.memory.failed.contains_key(&step.to_string());
@@ -80,7 +73,7 @@ fn is_tried(serving: &mut Serving, step: Step) -> bool {
 
 /// No file gives or takes anything any more. What counts is the effect: ext4's call returns when its legs let go.
 fn is_shut_down(serving: &mut Serving) -> bool {
-    let Some(mount) = mounted_here(serving) else { return true };
+    let Some(mount) = stop::mounted_here(serving) else { return true };
     let (volume, memory) = (serving.spec.name.clone(), serving.input.memory);
     if memory.shut_down.get(&volume) == Some(&mount.dev) {
         return true;
@@ -127,7 +120,7 @@ fn holds(input: &Input, dev: Dev) -> bool {
 /// Nobody is left who hears an answer of the kernel. Whoever uses the volume is ended; a list that is not of this moment is
 /// made anew before anything follows from it.
 fn nobody_hears(serving: &mut Serving) -> bool {
-    let devs: Vec<Dev> = arrays(serving).iter().map(|array| array.dev).collect();
+    let devs = top::devices(serving);
     if devs.is_empty() {
         return true;
     }
@@ -147,7 +140,7 @@ fn nobody_hears(serving: &mut Serving) -> bool {
 
 /// An XFS that is shut down for certain makes an error of whatever the device says (`xfs_dio_write_end_io`).
 fn is_disarmed(serving: &Serving) -> bool {
-    let mount = mounted_here(serving).map(|mount| mount.dev);
+    let mount = stop::mounted_here(serving).map(|mount| mount.dev);
     serving.spec.fs == FsType::Xfs
         && mount.is_some()
         && serving.input.memory.shut_down.get(&serving.spec.name).copied() == mount
@@ -203,7 +196,7 @@ fn let_go(serving: &mut Serving) -> bool {
 }
 
 fn take_down(serving: &mut Serving) {
-    match mounted_here(serving) {
+    match stop::mounted_here(serving) {
         Some(mount) if !serving.is_busy() => {
             serving.step(Step::Unmount { volume: serving.spec.name.clone(), path: mount.path.clone() });
         }

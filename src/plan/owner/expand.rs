@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! spec.size edited -recorded: growth-> every provider grows and zeroes, or the copy moves to where there is room
-//!    -recorded by all of them-> legs longer -> array larger -recorded: size-> file system larger -> recorded: no growth
+//!    -recorded by all of them-> legs longer -> every column's array larger -> stripes longer -recorded: size-> file system larger -> recorded: no growth
 //! ```
 //! The array grows only while every copy is there and holds every write: what is new is zero on all of them then, so that
 //! nothing depends on the kernel's copying it (with a bitmap it may leave that out). A copy that comes back later and has an
 //! array of the old size is filled from nothing.
 
-use super::relocate;
 use super::serving::{InKernel, Serving};
+use super::{relocate, top};
 use crate::domain::{Bytes, FsType, Growth, Member, MemberState, NodeName, Reason, partition_guid};
 use crate::plan::placement::{self, HEADER};
 use crate::plan::{ArraySeen, Dev, Step, SyncAction};
@@ -47,12 +47,17 @@ fn take_up(serving: &mut Serving) {
 }
 
 fn grow(serving: &mut Serving, growth: &Growth) {
-    let Some(array) = serving.array(0) else { return };
+    let arrays = serving.arrays().unwrap_or_default();
     let wanted = placement::partition_size(growth.to, serving.spec.stripe_width);
     let size = Bytes(wanted.0 - HEADER.0);
-    if array.size >= size {
-        serving.next.size = Some(growth.to);
-    } else if has_room(serving, wanted) && is_calm(serving, array) && legs_are_long(serving, wanted) {
+    let Some(array) = arrays.iter().find(|array| array.size < size) else {
+        // Stripes follow by themselves: see `top::map`.
+        if top::running(serving).is_some_and(|(_, size)| size >= growth.to) {
+            serving.next.size = Some(growth.to);
+        }
+        return;
+    };
+    if has_room(serving, wanted) && is_calm(serving, &arrays) && legs_are_long(serving, wanted) {
         let (volume, name) = (serving.spec.name.clone(), array.name.clone());
         let members = array.members.iter().map(|member| member.name.clone()).collect();
         serving.step(Step::GrowArray { volume, array: name, members, size });
@@ -94,8 +99,8 @@ fn short_of_room(short: &[&Member], wanted: Bytes) -> Reason {
     )
 }
 
-/// Whether every copy holds every write and nothing else is being done to the array.
-fn is_calm(serving: &mut Serving, array: &ArraySeen) -> bool {
+/// Whether every copy holds every write and nothing else is being done to any column.
+fn is_calm(serving: &mut Serving, arrays: &[&ArraySeen]) -> bool {
     let good = |member: &Member| {
         serving.status.in_sync.contains(&member.replica)
             && serving.in_kernel(member) == InKernel::InSync
@@ -109,11 +114,11 @@ fn is_calm(serving: &mut Serving, array: &ArraySeen) -> bool {
             format_args!("the volume grows once the copy on {node} holds every write, or was dropped"),
         ));
     }
-    bad.is_none()
-        && serving.status.relocation.is_none()
-        && array.members.len() == growing(serving).count()
-        && array.is_writable()
-        && array.sync.action == SyncAction::Idle
+    let copies = growing(serving).count();
+    let calm = |array: &&ArraySeen| {
+        array.members.len() == copies && array.is_writable() && array.sync.action == SyncAction::Idle
+    };
+    bad.is_none() && serving.status.relocation.is_none() && arrays.iter().all(calm)
 }
 
 /// Whether this node knows how long its legs have become: the kernel says so by itself.

@@ -10,9 +10,9 @@ pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_fa
     let mut serving = Serving::new(input, volume, status, so_far);
     ask_providers(&mut serving);
     alone::settle(&mut serving);
+    members::lost(&mut serving);
     if serving.arrays().is_some() {
         start::settle(&mut serving);
-        members::lost(&mut serving);
         run::plan(&mut serving);
     } else {
         start::plan(&mut serving);
@@ -26,9 +26,7 @@ pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_fa
 pub(super) fn release(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
     let nothing = Plan::default();
     let mut serving = Serving::new(input, volume, status, &nothing);
-    if serving.arrays().is_some() {
-        members::lost(&mut serving);
-    }
+    members::lost(&mut serving);
     let down = stop::plan(&mut serving);
     finish(serving, down)
 }

@@ -16,8 +16,12 @@ use crate::plan::{
     ArraySeen, Dev, Join, Lane, MemberFlag, MemberSeen, NewMember, Step, SyncAction, scale, timing,
 };
 
-/// Legs without a path: bring them back, or record the smaller in-sync set and then let them go (R1).
+/// Legs without a path: bring them back, or record the smaller in-sync set and then let them go (R1). From the first column that runs
+/// to the last one: each of them waits for its legs.
 pub(super) fn lost(serving: &mut Serving) {
+    if serving.columns().all(|column| serving.array(column).is_none()) {
+        return;
+    }
     for member in serving.status.members.clone() {
         if serving.is_lost(&member) || serving.is_gone(&member) {
             one_lost(serving, &member);
@@ -46,7 +50,8 @@ fn one_lost(serving: &mut Serving, member: &Member) {
 
 fn revive(serving: &mut Serving, member: &Member) {
     let step = |column| leg::revive(serving.input, member, column, serving.status.epoch);
-    let steps: Vec<Step> = serving.columns().filter_map(step).collect();
+    let is_lost = |column: &u8| matches!(serving.leg(member, *column), Leg::Lost(_));
+    let steps: Vec<Step> = serving.columns().filter(is_lost).filter_map(step).collect();
     for step in steps {
         serving.step(step);
     }
@@ -83,9 +88,14 @@ fn record_loss(serving: &mut Serving, member: &Member) {
     }
 }
 
-/// The record does not count on this leg any more: its held I/O may fail, and MD drops the member.
+/// The record does not count on this member any more: what its legs hold may fail, and MD drops it. A leg that works beside one
+/// that does not is left alone: MD is told to drop the member there, too (`member_step`).
 fn let_go(serving: &mut Serving, member: &Member) {
+    let whole = serving.goes_down(member) || serving.is_gone(member);
     for column in serving.columns() {
+        if !whole && matches!(serving.leg(member, column), Leg::Ready(_)) {
+            continue;
+        }
         let key = (partition_guid(member.replica, column), serving.status.epoch);
         if let Some(map) = serving.input.seen.maps.get(&key).filter(|map| map.queueing) {
             let (partition, epoch) = key;
@@ -256,7 +266,10 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
     let leg = serving.leg(member, column);
     let seen = leg.dev().and_then(|dev| array.member(dev));
     let not_wanted = matches!(member.state, MemberState::Leaving | MemberState::Faulty);
-    let out = not_wanted || serving.is_gone(member) && !serving.status.in_sync.contains(&member.replica);
+    let counts = serving.status.in_sync.contains(&member.replica);
+    let out = not_wanted || serving.is_gone(member) && !counts;
+    // All columns or none: where MD had one column of a copy that does not count, it could go on with that one alone.
+    let torn = !counts && serving.has_no_path(member);
     let stretch = leg::stretch(serving.input, partition_guid(member.replica, column), serving.status.epoch);
     match (seen, leg) {
         (Some(seen), _) if seen.is(MemberFlag::Faulty) => {
@@ -267,6 +280,8 @@ fn member_step(serving: &mut Serving, member: &Member, column: u8, array: &Array
             array: name,
             member: seen.name.clone(),
         }),
+        (Some(seen), Leg::Ready(_)) if torn => (serving.has_other_good(member.replica))
+            .then(|| Step::FailMember { volume, array: name, member: seen.name.clone() }),
         (Some(_), Leg::Ready(_)) if stretch.is_some() => stretch,
         (Some(seen), Leg::Ready(_)) => {
             let remote = member.node != *serving.input.me;
@@ -313,7 +328,8 @@ fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: 
         made.is_some_and(|made| made.0 >= array.size.0 + HEADER.0) && is_long(serving, member, column, array);
     let good = good_member(serving, column)?;
     let in_sync = serving.status.in_sync.contains(&member.replica);
-    if !made || !array.is_writable() || in_sync || is_being_replaced(serving, member) {
+    let whole = serving.ready(member).is_some();
+    if !made || !whole || !array.is_writable() || in_sync || is_being_replaced(serving, member) {
         return None;
     }
     let partition = partition_guid(member.replica, column);

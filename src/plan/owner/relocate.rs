@@ -2,7 +2,7 @@
 //! round. A move is both, more copies is only the first half, fewer only the second.
 
 use super::serving::{InKernel, Serving, push_event};
-use super::{evacuate, heal, lifecycle, run};
+use super::{evacuate, heal, lifecycle, top};
 use crate::domain::{
     Bytes, Member, MemberState, MoveCause, MoveReport, NodeName, Placed, PlacementEntry, Reason, Relocation,
     ReplicaId, Timestamp, VolumeSpec, VolumeStatus,
@@ -13,7 +13,7 @@ use crate::plan::scale::{self, Difference, Why};
 use crate::plan::{candidate, controller, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
-    if run::top(serving).is_none() || !serving.status.created {
+    if top::device(serving).is_none() || !serving.status.created {
         return;
     }
     match serving.status.relocation.clone() {

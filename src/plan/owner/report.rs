@@ -50,7 +50,7 @@ fn array(serving: &Serving) -> ArrayReport {
     ArrayReport {
         state: arrays.iter().map(|array| md_state(serving, array)).max().unwrap_or_default(),
         sync_permille: coarse(permille, serving.status.array.sync_permille),
-        device: Some(stop::device(serving)),
+        device: stop::device(serving),
         mounted_at: serving.next.array.mounted_at.clone(),
     }
 }

@@ -1,7 +1,7 @@
 //! The running array: writable, members as recorded, file system made, mounted where it shall be, and how full it is.
 
 use super::serving::Serving;
-use super::{expand, members};
+use super::{expand, members, top};
 use crate::domain::FsType;
 use crate::plan::{ArrayState, Dev, Lane, Step, SyncAction, timing};
 
@@ -13,10 +13,11 @@ pub(super) fn plan(serving: &mut Serving) {
     let held = serving.status.members.iter().any(|member| serving.holds_writes(member));
     if !held {
         thaw(serving);
+        top::map(serving);
         members::change(serving);
         serve_file_system(serving);
     }
-    if let Some(dev) = top(serving) {
+    if let Some(dev) = top::device(serving) {
         expand::plan(serving, dev, held);
     }
 }
@@ -49,16 +50,8 @@ fn make_writable(serving: &mut Serving) -> bool {
     busy
 }
 
-/// The device applications use: the array, or the stripe over all columns.
-pub(super) fn top(serving: &Serving) -> Option<Dev> {
-    match serving.arrays()?.as_slice() {
-        [only] => Some(only.dev),
-        _ => None,
-    }
-}
-
 fn serve_file_system(serving: &mut Serving) {
-    let Some(dev) = top(serving) else { return };
+    let Some(dev) = top::device(serving) else { return };
     if !serving.status.formatted {
         return make_file_system(serving, dev);
     }

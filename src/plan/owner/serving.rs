@@ -132,8 +132,10 @@ impl<'a> Serving<'a> {
         self.columns().filter_map(since).min()
     }
 
+    /// The worst of the columns that run: on the way up and down some do not.
     pub(super) fn in_kernel(&self, member: &Member) -> InKernel {
-        let states = self.columns().map(|column| self.in_column(member, column));
+        let running = self.columns().filter(|column| self.array(*column).is_some());
+        let states = running.map(|column| self.in_column(member, column));
         states.min().unwrap_or(InKernel::Absent)
     }
 

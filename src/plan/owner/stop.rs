@@ -1,10 +1,11 @@
-//! Taking a volume down: unmount, stop, unmap, disconnect, in that order.
+//! Taking a volume down: unmount, take the stripes away, stop, unmap, disconnect, in that order.
 
 use uuid::Uuid;
 
 use super::serving::Serving;
+use super::top;
 use crate::domain::{Epoch, Reason, Volume, VolumeStatus, array_device, array_uuid, partition_guid};
-use crate::plan::{Input, Step, leg};
+use crate::plan::{ArraySeen, Input, MountSeen, Step, leg};
 
 /// The next steps down. `true` once nothing is left on this node and nothing is on its way.
 pub(super) fn plan(serving: &mut Serving) -> bool {
@@ -16,21 +17,35 @@ pub(super) fn plan(serving: &mut Serving) -> bool {
         serving.step(Step::Unmount { volume, path });
         return false;
     }
-    let arrays: Vec<_> = serving.columns().filter_map(|column| serving.array(column)).collect();
-    for array in &arrays {
-        if let Some(mount) = serving.input.seen.mounts.iter().find(|mount| mount.dev == array.dev) {
-            let path = &mount.path;
-            serving.wait(Reason::blocked(
-                "MountedByOthers",
-                format_args!("{} is mounted at {path}, and not by mdfabric", array.name),
-                format_args!("unmount {path}"),
-            ));
-        } else {
-            let (volume, array) = (serving.spec.name.clone(), array.name.clone());
-            serving.step(Step::StopArray { volume, array });
-        }
+    if let Some(mount) = mounted_here(serving) {
+        serving.wait(mounted_by_others(serving, &mount.path));
+        return false;
     }
-    arrays.is_empty() && release_legs(serving)
+    top::unmap(serving) && stop_arrays(serving) && release_legs(serving)
+}
+
+/// Any mount of the volume's devices.
+pub(super) fn mounted_here<'a>(serving: &Serving<'a>) -> Option<&'a MountSeen> {
+    let devices = top::devices(serving);
+    serving.input.seen.mounts.iter().find(|mount| devices.contains(&mount.dev))
+}
+
+fn mounted_by_others(serving: &Serving, path: &str) -> Reason {
+    Reason::blocked(
+        "MountedByOthers",
+        format_args!("{} is mounted at {path}, and not by mdfabric", serving.spec.name),
+        format_args!("unmount {path}"),
+    )
+}
+
+/// `true` once none runs.
+fn stop_arrays(serving: &mut Serving) -> bool {
+    let running: Vec<&ArraySeen> = serving.columns().filter_map(|column| serving.array(column)).collect();
+    for array in &running {
+        let (volume, array) = (serving.spec.name.clone(), array.name.clone());
+        serving.step(Step::StopArray { volume, array });
+    }
+    running.is_empty()
 }
 
 fn mounted_by_us(serving: &Serving) -> Option<String> {
@@ -73,10 +88,16 @@ pub(super) fn is_held(input: &Input, volume: &Volume) -> bool {
     let running =
         columns.clone().any(|column| input.seen.arrays.contains_key(&array_uuid(volume.spec.uid, column)));
     let legs = volume.status.iter().flat_map(|status| partitions(status, volume.spec.stripe_width));
-    running || legs.into_iter().any(|partition| !epochs_of(input, partition).is_empty())
+    running
+        || input.seen.tops.contains_key(&volume.spec.uid)
+        || legs.into_iter().any(|partition| !epochs_of(input, partition).is_empty())
 }
 
-/// The device name applications see.
-pub(super) fn device(serving: &Serving) -> String {
-    format!("/dev/{}", array_device(serving.spec.uid, 0))
+/// The device name applications see. Stripes have the kernel's own name (drivers/md/dm.c `alloc_dev`), which is good for as long as
+/// they are there: nothing here makes links in `/dev/mapper`.
+pub(super) fn device(serving: &Serving) -> Option<String> {
+    let dev = top::device(serving)?;
+    let one = || array_device(serving.spec.uid, 0);
+    let name = if serving.spec.stripe_width > 1 { format!("dm-{}", dev.minor) } else { one() };
+    Some(format!("/dev/{name}"))
 }

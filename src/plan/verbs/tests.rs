@@ -159,8 +159,19 @@ fn copies_are_one_to_three_and_no_more_than_nodes() {
 }
 
 #[test]
-fn what_this_version_cannot_do_is_said() {
-    refused(create_with(|wish| wish.stripe_width = 2), InvalidArgument, &["stripeWidth 2"]);
+fn columns_are_one_to_eight_of_whole_mib_each_on_a_drive_of_its_own() {
+    for columns in [0, 9, 300] {
+        let refusal = create_with(|wish| wish.stripe_width = columns);
+        refused(refusal, InvalidArgument, &[&format!("stripeWidth {columns}")]);
+    }
+    let uneven = |wish: &mut CreateVolume| (wish.stripe_width, wish.size) = (3, Bytes::gib(1));
+    refused(create_with(uneven), InvalidArgument, &["vol", "whole MiB in 3 columns"]);
+    let drives = create_with(|wish| wish.stripe_width = 8);
+    refused(drives, ResourceExhausted, &["node-1: ", "with room, 8 needed"]);
+}
+
+#[test]
+fn a_lost_copy_is_waited_for_a_minute_at_least() {
     refused(
         create_with(|wish| wish.member_missing_timeout_seconds = 59),
         InvalidArgument,

@@ -9,8 +9,8 @@ pub use force::{ForceStart, force_start};
 pub use grow::{NewSize, grow};
 
 use super::{
-    MAX_REPLICAS, MAX_VOLUME, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node, known_volume,
-    live_volume,
+    MAX_COLUMNS, MAX_REPLICAS, MAX_VOLUME, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node,
+    known_volume, live_volume,
 };
 use crate::domain::{
     Attachment, Bytes, DriveId, FsType, Locality, Member, MemberState, MountRequest, NodeName, OnStoreLoss,
@@ -113,24 +113,14 @@ fn checked(wish: &CreateVolume, uid: VolumeUid, now: Timestamp) -> Result<Volume
             format_args!("use at most {MAX_VOLUME}"),
         ));
     }
-    if !wish.size.0.is_multiple_of(Bytes::MIB) {
-        return Err(invalid(
-            format_args!("volume {name}: size {} bytes is not whole MiB", wish.size.0),
-            "round it up to MiB",
-        ));
-    }
     if !(1..=u32::from(MAX_REPLICAS)).contains(&wish.replicas) {
         return Err(invalid(
             format_args!("volume {name}: {} replicas", wish.replicas),
             format_args!("use 1 to {MAX_REPLICAS}"),
         ));
     }
-    if wish.stripe_width != 1 {
-        return Err(invalid(
-            format_args!("volume {name}: stripeWidth {}", wish.stripe_width),
-            "use 1: striping is not available in this version",
-        ));
-    }
+    let stripe_width = checked_width(name, wish.stripe_width)?;
+    check_whole(name, wish.size, stripe_width)?;
     check_timeout(name, wish.member_missing_timeout_seconds)?;
     if wish.placement.len() > wish.replicas as usize {
         return Err(invalid(
@@ -144,7 +134,7 @@ fn checked(wish: &CreateVolume, uid: VolumeUid, now: Timestamp) -> Result<Volume
         created_at: now,
         size: wish.size,
         replicas: u8::try_from(wish.replicas).unwrap_or(MAX_REPLICAS),
-        stripe_width: 1,
+        stripe_width,
         fs: wish.fs,
         sector_size: wish.sector_size,
         member_missing_timeout_seconds: wish.member_missing_timeout_seconds,
@@ -156,6 +146,30 @@ fn checked(wish: &CreateVolume, uid: VolumeUid, now: Timestamp) -> Result<Volume
         deleting: false,
         forced: None,
     })
+}
+
+fn checked_width(name: &VolumeName, columns: u32) -> Result<u8, Refusal> {
+    let allowed = u8::try_from(columns).ok().filter(|columns| (1..=MAX_COLUMNS).contains(columns));
+    allowed.ok_or_else(|| {
+        invalid(
+            format_args!("volume {name}: stripeWidth {columns}"),
+            format_args!("use 1 to {MAX_COLUMNS}: as many drives are needed on each node with a copy"),
+        )
+    })
+}
+
+/// Every column is whole MiB, so that nothing of any of them is lost.
+fn check_whole(name: &VolumeName, size: Bytes, columns: u8) -> Result<(), Refusal> {
+    let unit = Bytes::mib(u64::from(columns));
+    if size.0.is_multiple_of(unit.0) {
+        return Ok(());
+    }
+    let up = Bytes(size.0.div_ceil(unit.0) * unit.0).0 / Bytes::MIB;
+    let of = if columns == 1 { "whole MiB".to_owned() } else { format!("whole MiB in {columns} columns") };
+    Err(invalid(
+        format_args!("volume {name}: size {} bytes is not {of}", size.0),
+        format_args!("round it up to {up}MiB"),
+    ))
 }
 
 fn check_timeout(name: &VolumeName, seconds: u32) -> Result<(), Refusal> {

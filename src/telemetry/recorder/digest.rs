@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::plan::{
-    ArraySeen, ArrayState, ConnectionSeen, DriveSeen, ExportSeen, MapSeen, MemberSeen, Observation, TableSeen,
+    ArraySeen, ArrayState, ConnectionSeen, DriveSeen, ExportSeen, MapSeen, MemberSeen, Observation,
+    TableSeen, TopSeen,
 };
 
 /// State by object.
@@ -18,11 +19,12 @@ pub(super) fn of(seen: &Observation) -> BTreeMap<String, String> {
         .map(|((id, epoch), connection)| (format!("connection {id}:{epoch}"), of_connection(connection)));
     let maps = seen.maps.iter().map(|((id, epoch), map)| (format!("leg {id}:{epoch}"), of_map(map)));
     let arrays = seen.arrays.values().map(|array| (format!("array {}", array.name), of_array(array)));
+    let tops = seen.tops.iter().map(|(volume, top)| (format!("stripes {volume}"), of_top(top)));
     let mounts = seen.mounts.iter().map(|mount| {
         let read_only = if mount.read_only { ", read-only" } else { "" };
         (format!("mount {}", mount.path), format!("of {}{read_only}", mount.dev))
     });
-    drives.chain(exports).chain(connections).chain(maps).chain(arrays).chain(mounts).collect()
+    drives.chain(exports).chain(connections).chain(maps).chain(arrays).chain(tops).chain(mounts).collect()
 }
 
 /// What is new, different, or gone.
@@ -76,6 +78,12 @@ fn of_array(array: &ArraySeen) -> String {
     };
     let members: Vec<String> = array.members.iter().map(of_member).collect();
     format!("{}, {state}, {:?}, {} slots: {}", array.dev, array.sync.action, array.slots, members.join("; "))
+}
+
+fn of_top(top: &TopSeen) -> String {
+    let columns: Vec<String> = top.columns.iter().map(ToString::to_string).collect();
+    let suspended = if top.suspended { ", suspended" } else { "" };
+    format!("{}, {} over {}{suspended}", top.dev, top.size, columns.join(" "))
 }
 
 fn of_member(member: &MemberSeen) -> String {

@@ -57,12 +57,7 @@ fn checked(spec: &VolumeSpec, to: NewSize) -> Result<Bytes, Refusal> {
             format_args!("use at most {MAX_VOLUME}"),
         ));
     }
-    if !size.0.is_multiple_of(Bytes::MIB) {
-        return Err(invalid(
-            format_args!("volume {name}: size {} bytes is not whole MiB", size.0),
-            "round it up to MiB",
-        ));
-    }
+    super::check_whole(name, size, spec.stripe_width)?;
     Ok(size)
 }
 
