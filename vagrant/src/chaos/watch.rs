@@ -26,6 +26,9 @@ pub(super) fn run(world: &World<'_>, used: &Used, port: usize) {
         }
         sleep(LOOK);
     }
+    if seen > 0 && last.elapsed() >= NOTED {
+        world.line.stalled(used.name, last.elapsed());
+    }
 }
 
 /// Bytes in the logs of all nodes.
