@@ -15,6 +15,7 @@ use std::path::Path;
 
 use kernel_abi::Root;
 
+use super::calls::Abandoned;
 use super::chain;
 use super::tables::Tables;
 use crate::plan::{FailureKind, Outcome, Step, StepFailure};
@@ -30,10 +31,15 @@ fn failure(kind: FailureKind, message: impl std::fmt::Display) -> StepFailure {
 
 type Done = Result<(), StepFailure>;
 
-pub(super) fn step(root: &Root, tables: &Tables, step: &Step) -> Result<Outcome, StepFailure> {
+pub(super) fn step(
+    root: &Root,
+    tables: &Tables,
+    step: &Step,
+    abandoned: &Abandoned,
+) -> Result<Outcome, StepFailure> {
     match step {
         Step::Compare { array, dev, good, size, how, .. } => {
-            verify::compare(root, &verify::Pair::new(root, array, *good, *dev)?, *size, *how)
+            verify::compare(root, &verify::Pair::new(root, array, *good, *dev)?, *size, *how, abandoned)
         }
         Step::MeasureUse { dev, path, .. } => filesystem::measure_use(*dev, Path::new(path)),
         Step::FindHolders { devs, .. } => holders::find(root, devs),

@@ -5,6 +5,7 @@ mod drives;
 mod fabric;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use kernel_abi::sock::{self, DiagError, TcpSocket, TcpState};
 use kernel_abi::{CallError, Root, fs};
@@ -25,7 +26,7 @@ pub(super) enum ObserveError {
     Sockets(#[from] DiagError),
 }
 
-pub(super) fn everything(root: &Root, tables: &Tables) -> Result<Observation, ObserveError> {
+pub(super) fn everything(root: &Root, tables: &Arc<Tables>) -> Result<Observation, ObserveError> {
     let mounts = fs::mountinfo(root)?;
     let namespaces = kernel_abi::nvme::namespaces(root)?;
     Ok(Observation {

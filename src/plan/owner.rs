@@ -13,6 +13,7 @@ mod claim;
 mod evacuate;
 mod evict;
 mod expand;
+mod give_way;
 mod heal;
 mod lifecycle;
 mod members;
@@ -22,6 +23,7 @@ mod run;
 mod serving;
 mod start;
 mod stop;
+mod stuck;
 mod takeover;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ mod drives;
 mod growth;
 mod replica;
 
-use super::{Input, Plan};
+use super::{Input, Plan, stuck};
 
 /// Everything this node does for its own drives and replicas.
 #[must_use]
@@ -20,5 +20,6 @@ pub fn plan(input: &Input) -> Plan {
         plan.merge(replica::plan(input, &replica));
     }
     plan.merge(replica::fence_unknown(input));
+    plan.merge(stuck::plan(input));
     plan
 }
