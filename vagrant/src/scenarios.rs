@@ -4,6 +4,7 @@ mod adoption;
 mod bad_input;
 mod boot;
 mod drain;
+mod drives;
 mod dump;
 mod failover;
 mod footprint;
@@ -93,6 +94,7 @@ pub fn all() -> Vec<Scenario> {
         failover::SCENARIOS,
         healing::SCENARIOS,
         drain::SCENARIOS,
+        drives::SCENARIOS,
         zombie::SCENARIOS,
         stall::SCENARIOS,
         interruption::SCENARIOS,
