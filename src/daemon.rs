@@ -1,5 +1,6 @@
 //! The drivers: select, plan, record, apply. No decisions are made here.
 
+mod asked;
 mod brain;
 mod cache;
 mod clock;

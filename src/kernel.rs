@@ -1,6 +1,7 @@
 //! See and do: the machines' ports over the kernel of this node.
 
 mod apply;
+mod calls;
 mod device;
 mod events;
 mod identity;
@@ -14,7 +15,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kernel_abi::Root;
+use tokio::sync::mpsc;
 
+use calls::Calls;
 pub use events::watch as events;
 pub use identity::report;
 use notes::Notes;
@@ -22,8 +25,8 @@ pub use prepare::{Check, forbid_exec, preflight, prepare};
 use tables::Tables;
 
 use crate::domain::Endpoint;
-use crate::plan::{Observation, Outcome, Sample, Step, StepFailure};
-use crate::ports::Kernel;
+use crate::plan::{Lane, Observation, Outcome, Sample, Step, StepFailure};
+use crate::ports::{InCalls, Kernel};
 
 /// The kernel this daemon runs on.
 #[derive(Debug, Clone)]
@@ -31,13 +34,20 @@ pub struct NodeKernel {
     root: Root,
     tables: Arc<Tables>,
     notes: Notes,
+    calls: Arc<Calls>,
 }
 
 impl NodeKernel {
     /// The running kernel; what no store can be told is noted below `state_dir`.
     #[must_use]
     pub fn new(state_dir: &Path) -> Self {
-        Self { root: Root::live(), tables: Arc::default(), notes: Notes::new(state_dir.join("alone")) }
+        let notes = Notes::new(state_dir.join("alone"));
+        Self { root: Root::live(), tables: Arc::default(), notes, calls: Arc::default() }
+    }
+
+    /// A drive that answers when nobody waits for it any more wakes whoever `wake` is for.
+    fn tell_late_answers(&self, wake: mpsc::Sender<()>) {
+        self.tables.wake(wake);
     }
 
     /// Forgets what was read from drives, so that the next look reads them again: something happened to a disk.
@@ -48,7 +58,8 @@ impl NodeKernel {
 
 impl Kernel for NodeKernel {
     fn observe(&self) -> Result<Observation, String> {
-        observe::everything(&self.root, &self.tables, &self.notes).map_err(|error| chain(&error))
+        let look = || observe::everything(&self.root, &self.tables, &self.notes);
+        self.calls.of_look(look).map_err(|error| chain(&error))
     }
 
     fn sample(&self, seen: &Observation) -> Result<Sample, String> {
@@ -59,8 +70,18 @@ impl Kernel for NodeKernel {
         observe::unanswered(target).map_err(|error| chain(&error))
     }
 
+    fn in_calls(&self) -> InCalls {
+        self.calls.now()
+    }
+
+    fn abandon(&self, lane: &Lane) {
+        self.calls.abandon(lane);
+    }
+
     fn apply(&self, step: &Step) -> Result<Outcome, StepFailure> {
-        apply::step(&self.root, &self.tables, &self.notes, step)
+        self.calls.of_lane(&step.lane(), |abandoned| {
+            apply::step(&self.root, &self.tables, &self.notes, step, abandoned)
+        })
     }
 }
 

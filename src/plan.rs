@@ -26,6 +26,7 @@ pub mod questions;
 pub mod safety;
 pub mod scale;
 mod step;
+pub mod stuck;
 pub mod timing;
 pub mod verbs;
 
@@ -40,8 +41,9 @@ pub use observation::{
 };
 pub use peers::{Beat, Peers, Standing};
 pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure};
+pub use stuck::Waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{Key, NodeName, Reason, Record, ReplicaId, Timestamp, World};
 
@@ -90,6 +92,8 @@ pub struct Plan {
     pub reasons: Vec<Reason>,
     /// When to look again even if nothing happens.
     pub wake_at: Option<Timestamp>,
+    /// Lanes whose step is to give way: only one that can be done again from the start, and looks for this.
+    pub abandon: BTreeSet<Lane>,
     /// Copies this node sees missing and looks after, with what is recorded of that: see [`heal`].
     pub missing: BTreeMap<ReplicaId, u64>,
 }
@@ -99,7 +103,12 @@ impl Plan {
     pub fn merge(&mut self, other: Self) {
         self.writes.extend(other.writes);
         self.steps.extend(other.steps);
-        self.reasons.extend(other.reasons);
+        for reason in other.reasons {
+            if !self.reasons.contains(&reason) {
+                self.reasons.push(reason);
+            }
+        }
+        self.abandon.extend(other.abandon);
         self.missing.extend(other.missing);
         if let Some(at) = other.wake_at {
             self.wake(at);

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::domain::{Endpoint, Key, NodeName, Record, Revision, Versioned};
-use crate::plan::{Observation, Outcome, Peers, Sample, Step, StepFailure};
+use crate::plan::{Lane, Observation, Outcome, Peers, Sample, Step, StepFailure, Waiting};
 
 /// A future a port returns.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -99,6 +99,15 @@ pub trait Store: Send + Sync {
     fn name(&self) -> String;
 }
 
+/// What calls into one node's kernel are in.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InCalls {
+    /// Steps, by lane.
+    pub steps: BTreeMap<Lane, Waiting>,
+    /// The look at everything.
+    pub look: Option<Waiting>,
+}
+
 /// One node's kernel. All calls block as long as the kernel does; the caller gives each lane its own thread.
 pub trait Kernel: Send + Sync {
     /// What is there now. An error hides nothing that was seen before: the caller keeps its last observation.
@@ -110,6 +119,12 @@ pub trait Kernel: Send + Sync {
     /// For how many milliseconds the kernel at `target` has acknowledged nothing of what this one has sent to it, the longest
     /// of their connections; 0 where nothing waits for an answer.
     fn unanswered(&self, target: &Endpoint) -> Result<u64, String>;
+
+    /// What it is in now, and for how long.
+    fn in_calls(&self) -> InCalls;
+
+    /// Tells the running step of a lane to give way. One that looks for this ends soon, as abandoned; any other goes on.
+    fn abandon(&self, lane: &Lane);
 
     /// Does one step. Idempotent: a step that was done before, wholly or half, can be done again.
     fn apply(&self, step: &Step) -> Result<Outcome, StepFailure>;

@@ -256,7 +256,7 @@ fn drive_ready(world: &World, id: &DriveId) -> Progress {
         DriveState::Ready => {
             Progress::done(format_args!("drive {id} on {} is ready, {} free", status.node, status.free))
         }
-        DriveState::Foreign | DriveState::Faulty | DriveState::Missing => {
+        DriveState::Foreign | DriveState::Faulty | DriveState::Missing | DriveState::Stuck => {
             Progress::failed(format_args!("drive {id} is {}{said}", status.state))
         }
         DriveState::Available | DriveState::Preparing => {

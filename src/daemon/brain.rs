@@ -1,18 +1,25 @@
 //! One task that owns all state of the node: it wakes on events, plans, records, and starts steps.
 
+mod look;
+mod write;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::asked::Asked;
 use super::cache::{Cache, StoreHealth};
 use super::clock;
 use super::lanes::{Finished, Lanes};
 use super::records::Records;
 use super::status::{NodeView, View};
-use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Revision, Timestamp, Versioned};
-use crate::plan::{self, ArraySeen, Input, Memory, Observation, Plan, Step, Write, controller, timing};
-use crate::ports::{Change, Heartbeats, Kernel, Store, StoreError};
+use crate::domain::{Key, Kind, NodeName, NodeStatus, Record, Timestamp};
+use crate::plan::{
+    self, FailureKind, Input, Memory, Observation, Plan, Sample, Step, StepFailure, Write, controller, stuck,
+    timing,
+};
+use crate::ports::{Heartbeats, Kernel, Store};
 use crate::telemetry::recorder::{Notes, Recorder};
 
 /// What a brain is connected to.
@@ -44,17 +51,17 @@ enum Stale {
     Everything,
 }
 
-/// What became of a plan's writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What became of a plan's writes, the worst at the end: it counts for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Written {
     /// There was nothing to write.
     Nothing,
     /// All of them.
     Some,
-    /// Somebody else wrote one of the records first.
-    Overtaken,
     /// The store does not answer.
     Unavailable,
+    /// Somebody else wrote one of the records first. No step of such a plan is begun, whatever became of its other writes.
+    Overtaken,
 }
 
 /// The state of a node's daemon.
@@ -65,6 +72,10 @@ pub struct Brain {
     store: StoreHealth,
     store_retry_at: Timestamp,
     seen: Observation,
+    /// The kernel was looked at.
+    observed: bool,
+    observing: Asked<Result<Observation, String>>,
+    sampling: Asked<Result<Sample, String>>,
     stale: Stale,
     sample_due: Timestamp,
     look_due: Timestamp,
@@ -94,6 +105,9 @@ impl Brain {
             store: StoreHealth::Starting,
             store_retry_at: Timestamp(0),
             seen: Observation::default(),
+            observed: false,
+            observing: Asked::default(),
+            sampling: Asked::default(),
             stale: Stale::Everything,
             sample_due: Timestamp(0),
             look_due: Timestamp(0),
@@ -211,6 +225,9 @@ impl Brain {
         match &result {
             Ok(outcome) if routine => tracing::debug!(%step, ?outcome, "done"),
             Ok(outcome) => tracing::info!(%step, ?outcome, "done"),
+            Err(StepFailure { kind: FailureKind::Abandoned, message }) => {
+                tracing::info!(%step, why = message, "abandoned");
+            }
             Err(failure) => tracing::warn!(%step, kind = ?failure.kind, why = failure.message, "failed"),
         }
         self.notes.finished(clock::now(), &step, &result);
@@ -221,90 +238,12 @@ impl Brain {
         self.memory.record(&step, result, clock::now());
     }
 
-    /// Learns what is stale. `false` when nothing came of it that a plan could need.
-    async fn look(&mut self) -> bool {
-        let was = std::mem::replace(&mut self.stale, Stale::Nothing);
-        let turned = self.listen();
-        let changed = match was {
-            Stale::Nothing => true,
-            Stale::Samples => self.sample().await,
-            Stale::Everything => self.observe().await,
-        };
-        let lost = self.ask_for_answers().await;
-        self.memory.track_legs(&self.seen, clock::now());
-        if was > Stale::Nothing {
-            let now = clock::now();
-            let next = self.memory.sample_in(&self.seen, now);
-            self.sample_due = next.map_or(Timestamp(u64::MAX), |millis| now.plus(millis));
-        }
-        turned || changed || lost || clock::now() >= self.heartbeat_due
-    }
-
-    /// Takes in what is heard of other daemons. `true` when one of them stands otherwise than before.
-    fn listen(&mut self) -> bool {
-        let heard = self.ports.peers.heard();
-        let turned = heard.standings() != self.memory.peers.standings();
-        self.memory.peers = heard;
-        turned
-    }
-
-    /// Asks the kernel whether those whose daemons are silent still acknowledge what is sent to them. `true` when one of them
-    /// went or came back.
-    async fn ask_for_answers(&mut self) -> bool {
-        let before = self.memory.gone();
-        let silent: Vec<NodeName> = self.memory.peers.silent().map(|(node, _)| node.clone()).collect();
-        let world = self.records.world();
-        let target = |node: NodeName| Some((world.node_status(&node)?.endpoint.clone(), node));
-        let targets: Vec<(Endpoint, NodeName)> = silent.into_iter().filter_map(target).collect();
-        self.memory.unanswered.clear();
-        if !targets.is_empty() && !self.seen.connections.is_empty() {
-            let kernel = Arc::clone(&self.ports.kernel);
-            let ask = move || {
-                let answer = |(endpoint, node)| kernel.unanswered(&endpoint).map(|millis| (node, millis));
-                targets.into_iter().map(answer).collect()
-            };
-            match tokio::task::spawn_blocking(ask).await {
-                Ok(Ok(unanswered)) => self.memory.unanswered = unanswered,
-                Ok(Err(why)) => tracing::warn!(why, "what waits for an answer could not be asked"),
-                Err(error) => tracing::error!(%error, "who asks for answers died"),
-            }
-        }
-        let gone = self.memory.gone();
-        for node in gone.difference(&before) {
-            tracing::warn!(%node, "silent on the data network, and its kernel acknowledges nothing: out of reach");
-        }
-        before != gone
-    }
-
-    /// A few small files; everything only if one of them says that something happened.
-    async fn sample(&mut self) -> bool {
-        let (kernel, seen) = (Arc::clone(&self.ports.kernel), self.seen.clone());
-        match tokio::task::spawn_blocking(move || kernel.sample(&seen)).await {
-            Ok(Ok(sample)) if self.seen.take(&sample) => self.observe().await,
-            Ok(Ok(_)) => self.seen.arrays.values().any(ArraySeen::is_syncing),
-            Ok(Err(_)) | Err(_) => self.observe().await,
-        }
-    }
-
-    async fn observe(&mut self) -> bool {
-        let kernel = Arc::clone(&self.ports.kernel);
-        match tokio::task::spawn_blocking(move || kernel.observe()).await {
-            Ok(Ok(seen)) => {
-                self.notes.observed(clock::now(), &seen);
-                self.seen = seen;
-            }
-            Ok(Err(why)) => tracing::warn!(why, "the kernel could not be observed"),
-            Err(error) => tracing::error!(%error, "the observer died"),
-        }
-        self.looked_at = clock::now();
-        true
-    }
-
     /// Plans until nothing more can be recorded, starts what may be started, and notes when to look again.
     async fn turn(&mut self) {
         const TURNS: usize = 16;
         let mut plan = Plan::default();
         self.ports.peers.follow(plan::peers::wanted(self.records.world(), &self.me));
+        self.memory.learn_calls(self.ports.kernel.in_calls().steps, clock::now());
         if self.records.is_listed() {
             let mut written = Written::Some;
             for _ in 0..TURNS {
@@ -317,6 +256,7 @@ impl Brain {
             // A plan somebody overtook was decided from records that are not so any more.
             if written != Written::Overtaken {
                 self.start_all(&plan.steps);
+                plan.abandon.iter().for_each(|lane| self.ports.kernel.abandon(lane));
             }
             self.heartbeat().await;
         }
@@ -324,10 +264,14 @@ impl Brain {
         self.look_due = self.next_look(&plan);
     }
 
+    /// While nothing can be seen nothing is decided; what was decided goes on.
     fn plan(&mut self) -> Plan {
         let now = clock::now();
         let input =
             Input { me: &self.me, world: self.records.world(), seen: &self.seen, memory: &self.memory, now };
+        if !self.observed || self.memory.look.is_some() {
+            return stuck::plan(&input);
+        }
         let mut plan = plan::node(&input);
         let (leads, lease) = controller::lead(&input);
         plan.merge(lease);
@@ -339,64 +283,6 @@ impl Brain {
         plan
     }
 
-    /// Writes what a plan wants recorded, up to the first write that is not taken.
-    async fn write_all(&mut self, writes: &[Write]) -> Written {
-        let mut written = Written::Nothing;
-        for write in writes {
-            match self.write(write).await {
-                Written::Nothing => {}
-                Written::Some => written = Written::Some,
-                stopped @ (Written::Overtaken | Written::Unavailable) => return stopped,
-            }
-        }
-        written
-    }
-
-    /// A store that did not answer is not asked again at once: its time-out would hold everything up.
-    async fn write(&mut self, write: &Write) -> Written {
-        let expected = self.records.world().revision(&write.key);
-        if write.record.is_none() && expected == Revision(0) {
-            return Written::Nothing;
-        }
-        if clock::now() < self.store_retry_at {
-            return Written::Unavailable;
-        }
-        match self.ports.store.put(&write.key, write.record.as_ref(), expected).await {
-            Ok(revision) => {
-                self.find_store();
-                self.notes.written(clock::now(), self.records.world(), write, revision);
-                let value = write.record.clone().map(|value| Versioned { revision, value });
-                let changed = self.records.take_change(Change { key: write.key.clone(), value, revision });
-                self.memory.liveness.heard(changed, clock::now());
-                Written::Some
-            }
-            Err(StoreError::Conflict { key, .. }) => {
-                self.notes.refused(clock::now(), &key, "somebody else wrote it first");
-                self.refresh(&key).await;
-                Written::Overtaken
-            }
-            Err(error) => {
-                tracing::warn!(key = %write.key, %error, "could not record");
-                self.notes.refused(clock::now(), &write.key, &error);
-                self.lose_store(error.to_string());
-                Written::Unavailable
-            }
-        }
-    }
-
-    /// Somebody else wrote the record: read it, and plan with what it says. That it is gone the watch will tell.
-    async fn refresh(&mut self, key: &Key) {
-        match self.ports.store.get(key).await {
-            Ok(Some(value)) => {
-                let change = Change { key: key.clone(), revision: value.revision, value: Some(value) };
-                let changed = self.records.take_change(change);
-                self.memory.liveness.heard(changed, clock::now());
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%key, %error, "could not read"),
-        }
-    }
-
     async fn heartbeat(&mut self) {
         let now = clock::now();
         if now < self.heartbeat_due {
@@ -404,7 +290,7 @@ impl Brain {
         }
         let record = NodeStatus { heartbeat_at: now, ..self.node.clone() };
         let key = Key::new(Kind::NodeStatus, &self.me);
-        self.write(&Write { key, record: Some(Record::NodeStatus(record)) }).await;
+        self.write_all(&[Write { key, record: Some(Record::NodeStatus(record)) }]).await;
         self.heartbeat_due = now.plus(timing::HEARTBEAT_MILLIS);
     }
 

@@ -10,8 +10,8 @@ use nix::unistd::Pid;
 
 use crate::config::Death;
 use crate::domain::Endpoint;
-use crate::plan::{Observation, Outcome, Sample, Step, StepFailure};
-use crate::ports::Kernel;
+use crate::plan::{Lane, Observation, Outcome, Sample, Step, StepFailure};
+use crate::ports::{InCalls, Kernel};
 
 /// Wraps a kernel; its process dies at `death`. A step that fails is none to die after: it is tried again. Routine is none
 /// to die at: it comes when a test believes that all is done.
@@ -70,6 +70,14 @@ impl Kernel for MortalKernel {
         self.kernel.unanswered(target)
     }
 
+    fn in_calls(&self) -> InCalls {
+        self.kernel.in_calls()
+    }
+
+    fn abandon(&self, lane: &Lane) {
+        self.kernel.abandon(lane);
+    }
+
     fn apply(&self, step: &Step) -> Result<Outcome, StepFailure> {
         if let Death::Before(deaths) = &self.death {
             self.die_once_at(step, deaths);
@@ -107,6 +115,12 @@ mod tests {
         fn unanswered(&self, _: &Endpoint) -> Result<u64, String> {
             Ok(0)
         }
+
+        fn in_calls(&self) -> InCalls {
+            InCalls::default()
+        }
+
+        fn abandon(&self, _: &Lane) {}
 
         fn apply(&self, step: &Step) -> Result<Outcome, StepFailure> {
             match step {

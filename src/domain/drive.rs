@@ -47,6 +47,8 @@ pub enum DriveState {
     Missing,
     /// Added, but its table cannot be trusted.
     Faulty,
+    /// Ours, and it does not answer.
+    Stuck,
 }
 
 impl fmt::Display for DriveState {
@@ -58,6 +60,7 @@ impl fmt::Display for DriveState {
             Self::Ready => "Ready",
             Self::Missing => "Missing",
             Self::Faulty => "Faulty",
+            Self::Stuck => "Stuck",
         })
     }
 }

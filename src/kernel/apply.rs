@@ -16,6 +16,7 @@ use std::path::Path;
 
 use kernel_abi::Root;
 
+use super::calls::Abandoned;
 use super::chain;
 use super::notes::{NoteError, Notes};
 use super::tables::Tables;
@@ -36,10 +37,16 @@ fn done(result: Result<(), NoteError>) -> Result<Outcome, StepFailure> {
 
 type Done = Result<(), StepFailure>;
 
-pub(super) fn step(root: &Root, tables: &Tables, notes: &Notes, step: &Step) -> Result<Outcome, StepFailure> {
+pub(super) fn step(
+    root: &Root,
+    tables: &Tables,
+    notes: &Notes,
+    step: &Step,
+    abandoned: &Abandoned,
+) -> Result<Outcome, StepFailure> {
     match step {
         Step::Compare { array, dev, good, size, how, .. } => {
-            verify::compare(root, &verify::Pair::new(root, array, *good, *dev)?, *size, *how)
+            verify::compare(root, &verify::Pair::new(root, array, *good, *dev)?, *size, *how, abandoned)
         }
         Step::MeasureUse { dev, path, .. } => filesystem::measure_use(*dev, Path::new(path)),
         Step::FindHolders { devs, .. } => holders::find(root, devs),

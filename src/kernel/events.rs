@@ -18,6 +18,7 @@ const UEVENT_BUFFER_BYTES: usize = 8 << 20;
 /// Starts the thread. A message means "look"; several things that happen at once may share one.
 pub fn watch(kernel: &NodeKernel) -> Result<mpsc::Receiver<()>, CallError> {
     let (wake, woken) = mpsc::channel(1);
+    kernel.tell_late_answers(wake.clone());
     let uevents = UeventSocket::kernel(UEVENT_BUFFER_BYTES)?;
     let mut watcher = Watcher { kernel: kernel.clone(), uevents, mdstat: None, arrays: Vec::new() };
     let run = move || {

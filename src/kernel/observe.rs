@@ -6,6 +6,7 @@ mod fabric;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use kernel_abi::sock::{self, DiagError, TcpSocket, TcpState};
 use kernel_abi::{CallError, Root, fs};
@@ -31,7 +32,11 @@ pub(super) enum ObserveError {
     Notes(#[from] NoteError),
 }
 
-pub(super) fn everything(root: &Root, tables: &Tables, notes: &Notes) -> Result<Observation, ObserveError> {
+pub(super) fn everything(
+    root: &Root,
+    tables: &Arc<Tables>,
+    notes: &Notes,
+) -> Result<Observation, ObserveError> {
     let mounts = fs::mountinfo(root)?;
     let namespaces = kernel_abi::nvme::namespaces(root)?;
     let mut strangers = BTreeSet::new();

@@ -9,8 +9,10 @@
 
 use uuid::Uuid;
 
-use super::{ConnectionSeen, ConnectionState, Dev, Input, MapSeen, Step, safety};
-use crate::domain::{Bytes, Endpoint, Epoch, Member, NodeName, Reason, Replica, Timestamp, partition_guid};
+use super::{ConnectionSeen, ConnectionState, Dev, Input, MapSeen, Step, safety, stuck};
+use crate::domain::{
+    Bytes, DriveId, Endpoint, Epoch, Member, NodeName, Reason, Replica, Timestamp, partition_guid,
+};
 
 /// The state of one column of one member as its owner can use it.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +62,10 @@ fn local(input: &Input, member: &Member, column: u8, partition: Uuid, epoch: Epo
         return Leg::Absent(Err(refusal.into()));
     }
     let drive = member.drives.get(usize::from(column));
+    let silent = drive.and_then(|drive| does_not_answer(input, drive, partition));
+    if let Some(reason) = silent {
+        return Leg::Absent(Err(reason));
+    }
     match drive.and_then(|drive| input.seen.partition(drive, partition)).and_then(|seen| seen.dev) {
         Some(dev) => Leg::Ready(dev),
         None => Leg::Absent(Err(Reason::waiting(
@@ -67,6 +73,17 @@ fn local(input: &Input, member: &Member, column: u8, partition: Uuid, epoch: Epo
             format_args!("partition {partition} is not to be found on {}", member.node),
         ))),
     }
+}
+
+/// Why a local partition is not taken into use: its drive does not answer. What is in an array stays the member it is.
+fn does_not_answer(input: &Input, drive: &DriveId, partition: Uuid) -> Option<Reason> {
+    input.seen.drives.get(drive)?.unanswered.as_ref()?;
+    let dev = input.seen.partition(drive, partition).and_then(|seen| seen.dev);
+    if dev.is_some_and(|dev| input.seen.array_holding(dev).is_some()) {
+        return None;
+    }
+    let waits = || Reason::waiting("DriveSilent", format_args!("drive {drive} has not answered yet"));
+    Some(stuck::drive(input, drive).unwrap_or_else(waits))
 }
 
 impl Remote<'_> {

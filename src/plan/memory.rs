@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::heal::{self, Waiting};
+use super::heal;
 use super::{
     ConnectionState, Dev, FailureKind, Held, Lane, Liveness, Observation, Outcome, Peers, Process, Step,
-    StepFailure, StoreSilence, timing,
+    StepFailure, StoreSilence, Waiting, timing,
 };
 use crate::domain::{Bytes, Epoch, NodeName, ReplicaId, Timestamp, VolumeName};
 
@@ -47,6 +47,10 @@ pub struct Memory {
     pub started_at: Timestamp,
     /// Steps under way, by lane, and since when.
     pub running: BTreeMap<Lane, (Step, Timestamp)>,
+    /// What the running steps are in: the call that has not returned, if it is known, and since when.
+    pub calls: BTreeMap<Lane, (Option<String>, Timestamp)>,
+    /// A look at the kernel that does not come back.
+    pub look: Option<Waiting>,
     /// Failed steps by their text.
     pub failed: BTreeMap<String, Attempt>,
     /// Members whose superblock cannot be used, by partition.
@@ -80,7 +84,7 @@ pub struct Memory {
     /// Since when a leg has no working path.
     pub lost_since: BTreeMap<(Uuid, Epoch), Timestamp>,
     /// Copies that are missing and looked after here.
-    pub missing: BTreeMap<ReplicaId, Waiting>,
+    pub missing: BTreeMap<ReplicaId, heal::Waiting>,
     /// Members whose leg was let go since they were last added: what the kernel says of them is not their drive's fault.
     pub let_go: BTreeSet<Uuid>,
     /// What was heard of nodes and leases.
@@ -102,14 +106,23 @@ impl Memory {
         self.running.insert(step.lane(), (step, now));
     }
 
+    /// Notes what the running steps are in.
+    pub fn learn_calls(&mut self, calls: BTreeMap<Lane, Waiting>, now: Timestamp) {
+        let since = |millis| Timestamp(now.0.saturating_sub(millis));
+        let noted = calls.into_iter().map(|(lane, waiting)| (lane, (waiting.call, since(waiting.millis))));
+        self.calls = noted.collect();
+    }
+
     /// Takes in what a step came to.
     pub fn record(&mut self, step: &Step, result: Result<Outcome, StepFailure>, now: Timestamp) {
         self.running.remove(&step.lane());
+        self.calls.remove(&step.lane());
         match result {
             Ok(outcome) => {
                 self.failed.remove(&step.to_string());
                 self.learn(step, outcome, now);
             }
+            Err(StepFailure { kind: FailureKind::Abandoned, .. }) => {}
             Err(failure) => self.record_failure(step, failure, now),
         }
     }

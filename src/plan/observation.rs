@@ -5,7 +5,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::Alone;
+use super::{Alone, Waiting};
 use crate::domain::{Bytes, DriveId, Epoch, VolumeUid};
 
 /// A device number: good for one observation, never an identity.
@@ -81,7 +81,7 @@ impl Observation {
     pub fn partition(&self, drive: &DriveId, guid: Uuid) -> Option<&PartitionSeen> {
         match &self.drives.get(drive)?.table {
             TableSeen::Gpt { partitions, .. } => partitions.get(&guid),
-            TableSeen::Absent | TableSeen::Corrupt(_) => None,
+            TableSeen::Absent | TableSeen::Corrupt(_) | TableSeen::Unread => None,
         }
     }
 
@@ -111,6 +111,8 @@ pub struct DriveSeen {
     pub table: TableSeen,
     /// What else was found on it, mounts and holders included; empty for an empty disk.
     pub found: Vec<String>,
+    /// It does not answer: everything else is what was known before.
+    pub unanswered: Option<Waiting>,
 }
 
 /// A partition table.
@@ -133,6 +135,8 @@ pub enum TableSeen {
     },
     /// Both copies are damaged.
     Corrupt(String),
+    /// It could not be read yet: the drive has not answered since this daemon started.
+    Unread,
 }
 
 /// A partition.

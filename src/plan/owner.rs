@@ -14,6 +14,7 @@ mod claim;
 mod evacuate;
 mod evict;
 mod expand;
+mod give_way;
 mod heal;
 mod lifecycle;
 mod members;
@@ -23,6 +24,7 @@ mod run;
 mod serving;
 mod start;
 mod stop;
+mod stuck;
 mod takeover;
 #[cfg(test)]
 mod tests;

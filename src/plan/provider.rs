@@ -10,7 +10,7 @@ mod drives;
 mod growth;
 mod replica;
 
-use super::{Input, Plan};
+use super::{Input, Plan, stuck};
 
 /// Everything this node does for its own drives and replicas.
 #[must_use]
@@ -19,5 +19,6 @@ pub fn plan(input: &Input) -> Plan {
     for replica in input.world.replicas().filter(|replica| replica.spec.node == *input.me) {
         plan.merge(replica::plan(input, &replica));
     }
+    plan.merge(stuck::plan(input));
     plan
 }

@@ -357,8 +357,8 @@ pub enum FailureKind {
     BitmapRefused,
     /// The object is in use by somebody else.
     Busy,
-    /// The call did not return within its deadline and is still out.
-    Stuck,
+    /// It was told to give way, and left nothing behind.
+    Abandoned,
 }
 
 /// A step that failed.

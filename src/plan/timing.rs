@@ -43,6 +43,16 @@ pub const CANDIDATE_MILLIS: u64 = 60_000;
 pub const SHUT_DOWN_MILLIS: u64 = 300;
 /// How old the list of a lost volume's users may be when something is decided by it.
 pub const HOLDERS_MILLIS: u64 = 500;
+/// A call into the kernel that is not back by then is shown as stuck. Nothing ends it: it is only not waited for in silence.
+pub const CALL_MILLIS: u64 = 20_000;
+/// The same for connecting and disconnecting: the kernel itself gives up after 60 s (`admin_timeout`).
+pub const CONTROLLER_CALL_MILLIS: u64 = 70_000;
+/// The same for what writes back or replays a whole file system.
+pub const FILE_SYSTEM_CALL_MILLIS: u64 = 120_000;
+/// A drive that has not answered a read for this long is shown as stuck.
+pub const DRIVE_ANSWER_MILLIS: u64 = 10_000;
+/// How long a look at the kernel may take before the daemon goes on with what it saw before.
+pub const LOOK_CALL_MILLIS: u64 = 5_000;
 /// First wait after a failed step; doubles up to [`RETRY_MAX_MILLIS`].
 pub const RETRY_FIRST_MILLIS: u64 = 250;
 /// Longest wait between two tries of a failing step.

@@ -199,6 +199,7 @@ impl Disk {
             health: "Good".to_owned(),
             table,
             found: self.found.clone(),
+            unanswered: None,
         }
     }
 }

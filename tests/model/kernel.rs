@@ -482,5 +482,6 @@ fn drive(setup: &Setup, me: usize, world: &mdfabric::domain::World) -> DriveSeen
             damaged: None,
         },
         found: Vec::new(),
+        unanswered: None,
     }
 }

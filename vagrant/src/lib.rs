@@ -13,6 +13,7 @@ pub mod command;
 pub mod console;
 pub mod daemon;
 pub mod demo;
+pub mod faults;
 pub mod guest;
 pub mod lab;
 pub mod load;

@@ -4,6 +4,7 @@ mod adoption;
 mod bad_input;
 mod boot;
 mod drain;
+mod drives;
 mod dump;
 mod failover;
 mod footprint;
@@ -101,6 +102,7 @@ pub fn all() -> Vec<Scenario> {
         store_loss::SCENARIOS,
         healing::SCENARIOS,
         drain::SCENARIOS,
+        drives::SCENARIOS,
         zombie::SCENARIOS,
         stall::SCENARIOS,
         interruption::SCENARIOS,

@@ -1,8 +1,10 @@
 //! The one place where ports meet what is behind them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 
 use crate::api::proto;
 use crate::cli::failure::Failure;
@@ -13,6 +15,9 @@ use crate::kernel::{self, NodeKernel};
 use crate::ports::{Kernel, Store};
 use crate::store::LocalStore;
 use crate::store::etcd::EtcdStore;
+
+/// How long getting the kernel ready may take: a dozen modules.
+const PREPARE: Duration = Duration::from_mins(1);
 
 /// Everything the daemon is started with.
 pub(super) struct Parts {
@@ -66,26 +71,33 @@ async fn store(config: &StoreConfig) -> Result<Arc<dyn Store>, Failure> {
     }
 }
 
-/// Loads modules, which may take as long as they like.
 async fn identity(config: &Config) -> Result<Identity, Failure> {
     let name = config.node.clone();
     let endpoint = Endpoint { address: config.data_address.to_string(), port: config.data_port };
-    let report = move || {
-        let checks = kernel::prepare();
-        for check in checks.iter().filter(|check| !check.ok) {
-            tracing::warn!(
-                name = check.name,
-                required = check.required,
-                detail = check.detail,
-                "the kernel lacks"
-            );
-        }
-        let status = kernel::report(&name, endpoint, &checks);
-        Identity { name, status }
-    };
-    let looked = tokio::task::spawn_blocking(report).await;
-    looked
-        .map_err(|error| Failure::caused("the kernel could not be looked at", "report this as a bug", error))
+    let checks = prepared().await.map_err(|error| {
+        Failure::caused("the kernel could not be looked at", "report this as a bug", error)
+    })?;
+    for check in checks.iter().filter(|check| !check.ok) {
+        tracing::warn!(
+            name = check.name,
+            required = check.required,
+            detail = check.detail,
+            "the kernel lacks"
+        );
+    }
+    let status = kernel::report(&name, endpoint, &checks);
+    Ok(Identity { name, status })
+}
+
+/// Loads modules. One whose start waits for a device that does not answer is not waited for: the daemon goes on with what
+/// the kernel has.
+async fn prepared() -> Result<Vec<kernel::Check>, JoinError> {
+    let preparing = tokio::task::spawn_blocking(kernel::prepare);
+    if let Ok(checks) = tokio::time::timeout(PREPARE, preparing).await {
+        return checks;
+    }
+    tracing::warn!("getting the kernel ready has not come back for {PREPARE:?} and is not waited for");
+    tokio::task::spawn_blocking(kernel::preflight).await
 }
 
 /// What this machine's kernel has and lacks, for the API.

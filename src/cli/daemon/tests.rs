@@ -15,8 +15,8 @@ use crate::domain::{
     Bytes, DriveState, DriveStatus, Endpoint, Key, NodeName, NodeStatus, Record, ReplicaState, ReplicaStatus,
     Revision, Timestamp, Verify, Versioned, VolumeName, VolumeSpec, World, host_id, host_nqn,
 };
-use crate::plan::{FailureKind, Observation, Outcome, Sample, Step, StepFailure};
-use crate::ports::{Kernel, Listing, PortFuture, Store, StoreError, Watch};
+use crate::plan::{FailureKind, Lane, Observation, Outcome, Sample, Step, StepFailure};
+use crate::ports::{InCalls, Kernel, Listing, PortFuture, Store, StoreError, Watch};
 use crate::store::LocalStore;
 use crate::telemetry::dump::Place;
 use crate::telemetry::recorder::Recorder;
@@ -41,6 +41,12 @@ impl Kernel for Nothing {
     fn unanswered(&self, _: &Endpoint) -> Result<u64, String> {
         Ok(0)
     }
+
+    fn in_calls(&self) -> InCalls {
+        InCalls::default()
+    }
+
+    fn abandon(&self, _: &Lane) {}
 
     fn apply(&self, step: &Step) -> Result<Outcome, StepFailure> {
         Err(StepFailure { kind: FailureKind::Retry, message: format!("cannot {step}") })

@@ -17,6 +17,7 @@ use kernel_abi::{CallError, Root};
 use super::array::node;
 use super::{failure, retry};
 use crate::domain::{Bytes, Verify};
+use crate::kernel::calls::Abandoned;
 use crate::kernel::device;
 use crate::plan::{Dev, FailureKind, Outcome, StepFailure};
 
@@ -48,7 +49,13 @@ impl Pair {
     }
 }
 
-pub(super) fn compare(root: &Root, pair: &Pair, size: Bytes, how: Verify) -> Result<Outcome, StepFailure> {
+pub(super) fn compare(
+    root: &Root,
+    pair: &Pair,
+    size: Bytes,
+    how: Verify,
+    abandoned: &Abandoned,
+) -> Result<Outcome, StepFailure> {
     let windows = match how {
         Verify::Off => Vec::new(),
         Verify::Full => vec![(0, size.sectors())],
@@ -57,13 +64,24 @@ pub(super) fn compare(root: &Root, pair: &Pair, size: Bytes, how: Verify) -> Res
     let mut mismatched_sectors = 0;
     let mut sectors = 0;
     for (from, to) in windows {
+        give_way(abandoned)?;
         let doubtful = how == Verify::Full || differs(&pair.good, &pair.new, from, to)?;
         if doubtful {
-            mismatched_sectors += check(root, &pair.name, from, to, size.sectors())?;
+            mismatched_sectors += check(root, &pair.name, (from, to), size.sectors(), abandoned)?;
         }
         sectors += to - from;
     }
     Ok(Outcome::Compared { bytes: Bytes(sectors * 512), mismatched_sectors })
+}
+
+/// Ends a comparison that was told to give way.
+fn give_way(abandoned: &Abandoned) -> Result<(), StepFailure> {
+    let told = abandoned.is_set();
+    if told {
+        Err(failure(FailureKind::Abandoned, "it gives way to something that was asked for"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Both ends, and windows spread evenly with an offset that differs from run to run.
@@ -111,7 +129,13 @@ fn difference(good: &Path, new: &Path, bytes: Range<u64>) -> Result<Option<u64>,
 }
 
 /// Sectors that differ in a range, counted by the kernel.
-fn check(root: &Root, name: &NodeName, from: u64, to: u64, size: u64) -> Result<u64, StepFailure> {
+fn check(
+    root: &Root,
+    name: &NodeName,
+    (from, to): (u64, u64),
+    size: u64,
+    abandoned: &Abandoned,
+) -> Result<u64, StepFailure> {
     let degraded = observe(root, name)?.degraded;
     let begin = || {
         end(root, name)?;
@@ -122,7 +146,7 @@ fn check(root: &Root, name: &NodeName, from: u64, to: u64, size: u64) -> Result<
         sysfs::set_sync_action(root, name, SyncVerb::Check)
     };
     begin().map_err(|error| retry(&error))?;
-    let mismatched = wait(root, name, to, degraded);
+    let mismatched = wait(root, name, to, degraded, abandoned);
     end(root, name).map_err(|error| retry(&error))?;
     mismatched
 }
@@ -135,9 +159,16 @@ fn end(root: &Root, name: &NodeName) -> Result<(), CallError> {
 }
 
 /// Waits until the check stands at its end. A check that ends early (a member was lost) proves nothing.
-fn wait(root: &Root, name: &NodeName, to: u64, degraded: Option<u32>) -> Result<u64, StepFailure> {
+fn wait(
+    root: &Root,
+    name: &NodeName,
+    to: u64,
+    degraded: Option<u32>,
+    abandoned: &Abandoned,
+) -> Result<u64, StepFailure> {
     let mut idle_looks = 0;
     while idle_looks < IDLE_LOOKS {
+        give_way(abandoned)?;
         let seen = observe(root, name)?;
         if let Some(SyncCompleted::Sectors { done, .. }) = seen.activity.sync_completed
             && done >= to

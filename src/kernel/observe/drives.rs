@@ -1,35 +1,65 @@
 //! Whole disks of this machine that have an identity.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kernel_abi::block::device::{self as block, Access, BlockDevice};
 use kernel_abi::block::gpt::{self, Geometry, GptState, Table};
-use kernel_abi::block::signature;
+use kernel_abi::block::{ping, signature};
 use kernel_abi::nvme::NamespaceHead;
 use kernel_abi::{CallError, Root, fs};
 use uuid::Uuid;
 
 use crate::domain::{Bytes, DriveId};
-use crate::kernel::tables::{Content, Tables};
+use crate::kernel::tables::{Asked, Content, Speak, Tables};
 use crate::kernel::{chain, device};
-use crate::plan::{DriveSeen, PartitionSeen, TableSeen};
+use crate::plan::{DriveSeen, PartitionSeen, TableSeen, Waiting};
 
 pub(super) fn all(
     root: &Root,
-    tables: &Tables,
+    tables: &Arc<Tables>,
     namespaces: &[NamespaceHead],
     mounts: &[fs::Mount],
 ) -> Result<BTreeMap<DriveId, DriveSeen>, CallError> {
-    let mut drives = BTreeMap::new();
+    let mut disks = Vec::new();
     for name in root.list("sys/block")? {
         let head = namespaces.iter().find(|head| head.name.to_string() == name);
         let Ok(Some(disk)) = block::by_name(root, &name) else { continue };
         if let Some(id) = identity(&disk, head) {
-            let content = tables.of(disk.number, disk.disk_sequence, || read(root, &disk));
-            drives.insert(id, seen(root, &disk, &content, mounts));
+            let asked = asked(root, &disk);
+            tables.ask(asked, Drive { root: root.clone(), disk: disk.clone() });
+            disks.push((id, disk, asked));
         }
     }
-    Ok(drives)
+    tables.wait(&disks.iter().map(|(_, _, asked)| *asked).collect::<Vec<_>>());
+    let seen = |(id, disk, asked): (DriveId, BlockDevice, Asked)| {
+        let (content, unanswered) = tables.known(asked);
+        let unanswered = unanswered.or_else(|| content.is_none().then(Waiting::default));
+        (id, DriveSeen { unanswered, ..seen(root, &disk, content.as_ref(), mounts) })
+    };
+    Ok(disks.into_iter().map(seen).collect())
+}
+
+fn asked(root: &Root, disk: &BlockDevice) -> Asked {
+    let in_flight = root.read(format!("sys/block/{}/inflight", disk.name)).unwrap_or_default();
+    let busy = in_flight.split_ascii_whitespace().any(|count| count != "0");
+    Asked { number: disk.number, disk_sequence: disk.disk_sequence, busy }
+}
+
+/// A drive that can be asked.
+struct Drive {
+    root: Root,
+    disk: BlockDevice,
+}
+
+impl Speak for Drive {
+    fn read(&self) -> Content {
+        read(&self.root, &self.disk)
+    }
+
+    fn ping(&self) {
+        drop(ping(&self.disk.node(&self.root)));
+    }
 }
 
 /// Serial number, else world-wide id. Maps, arrays, loops and disks of other machines have none for us.
@@ -65,10 +95,10 @@ fn read(root: &Root, disk: &BlockDevice) -> Content {
     content(table, signatures)
 }
 
-fn seen(root: &Root, disk: &BlockDevice, content: &Content, mounts: &[fs::Mount]) -> DriveSeen {
+fn seen(root: &Root, disk: &BlockDevice, content: Option<&Content>, mounts: &[fs::Mount]) -> DriveSeen {
     let partitions = block::partitions(root, &disk.name).unwrap_or_default();
     let mut found = uses(disk, &partitions, mounts);
-    found.extend(content.signatures.iter().cloned());
+    found.extend(content.iter().flat_map(|content| content.signatures.iter().cloned()));
     DriveSeen {
         dev: device::dev(disk.number),
         capacity: Bytes(disk.size_bytes),
@@ -76,8 +106,9 @@ fn seen(root: &Root, disk: &BlockDevice, content: &Content, mounts: &[fs::Mount]
         model: disk.identity.model.clone().unwrap_or_default(),
         read_only: disk.is_read_only,
         health: "Good".to_owned(),
-        table: table(&content.table, &partitions),
+        table: content.map_or(TableSeen::Unread, |content| table(&content.table, &partitions)),
         found,
+        unanswered: None,
     }
 }
 

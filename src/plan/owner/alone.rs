@@ -57,8 +57,8 @@ pub(super) fn lose(serving: &mut Serving, member: &Member) {
             serving.wait(Reason::blocked(
                 "WritesWaitForStore",
                 format_args!(
-                    "{} is out of reach and the store has not answered for {seconds}s: writes wait until it is recorded \
-                     that the copy there lacks them",
+                    "volume {name}: {} is out of reach and the store has not answered for {seconds}s: writes wait until it \
+                     is recorded that the copy there lacks them",
                     member.node
                 ),
                 format_args!("bring the store or {} back; nothing is lost meanwhile", member.node),

@@ -1,7 +1,7 @@
 //! The rungs of serving and of releasing a volume, in order.
 
 use super::serving::Serving;
-use super::{alone, heal, members, relocate, report, run, start, stop, takeover};
+use super::{alone, give_way, heal, members, relocate, report, run, start, stop, stuck, takeover};
 use crate::domain::{MemberState, Record, Volume, VolumeStatus, Wanted};
 use crate::plan::{Input, Plan, controller, leg};
 
@@ -19,6 +19,7 @@ pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_fa
     }
     heal::count(&mut serving);
     relocate::plan(&mut serving);
+    give_way::to_a_mount(&mut serving);
     finish(serving, false)
 }
 
@@ -27,6 +28,7 @@ pub(super) fn release(input: &Input, volume: &Volume, status: &VolumeStatus) -> 
     let nothing = Plan::default();
     let mut serving = Serving::new(input, volume, status, &nothing);
     members::lost(&mut serving);
+    give_way::to_a_release(&mut serving);
     let down = stop::plan(&mut serving);
     finish(serving, down)
 }
@@ -36,7 +38,9 @@ fn finish(mut serving: Serving, released: bool) -> Plan {
     relocate::finish(&mut serving.next, serving.spec, serving.input.now);
     serving.next.taken_over = is_unfenced(&serving);
     serving.next.size.get_or_insert(serving.spec.size);
+    stuck::plan(&mut serving);
     report::plan(&mut serving);
+    stuck::tell(&mut serving);
     if released {
         serving.next.owner = None;
         serving.next.follow_owner = false;

@@ -1,5 +1,6 @@
 mod eviction;
 mod peers;
+mod stuck;
 
 use uuid::Uuid;
 
@@ -146,6 +147,7 @@ fn drive() -> DriveSeen {
         health: "Good".to_owned(),
         table,
         found: Vec::new(),
+        unanswered: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Drives: report what is seen, prepare what was added, give back what is to go.
 
 use crate::domain::{Bytes, Drive, DriveId, DriveSpec, DriveState, DriveStatus, Key, Kind, Record};
-use crate::plan::{DriveSeen, Input, Plan, Step, TableSeen};
+use crate::plan::{DriveSeen, Input, Plan, Step, TableSeen, stuck};
 
 pub(super) fn plan(input: &Input) -> Plan {
     let mut plan = Plan::default();
@@ -24,6 +24,9 @@ fn is_elsewhere(input: &Input, id: &DriveId) -> bool {
 fn one_seen(input: &Input, id: &DriveId, seen: &DriveSeen, plan: &mut Plan) {
     let spec = input.world.drive_spec(id).filter(|spec| spec.node == *input.me);
     let stored = input.world.drive_status(id);
+    if seen.unanswered.is_some() || stuck::drive(input, id).is_some() {
+        return one_silent(input, id, seen, plan);
+    }
     let (state, message) = judge(spec, stored, seen);
     let status = report(input, seen, state, message);
     if let Some(spec) = spec {
@@ -32,6 +35,27 @@ fn one_seen(input: &Input, id: &DriveId, seen: &DriveSeen, plan: &mut Plan) {
             plan.remove(Key::new(Kind::DriveSpec, id));
         }
     }
+    if stored != Some(&status) {
+        plan.put(id, Record::DriveStatus(status));
+    }
+}
+
+/// One that does not answer stays what it was, and one of ours is Stuck after a while; nothing is done to it meanwhile.
+fn one_silent(input: &Input, id: &DriveId, seen: &DriveSeen, plan: &mut Plan) {
+    let Some(reason) = stuck::drive(input, id) else { return };
+    let stored = input.world.drive_status(id);
+    let state = match stored {
+        Some(_) if was_ours(stored) => DriveState::Stuck,
+        Some(status) => status.state,
+        None => DriveState::Foreign,
+    };
+    let message = Some(reason.to_string());
+    let status = match stored {
+        Some(stored) => {
+            DriveStatus { state, message, free: Bytes(0), largest_free: Bytes(0), ..stored.clone() }
+        }
+        None => report(input, seen, state, message),
+    };
     if stored != Some(&status) {
         plan.put(id, Record::DriveStatus(status));
     }
@@ -67,6 +91,8 @@ fn judge(
         TableSeen::Corrupt(why) if was_ours(stored) => {
             (DriveState::Faulty, Some(format!("both copies of its partition table are damaged: {why}")))
         }
+        // Who has said nothing yet is what he was.
+        TableSeen::Unread => (stored.map_or(DriveState::Foreign, |status| status.state), None),
         TableSeen::Absent | TableSeen::Gpt { .. } | TableSeen::Corrupt(_) => unprepared(spec, stored, seen),
     }
 }
@@ -97,13 +123,17 @@ fn unprepared(
 
 fn was_ours(stored: Option<&DriveStatus>) -> bool {
     stored.is_some_and(|status| {
-        matches!(status.state, DriveState::Ready | DriveState::Faulty | DriveState::Missing)
+        matches!(
+            status.state,
+            DriveState::Ready | DriveState::Faulty | DriveState::Missing | DriveState::Stuck
+        )
     })
 }
 
 fn act(input: &Input, spec: &DriveSpec, seen: &DriveSeen, state: DriveState) -> Option<Step> {
     let (drive, dev, disk_guid) = (spec.id.clone(), seen.dev, spec.disk_guid);
     match (state, &seen.table) {
+        (_, TableSeen::Unread) => None,
         (DriveState::Preparing, _) => Some(Step::PrepareDrive { drive, dev, disk_guid, wipe: spec.wipe }),
         (DriveState::Ready, TableSeen::Gpt { partitions, .. })
             if spec.removing && partitions.is_empty() && !is_used(input, &spec.id) =>

@@ -8,16 +8,18 @@ use crate::domain::{
     ReplicaStatus, Wanted,
 };
 use crate::plan::safety::{self, Guard, Refusal};
-use crate::plan::{Dev, DriveSeen, Input, Lane, PartitionSeen, Plan, Step, TableSeen};
+use crate::plan::{Dev, DriveSeen, Input, Lane, PartitionSeen, Plan, Step, TableSeen, stuck};
 
 pub(super) fn plan(input: &Input, replica: &Replica) -> Plan {
     let status = replica.status.clone().unwrap_or_default();
     let mut plan = Plan::default();
-    let mut next = match replica.spec.wanted {
-        Wanted::Present if status.zeroed => serve(input, replica, &status, &mut plan),
-        Wanted::Present => make(input, replica, &status, &mut plan),
-        Wanted::Removed => unmake(input, replica, &status, &mut plan),
+    let mut next = match (is_silent(input, replica), replica.spec.wanted) {
+        (true, _) => wait_for_drive(input, replica, &status, &mut plan),
+        (false, Wanted::Present) if status.zeroed => serve(input, replica, &status, &mut plan),
+        (false, Wanted::Present) => make(input, replica, &status, &mut plan),
+        (false, Wanted::Removed) => unmake(input, replica, &status, &mut plan),
     };
+    next.reason = stuck_reason(input, replica).or(next.reason);
     if next.state != status.state || replica.status.is_none() {
         next.updated_at = input.now;
     }
@@ -25,6 +27,25 @@ pub(super) fn plan(input: &Input, replica: &Replica) -> Plan {
         plan.put(replica.spec.id, Record::ReplicaStatus(next));
     }
     plan
+}
+
+/// A drive of it that does not answer, or a call about it that does not come back.
+fn stuck_reason(input: &Input, replica: &Replica) -> Option<Reason> {
+    let mut partitions = replica.spec.partitions();
+    partitions.find_map(|(guid, drive)| {
+        let of_lane = |lane| stuck::of(input, &lane).map(|stuck| stuck.reason(input.me));
+        let of_partition = || of_lane(Lane::Partition(guid)).or_else(|| of_lane(Lane::Tail(guid)));
+        stuck::drive(input, drive).or_else(of_partition)
+    })
+}
+
+/// Whether a drive of it does not answer now: what is not to be seen is not gone, and nothing new is begun on it.
+fn is_silent(input: &Input, replica: &Replica) -> bool {
+    replica
+        .spec
+        .drives
+        .iter()
+        .any(|drive| input.seen.drives.get(drive).is_some_and(|seen| seen.unanswered.is_some()))
 }
 
 /// Requested: carve every column, say so (its space is not free any more), zero it, and say so.
@@ -152,6 +173,20 @@ fn fence_and_export(input: &Input, replica: &Replica, next: &mut ReplicaStatus, 
     }
 }
 
+/// Nothing is asked of a drive that does not answer; but whoever may not reach it is cut off as ever.
+fn wait_for_drive(
+    input: &Input,
+    replica: &Replica,
+    status: &ReplicaStatus,
+    plan: &mut Plan,
+) -> ReplicaStatus {
+    plan.steps.extend(match replica.spec.wanted {
+        Wanted::Present => fences(input, replica),
+        Wanted::Removed => all_exports(input, replica),
+    });
+    status.clone()
+}
+
 /// A column that was carved and is not there.
 fn lost(input: &Input, replica: &Replica) -> Option<Reason> {
     let (guid, drive) =
@@ -159,7 +194,7 @@ fn lost(input: &Input, replica: &Replica) -> Option<Reason> {
     let message = match input.seen.drives.get(drive).map(|seen| &seen.table) {
         None => format!("drive {drive} is not in {} any more", input.me),
         Some(TableSeen::Corrupt(why)) => format!("the partition table of drive {drive} is damaged: {why}"),
-        Some(TableSeen::Absent | TableSeen::Gpt { .. }) => {
+        Some(TableSeen::Absent | TableSeen::Gpt { .. } | TableSeen::Unread) => {
             format!("partition {guid} is not on drive {drive} any more")
         }
     };

@@ -48,9 +48,11 @@ fn of_drive(drive: &DriveSeen) -> String {
             format!("{} partitions, {damage}", partitions.len())
         }
         TableSeen::Corrupt(why) => why.clone(),
+        TableSeen::Unread => "table not read".to_owned(),
     };
+    let silent = if drive.unanswered.is_some() { ", does not answer" } else { "" };
     let read_only = if drive.read_only { ", read-only" } else { "" };
-    format!("{}, {}, {}{read_only}, {table}", drive.dev, drive.capacity, drive.health)
+    format!("{}, {}, {}{read_only}{silent}, {table}", drive.dev, drive.capacity, drive.health)
 }
 
 fn of_export(export: &ExportSeen) -> String {

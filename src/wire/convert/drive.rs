@@ -5,7 +5,7 @@ use crate::domain::{Bytes, DriveSpec, DriveStatus, Timestamp};
 use crate::wire::proto;
 
 twins! {
-    DriveState { Available, Foreign, Preparing, Ready, Missing, Faulty }
+    DriveState { Available, Foreign, Preparing, Ready, Missing, Faulty, Stuck }
 }
 
 impl From<DriveSpec> for proto::DriveSpec {

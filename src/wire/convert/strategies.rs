@@ -248,7 +248,7 @@ prop_compose! {
         node in label(),
         state in select(vec![
             DriveState::Available, DriveState::Foreign, DriveState::Preparing, DriveState::Ready,
-            DriveState::Missing, DriveState::Faulty,
+            DriveState::Missing, DriveState::Faulty, DriveState::Stuck,
         ]),
         (model, health, message) in (text(), text(), of(text())),
         (capacity, allocated, free, largest_free) in (bytes(), bytes(), bytes(), bytes()),

@@ -1,0 +1,26 @@
+//! A comparison takes minutes, is begun by itself, and can be begun anew: it gives way to what somebody asked for.
+
+use super::serving::Serving;
+use crate::plan::{Lane, Step};
+
+/// Another node is to have the volume, or nobody.
+pub(super) fn to_a_release(serving: &mut Serving) {
+    abandon(serving);
+}
+
+/// The volume is to be mounted here. A mount that failed a moment ago is not due, and costs no comparison.
+pub(super) fn to_a_mount(serving: &mut Serving) {
+    let (memory, now) = (&serving.input.memory, serving.input.now);
+    let due = |step: &Step| matches!(step, Step::Mount { .. }) && memory.waits(step, now).is_none();
+    if serving.plan.steps.iter().any(due) {
+        serving.plan.steps.retain(|step| !matches!(step, Step::Compare { .. }));
+        abandon(serving);
+    }
+}
+
+fn abandon(serving: &mut Serving) {
+    let lane = Lane::Volume(serving.spec.name.clone());
+    if let Some((Step::Compare { .. }, _)) = serving.input.memory.running.get(&lane) {
+        serving.plan.abandon.insert(lane);
+    }
+}
