@@ -20,6 +20,7 @@ mod power;
 mod scaling;
 mod service;
 mod stall;
+mod stripes;
 mod surroundings;
 mod verification;
 mod zombie;
@@ -88,6 +89,7 @@ pub fn all() -> Vec<Scenario> {
         moves::SCENARIOS,
         scaling::SCENARIOS,
         growth::SCENARIOS,
+        stripes::SCENARIOS,
         verification::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
