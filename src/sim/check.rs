@@ -11,6 +11,7 @@ use super::kernel::Key;
 use super::stripes::{block_of, place, replica_with, volume_blocks};
 use crate::domain::{
     Member, NodeName, ReplicaId, Timestamp, Volume, VolumeName, VolumeStatus, VolumeUid, array_uuid,
+    partition_guid,
 };
 
 /// A broken promise.
@@ -155,9 +156,10 @@ impl Cluster {
         let (world, kernel) = (&self.store.world, &machine.kernel);
         let owned: Vec<Volume> = world.volumes().filter(|volume| is_owned_by(volume, node)).collect();
         let is_leg = |key: &&Key| owned.iter().any(|volume| has_leg(volume, key));
-        let is_array = |uuid: &Uuid| owned.iter().any(|volume| array_uuid(volume.spec.uid, 0) == *uuid);
+        let is_array = |uuid: &Uuid| owned.iter().any(|volume| has_array(volume, uuid));
         let is_export = |key: &Key| {
-            let record = world.replica(&ReplicaId(key.0)).filter(|replica| replica.spec.node == *node);
+            let mut here = world.replicas().filter(|replica| replica.spec.node == *node);
+            let record = here.find(|replica| replica.spec.partitions().any(|(guid, _)| guid == key.0));
             record.and_then(|replica| replica.spec.export).is_some_and(|export| export.epoch == key.1)
         };
         let legs = kernel.connections.keys().chain(kernel.maps.keys()).filter(|key| !is_leg(key));
@@ -174,8 +176,13 @@ fn is_owned_by(volume: &Volume, node: &NodeName) -> bool {
     volume.status.as_ref().is_some_and(|status| status.owner.as_ref() == Some(node))
 }
 
+fn has_array(volume: &Volume, uuid: &Uuid) -> bool {
+    (0..volume.spec.stripe_width).any(|column| array_uuid(volume.spec.uid, column) == *uuid)
+}
+
 fn has_leg(volume: &Volume, (partition, epoch): &Key) -> bool {
-    volume.status.as_ref().is_some_and(|status| {
-        status.epoch == *epoch && status.members.iter().any(|member| member.replica.0 == *partition)
-    })
+    let is_of = |member: &Member| {
+        (0..volume.spec.stripe_width).any(|column| partition_guid(member.replica, column) == *partition)
+    };
+    volume.status.as_ref().is_some_and(|status| status.epoch == *epoch && status.members.iter().any(is_of))
 }

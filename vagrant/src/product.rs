@@ -218,15 +218,29 @@ pub fn put_drives_back(node: &Node) -> Result<()> {
     node.sh("echo 1 >/sys/bus/pci/rescan")?.ok().map(drop)
 }
 
-/// The copies of a volume that have a partition.
+/// The copies of a volume that have a partition, and each of their columns for itself.
 pub fn copies(lab: &Lab, asked: &Node, volume: &str) -> Result<Vec<Copy>> {
     let records = list(asked, "replica")?;
     let of_volume = records.iter().filter(|record| word(record, "/spec/volume") == volume);
-    let copies = of_volume.filter_map(|record| {
-        let start = record.pointer("/status/partitions/0/start").and_then(Value::as_u64)?;
-        Some((word(record, "/spec/node"), word(record, "/spec/drives/0"), start))
-    });
-    copies.map(|(node, serial, start)| Ok(Copy { node: lab.node(&node)?, serial, start })).collect()
+    let columns = |record: &Value| {
+        let drives = record.pointer("/spec/drives").and_then(Value::as_array).map_or(0, Vec::len);
+        let at = |column| {
+            let start =
+                record.pointer(&format!("/status/partitions/{column}/start")).and_then(Value::as_u64)?;
+            Some((word(record, "/spec/node"), word(record, &format!("/spec/drives/{column}")), start))
+        };
+        (0..drives).filter_map(at).collect::<Vec<_>>()
+    };
+    let all = of_volume.flat_map(columns);
+    all.map(|(node, serial, start)| Ok(Copy { node: lab.node(&node)?, serial, start })).collect()
+}
+
+/// The kernel's names of an attached volume's arrays: its device, or what the stripes lie over.
+pub fn arrays(owner: &Node, volume: &str) -> Result<Vec<String>> {
+    let device = device(owner, volume)?.replace("/dev/", "");
+    let said = owner.sh(&format!("ls /sys/block/{device}/slaves"))?.ok()?;
+    let below: Vec<String> = said.stdout.split_whitespace().map(str::to_owned).collect();
+    Ok(if device.starts_with("md") { vec![device] } else { below })
 }
 
 /// No node's kernel holds anything that a volume needed.
@@ -255,19 +269,23 @@ pub fn remove(lab: &Lab, node: &Node, volume: &str) -> Result<()> {
 /// md's own check finds no difference between the copies of an attached volume, from this MiB on. A check during which a copy is
 /// lost ends early and counts what it could not read: it is made again.
 pub fn copies_are_equal(lab: &Lab, owner: &Node, volume: &str, from_mib: u64) -> Result<()> {
-    let md = device(owner, volume)?.replace("/dev/", "/sys/block/") + "/md";
-    let differ = lab.wait_for(&format!("md's check of {volume}"), CHECK_DEADLINE, || {
+    arrays(owner, volume)?.iter().try_for_each(|array| column_is_equal(lab, owner, array, from_mib))
+}
+
+fn column_is_equal(lab: &Lab, owner: &Node, array: &str, from_mib: u64) -> Result<()> {
+    let md = format!("/sys/block/{array}/md");
+    let differ = lab.wait_for(&format!("md's check of {array}"), CHECK_DEADLINE, || {
         if !starts_check(owner, &md, from_mib)? {
             return Ok(None);
         }
-        lab.wait_for(&format!("the end of md's check of {volume}"), CHECK_DEADLINE, || {
+        lab.wait_for(&format!("the end of md's check of {array}"), CHECK_DEADLINE, || {
             Ok((owner.sh(&format!("cat {md}/sync_action"))?.ok()?.text() == "idle").then_some(()))
         })?;
         let said = owner.sh(&format!("cat {md}/degraded {md}/last_sync_action {md}/mismatch_cnt"))?.ok()?;
         Ok(said.text().strip_prefix("0\ncheck\n").map(str::to_owned))
     })?;
     owner.sh(&format!("echo 0 >{md}/sync_min"))?.ok()?;
-    ensure!(differ == "0", "md's check of {volume} found {differ} sectors that differ");
+    ensure!(differ == "0", "md's check of {array} found {differ} sectors that differ");
     Ok(())
 }
 

@@ -130,12 +130,14 @@ fn the_kernel_is_found_by_what_it_stands_on() {
         fs::write(at(relative), text).unwrap();
     };
     file("sys/devices/md_v/holders/dm-7/name", "");
+    // Asked about itself, it is no user of what it stands on.
+    file("sys/devices/md_v/holders/dm-8/dev", "253:8\n");
     fs::create_dir_all(at("sys/dev/block")).unwrap();
     symlink("../../devices/md_v", at("sys/dev/block/9:127")).unwrap();
     file("sys/block/loop3/loop/backing_file", "/m/image\n");
     file("sys/block/loop4/loop/backing_file", "/mother/image\n");
     file("proc/swaps", "Filename\tType\n/dev/md_v  partition\t8\t0\t-2\n");
-    let found = in_kernel(&root, &[DEV].into()).unwrap();
+    let found = in_kernel(&root, &[DEV, DevNum { major: 253, minor: 8 }].into()).unwrap();
     let found: Vec<_> = found.iter().map(|holder| (holder.what.as_str(), holder.through)).collect();
     let expected = [("dm-7", Through::Device), ("loop3", Through::FileSystem), ("swap", Through::Device)];
     assert_eq!(found, expected);

@@ -1,5 +1,6 @@
 mod eviction;
 mod peers;
+mod stripes;
 mod stuck;
 
 use uuid::Uuid;
