@@ -48,7 +48,8 @@ fn one_lost(serving: &mut Serving, member: &Member) {
     }
 }
 
-fn revive(serving: &mut Serving, member: &Member) {
+/// What brings the paths of a lost member's legs back.
+pub(super) fn revive(serving: &mut Serving, member: &Member) {
     let step = |column| leg::revive(serving.input, member, column, serving.status.epoch);
     let is_lost = |column: &u8| matches!(serving.leg(member, *column), Leg::Lost(_));
     let steps: Vec<Step> = serving.columns().filter(is_lost).filter_map(step).collect();
@@ -90,7 +91,7 @@ fn record_loss(serving: &mut Serving, member: &Member) {
 
 /// The record does not count on this member any more: what its legs hold may fail, and MD drops it. A leg that works beside one
 /// that does not is left alone: MD is told to drop the member there, too (`member_step`).
-fn let_go(serving: &mut Serving, member: &Member) {
+pub(super) fn let_go(serving: &mut Serving, member: &Member) {
     let whole = serving.goes_down(member) || serving.is_gone(member);
     for column in serving.columns() {
         if !whole && matches!(serving.leg(member, column), Leg::Ready(_)) {

@@ -1,14 +1,15 @@
 //! From ownership to a running array: R4 (only acknowledging replicas) and R3 (only recorded in-sync ones).
 
 use super::serving::Serving;
-use super::takeover;
+use super::{members, takeover};
 use crate::domain::{
     Force, Member, MemberState, Reason, ReplicaId, array_device, array_uuid, partition_guid,
 };
 use crate::plan::leg::Leg;
-use crate::plan::{ArrayState, NewMember, Step, safety, timing};
+use crate::plan::{ArrayState, Lane, NewMember, Step, safety, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
+    free_assembly(serving);
     if let Some(force) = forced(serving) {
         return start_from(serving, &force);
     }
@@ -84,6 +85,27 @@ fn nobody_to_start_from(serving: &Serving, members: &[Member]) -> Reason {
             "bring {nodes} back; `mdfabric volume force-start {name} --from REPLICA` says what an older copy lacks"
         ),
     )
+}
+
+/// An assembly that was begun reads superblocks, and a leg that was lost meanwhile holds the read, for ever if nobody brings the
+/// path back. A copy that is recorded as not in sync is not waited for: what its leg holds may fail, and the assembly with it.
+pub(super) fn free_assembly(serving: &mut Serving) {
+    let lane = Lane::Volume(serving.spec.name.clone());
+    let running = serving.input.memory.running.get(&lane);
+    let assembles = matches!(running, Some((Step::Assemble { .. } | Step::WriteHeaders { .. }, _)));
+    if !assembles || serving.arrays().is_some() {
+        return;
+    }
+    for member in serving.status.members.clone() {
+        if !serving.legs(&member).iter().any(|leg| matches!(leg, Leg::Lost(_))) {
+            continue;
+        }
+        if serving.status.in_sync.contains(&member.replica) {
+            members::revive(serving, &member);
+        } else {
+            members::let_go(serving, &member);
+        }
+    }
 }
 
 fn in_sync_members(serving: &Serving) -> Vec<Member> {

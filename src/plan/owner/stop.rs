@@ -3,13 +3,14 @@
 use uuid::Uuid;
 
 use super::serving::Serving;
-use super::top;
+use super::{start, top};
 use crate::domain::{Epoch, Reason, Volume, VolumeStatus, array_device, array_uuid, partition_guid};
 use crate::plan::{ArraySeen, Input, MountSeen, Step, leg};
 
 /// The next steps down. `true` once nothing is left on this node and nothing is on its way.
 pub(super) fn plan(serving: &mut Serving) -> bool {
     if serving.is_busy() {
+        start::free_assembly(serving);
         return false;
     }
     if let Some(path) = mounted_by_us(serving) {

@@ -1,3 +1,4 @@
+mod assembly;
 mod eviction;
 mod peers;
 mod stripes;

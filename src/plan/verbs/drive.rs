@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::{Refusal, RefusalKind, Verdict, known_node};
 use crate::domain::{
-    DriveId, DriveSpec, DriveState, DriveStatus, NodeName, NodeSpec, Record, Timestamp, Volume, VolumeName,
-    World,
+    DriveId, DriveSpec, DriveState, DriveStatus, Key, NodeName, NodeSpec, Record, Timestamp, Versioned,
+    Volume, VolumeName, World,
 };
 use crate::plan::evacuate;
 
@@ -154,7 +154,16 @@ pub fn cordon_node(world: &World, node: &NodeName, cordon: Cordon) -> Result<Ver
     if spec == (NodeSpec { cordoned, draining }) {
         return Ok(Verdict::already(format!("node/{node}")));
     }
-    let chosen = if draining { evacuate::of_node(world, node) } else { Vec::new() };
     let next = Record::NodeSpec(NodeSpec { cordoned, draining });
+    let chosen = if draining { foretold(world, node, &next) } else { Vec::new() };
     Ok(Verdict { chosen, ..Verdict::write(format_args!("node/{node}"), node, next) })
+}
+
+/// What emptying a node comes to once it is recorded that it takes nothing new.
+fn foretold(world: &World, node: &NodeName, next: &Record) -> Vec<String> {
+    let mut world = world.clone();
+    let key = Key::new(next.kind(), node);
+    let revision = world.revision(&key);
+    world.set(key, Some(Versioned { revision, value: next.clone() }));
+    evacuate::of_node(&world, node)
 }

@@ -402,3 +402,17 @@ fn cordons_are_idempotent() {
     put(&mut world, drive(4), Record::DriveStatus(drive_status(&node(1), DriveState::Available)));
     refused(cordon_drive(&world, &drive(4), Cordon::On), FailedPrecondition, &["S4", "never added"]);
 }
+
+#[test]
+fn a_drain_foretells_no_move_within_the_node() {
+    let mut world = with_volume();
+    let second = world.drive_spec(&drive(1)).unwrap().clone();
+    put(
+        &mut world,
+        drive(9),
+        Record::DriveSpec(DriveSpec { id: drive(9), disk_guid: Uuid::from_u128(9), ..second }),
+    );
+    put(&mut world, drive(9), Record::DriveStatus(drive_status(&node(1), DriveState::Ready)));
+    let said = cordon_node(&world, &node(1), Cordon::Empty).unwrap().chosen.join("\n");
+    assert!(said.contains("to node-3 (drive S3)"), "{said}");
+}
