@@ -70,10 +70,10 @@ fn leaked_and_foreign(stage: &mut Stage<'_>) -> Result<()> {
     let marks = one.sh("cat /run/nvme/registry/*/owner /run/nvme/registry/*/note")?.ok()?.stdout;
     ensure!(marks.matches("mdfabric\n").count() == 2 && marks.contains("epoch 1"), "marked are {marks:?}");
     kill(&one)?;
-    // Its owner is gone, so nobody on node-1 hears that the volume is deleted.
+    plant(&one, &host_id)?;
+    // Its owner is gone, so nobody on node-1 hears that the volume is deleted. From then on its array holds what is asked of it.
     verb(&two, "volume detach vol")?;
     verb(&two, "volume rm vol")?;
-    plant(&one, &host_id)?;
     let (ours, strange) = (one.sh(OURS)?.ok()?.stdout, one.sh(LOOK)?.ok()?.stdout);
     for thing in
         ["/sys/block/md_", &format!("mdfabric-leg-{COPY}:3"), &format!("mdfabric:{COPY}:3"), "nvme77"]

@@ -32,7 +32,7 @@ fn two_columns(stage: &mut Stage<'_>) -> Result<()> {
     let one = lab.node("node-1")?;
     let create =
         format!("volume create wide --size {SMALL}MiB --fs ext4 --on node-1 --on node-2 --stripe-width");
-    refused(&one, &format!("{create} 9"), 2, &["stripeWidth 9", "1 to 8"])?;
+    refused(&one, &format!("{create} 9"), 1, &["stripeWidth 9", "1 to 8"])?;
     refused(&one, &format!("{create} 2"), 1, &["node-1: 1 drive with room, 2 needed"])?;
     for node in lab.nodes() {
         verb(&node, &format!("drive add {}-b", node.name()))?;
