@@ -38,7 +38,7 @@ const LEFT: &str = r#"
 serve $OURS $(loop d)
 nvme connect -t tcp -a 127.0.0.1 -s 4499 -n $OURS --hostnqn $HOST --hostid $ID
 X=$(dirname $(grep -lx $OURS /sys/class/nvme-subsystem/*/subsysnqn)); until H=$(cat $X/nvme*n1/dev); do sleep 0.1; done
-dmsetup --noudevsync create left --uuid $LEG --table "0 131072 multipath 1 queue_if_no_path 0 1 1 round-robin 0 1 1 $H 1"
+dmsetup --noudevsync create left --uuid $LEG --table "0 131072 multipath 3 queue_if_no_path queue_mode bio 0 1 1 round-robin 0 1 1 $H 1"
 mkdir -p /run/nvme/registry/nvme77; echo mdfabric >/run/nvme/registry/nvme77/owner
 "#;
 
