@@ -121,6 +121,7 @@ pub(crate) fn drives(world: &World, me: &NodeName) -> Observation {
             health: status.health,
             table,
             found: status.found,
+            unanswered: None,
         };
         seen.drives.insert(id, drive);
     }

@@ -65,7 +65,9 @@ mod tests {
 
     fn asked(times: &[u64]) -> StoreSilence {
         let mut silence = StoreSilence::default();
-        times.iter().for_each(|at| silence.asked_in_vain(Timestamp(*at)));
+        for at in times {
+            silence.asked_in_vain(Timestamp(*at));
+        }
         silence
     }
 

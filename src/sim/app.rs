@@ -50,9 +50,9 @@ impl Cluster {
     /// The user accepts that nothing is acknowledged any more but what this copy has.
     pub fn accept_loss(&mut self, volume: &VolumeName, copy: ReplicaId) {
         let partitions = self.nodes.values().flat_map(|machine| machine.disks.values());
-        let blocks =
+        let mut blocks =
             partitions.filter_map(|disk| disk.partitions.get(&copy.0)).map(|there| there.blocks.clone());
-        let Some(there) = blocks.last() else { return };
+        let Some(there) = blocks.next() else { return };
         let acked = &mut self.app(volume).acked;
         for block in 0..BLOCKS {
             let left = Some(there.get(block)).filter(|version| *version != GARBAGE).unwrap_or(0);

@@ -79,8 +79,8 @@ fn processors(cpus: u8) -> String {
 
 /// `noautogroup`: what a guest without systemd's cgroups starts together would share one task's part of the processor with
 /// the daemon; a writer then waited for up to a second that no storage took. `no_timer_check`: the kernel counts a few ticks of the
-/// timer early in its boot and panics if an emulated one that had no processor just then missed them (arch/x86/kernel/apic/io_apic.c
-/// `check_timer`).
+/// timer early in its boot and panics if an emulated one that had no processor just then missed them (`check_timer` in
+/// `arch/x86/kernel/apic/io_apic.c`).
 fn kernel_command_line(lab: &LabSpec, node: &NodeSpec) -> String {
     let init = if node.systemd { "/sbin/init" } else { "/usr/sbin/lab-init" };
     format!(

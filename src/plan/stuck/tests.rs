@@ -34,8 +34,8 @@ fn seen(table: TableSeen, unanswered: Option<Waiting>) -> Observation {
     Observation { drives: [(drive_id(), drive)].into(), ..Observation::default() }
 }
 
-fn read(millis: u64) -> Option<Waiting> {
-    Some(Waiting { call: Some("pread on /dev/nvme1n1".to_owned()), millis })
+fn read(millis: u64) -> Waiting {
+    Waiting { call: Some("pread on /dev/nvme1n1".to_owned()), millis }
 }
 
 impl Scene {
@@ -82,9 +82,9 @@ impl Scene {
 fn a_drive_that_does_not_answer_is_stuck_after_a_while_and_nothing_is_done_to_it() {
     for table in [TableSeen::Unread, TableSeen::Absent] {
         for state in [DriveState::Preparing, DriveState::Ready] {
-            let soon = Scene::with(state, seen(table.clone(), read(2_000)));
+            let soon = Scene::with(state, seen(table.clone(), Some(read(2_000))));
             assert_eq!((soon.plan().steps, soon.recorded()), (vec![], None), "{table:?} {state}");
-            let late = Scene::with(state, seen(table.clone(), read(30_000)));
+            let late = Scene::with(state, seen(table.clone(), Some(read(30_000))));
             let status = late.recorded().unwrap();
             let ours = state == DriveState::Ready;
             assert_eq!(status.state, if ours { DriveState::Stuck } else { state });
