@@ -61,7 +61,8 @@ fn two_columns(stage: &mut Stage<'_>) -> Result<()> {
 /// Two columns in chunks of 128 KiB, as dmsetup sees them, each of them an array with two copies, as mdadm does.
 fn is_striped(owner: &Node, mib: u64) -> Result<()> {
     let device = device(owner, "wide")?;
-    let table = owner.sh(&format!("dmsetup table {device}"))?.ok()?;
+    let name = device.trim_start_matches("/dev/");
+    let table = owner.sh(&format!("dmsetup table $(cat /sys/block/{name}/dm/name)"))?.ok()?;
     println!("    {device}: {}", table.text());
     let begins = format!("0 {} striped 2 256 9:", mib * 2048);
     ensure!(table.text().starts_with(&begins), "{begins:?} is not how the table begins: {}", table.text());
