@@ -27,7 +27,6 @@ mod scaling;
 mod service;
 mod stall;
 mod store_loss;
-mod stripes;
 mod surroundings;
 mod verification;
 mod zombie;
@@ -96,7 +95,6 @@ pub fn all() -> Vec<Scenario> {
         moves::SCENARIOS,
         scaling::SCENARIOS,
         growth::SCENARIOS,
-        stripes::SCENARIOS,
         verification::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
