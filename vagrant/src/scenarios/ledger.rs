@@ -46,7 +46,7 @@ const STRANGE_NQN: &str = "nqn.2014-08.org.example:strange";
 const COPY: &str = "6ba7b810-9dad-4e2a-8000-00c04fd430c8";
 
 /// All of the strangers: states, tables, and every byte below them.
-const LOOK: &str = r"sed -n '/^md[0-9]/,/^$/p' /proc/mdstat; dmsetup table strange; dmsetup info strange; sha256sum /tmp/strange-[abc]
+const LOOK: &str = r"grep -A1 '^md[0-9]' /proc/mdstat; dmsetup table strange; dmsetup info strange; sha256sum /tmp/strange-[abc]
 for c in $(grep -lx nqn.2014-08.org.example:strange /sys/class/nvme/*/subsysnqn); do cat $(dirname $c)/state $(dirname $c)/cntlid; done
 find /sys/kernel/config/nvmet -name '*example*' -exec stat -c '%n %i' {} +; cat /run/nvme/registry/nvme78/owner";
 
