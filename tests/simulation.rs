@@ -47,14 +47,7 @@ fn a_volume_lives_and_leaves_nothing_behind() {
         scene.write_for(2_000);
         scene.whole();
         scene.quiet_while_writing();
-        scene.detach();
-        scene.quiet();
-        scene.attach(2);
-        scene.write_for(2_000);
-        scene.whole();
-        scene.detach();
-        scene.request_delete();
-        scene.gone();
+        scene.lives_on_node_2_and_ends();
     }
 }
 

@@ -50,8 +50,8 @@ pub(super) fn step(
         }
         Step::MeasureUse { dev, path, .. } => filesystem::measure_use(*dev, Path::new(path)),
         Step::FindHolders { devs, .. } => holders::find(root, devs),
-        Step::NoteAlone { note, .. } => done(notes.add(note)),
-        Step::ForgetAlone { note, .. } => done(notes.remove(note)),
+        Step::NoteAlone { note } => done(notes.add(note)),
+        Step::ForgetAlone { note } => done(notes.remove(note)),
         other => simple(root, tables, other).map(|()| Outcome::Done),
     }
 }

@@ -16,14 +16,12 @@ use kernel_abi::call::{self, Slot};
 use tokio::sync::mpsc;
 
 use super::calls;
-use crate::plan::Waiting;
+use crate::plan::{Waiting, timing};
 
 /// How often a disk is read again because a step changed it meanwhile.
 const READS: u32 = 3;
-/// How long one look waits for the drives it asked, together. Who has not answered by then is looked at without.
-const PATIENCE: Duration = Duration::from_millis(1_500);
-/// How old a busy drive's last answer may be before it is asked whether it is still there.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_millis(timing::DRIVE_LOOK_MILLIS);
+const ASK_AGAIN: Duration = Duration::from_millis(timing::DRIVE_ASK_MILLIS);
 
 /// What a disk carries.
 #[derive(Debug, Clone)]

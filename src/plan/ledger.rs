@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::safety::{self, Guard};
 use super::{ArraySeen, Input, Observation, Plan, Step, Stranger, Thing, leg};
 use crate::domain::{
-    Reason, VolumeName, VolumeUid, World, array_device, array_uuid, is_array_of_ours, leg_map_uuid,
+    Key, Reason, VolumeName, VolumeUid, World, array_device, array_uuid, is_array_of_ours, leg_map_uuid,
     partition_guid, subsystem_nqn, top_map_uuid,
 };
 
@@ -149,26 +149,43 @@ pub fn foreign(world: &World, seen: &Observation) -> Vec<String> {
 
 /// Takes away what is left over, each in its order.
 pub(super) fn plan(input: &Input) -> Plan {
-    let mut plan = Plan::default();
-    let mut left: Vec<Entry> = entries(input.world, input.seen);
-    left.retain(|entry| entry.standing == Standing::LeftOver);
-    let Some(first) = left.first().filter(|_| safety::is_on(input, Guard::RemoveLeftOver)) else {
-        return plan;
-    };
-    if let Some(key) = input.world.unreadable() {
-        plan.reasons.push(Reason::blocked(
-            "RecordUnreadable",
-            format_args!("{first} may be what record {key} speaks of, which cannot be read; it stays"),
-            "restore the record from a backup of the store",
-        ));
-        return plan;
-    }
     let claims = Claims::of(input.world);
+    let mut plan = Plan::default();
     exports(input, &claims, &mut plan);
     legs(input, &claims, &mut plan);
     tops(input, &claims, &mut plan);
     arrays(input, &claims, &mut plan);
-    plan
+    notes(input, &mut plan);
+    match input.world.unreadable() {
+        _ if plan == Plan::default() || !safety::is_on(input, Guard::RemoveLeftOver) => Plan::default(),
+        Some(key) => stays(input, key),
+        None => plan,
+    }
+}
+
+/// What no record claims may be claimed by one that cannot be read.
+fn stays(input: &Input, key: &Key) -> Plan {
+    let left =
+        entries(input.world, input.seen).into_iter().find(|entry| entry.standing == Standing::LeftOver);
+    let reason = |first: Entry| {
+        Reason::blocked(
+            "RecordUnreadable",
+            format_args!("{first} may be what record {key} speaks of, which cannot be read; it stays"),
+            "restore the record from a backup of the store",
+        )
+    };
+    Plan { reasons: left.map(reason).into_iter().collect(), ..Plan::default() }
+}
+
+/// Notes of ownerships that are over: whatever they speak of was decided without them.
+fn notes(input: &Input, plan: &mut Plan) {
+    for note in &input.seen.alone {
+        let volume = input.world.volumes().find(|volume| volume.spec.uid == note.volume);
+        let status = volume.and_then(|volume| volume.status);
+        if status.is_none_or(|status| status.epoch > note.epoch) {
+            plan.steps.push(Step::ForgetAlone { note: *note });
+        }
+    }
 }
 
 /// The kernel refuses to take those away that somebody uses, and to stop the arrays below them.

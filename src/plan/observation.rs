@@ -115,6 +115,24 @@ pub struct DriveSeen {
     pub unanswered: Option<Waiting>,
 }
 
+#[cfg(test)]
+impl DriveSeen {
+    /// One that answers and complains about nothing.
+    pub(super) fn good(table: TableSeen, capacity: Bytes) -> Self {
+        Self {
+            dev: Dev { major: 259, minor: 0 },
+            capacity,
+            sector_size: 512,
+            model: "QEMU".to_owned(),
+            read_only: false,
+            health: "Good".to_owned(),
+            table,
+            found: Vec::new(),
+            unanswered: None,
+        }
+    }
+}
+
 /// A partition table.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TableSeen {

@@ -98,9 +98,9 @@ pub enum Step {
     /// gone; every connection to it is aborted, for its driver holds I/O as long as it believes in it.
     FailLeg { partition: Uuid, epoch: Epoch, path: Option<Dev>, cut: Option<Endpoint> },
     /// Write on this node's disk that a copy lacks writes: the store does not answer.
-    NoteAlone { volume: VolumeName, note: Alone },
+    NoteAlone { note: Alone },
     /// Remove that note.
-    ForgetAlone { volume: VolumeName, note: Alone },
+    ForgetAlone { note: Alone },
     /// Remove a map.
     UnmapLeg { partition: Uuid, epoch: Epoch },
     /// Write the first superblocks of an array.
@@ -210,7 +210,7 @@ impl Step {
             | Self::Mount { volume, .. }
             | Self::Unmount { volume, .. }
             | Self::MeasureUse { volume, .. } => Lane::Volume(volume.clone()),
-            Self::NoteAlone { note, .. } | Self::ForgetAlone { note, .. } => {
+            Self::NoteAlone { note } | Self::ForgetAlone { note } => {
                 Lane::Leg(partition_guid(note.replica, 0))
             }
             Self::ShutDown { volume, .. } => Lane::ShutDown(volume.clone()),
@@ -279,11 +279,9 @@ impl fmt::Display for Step {
                 write!(f, "reinstate path {path} of leg {partition}")
             }
             Self::FailLeg { partition, .. } => write!(f, "let leg {partition} fail"),
-            Self::NoteAlone { volume, note } => {
-                write!(f, "note that {} lacks writes of {volume}", note.replica)
-            }
-            Self::ForgetAlone { volume, note } => {
-                write!(f, "remove the note that {} lacks writes of {volume}", note.replica)
+            Self::NoteAlone { note } => write!(f, "note that {} lacks writes", note.replica),
+            Self::ForgetAlone { note } => {
+                write!(f, "remove the note that {} lacks writes", note.replica)
             }
             Self::UnmapLeg { partition, .. } => write!(f, "unmap leg {partition}"),
             Self::WriteHeaders { volume, column, members, .. } => {

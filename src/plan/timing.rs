@@ -51,6 +51,10 @@ pub const CONTROLLER_CALL_MILLIS: u64 = 70_000;
 pub const FILE_SYSTEM_CALL_MILLIS: u64 = 120_000;
 /// A drive that has not answered a read for this long is shown as stuck.
 pub const DRIVE_ANSWER_MILLIS: u64 = 10_000;
+/// How long one look waits for the drives it asked, together. Who has not answered by then is looked at without.
+pub const DRIVE_LOOK_MILLIS: u64 = 1_500;
+/// How old a busy drive's last answer may be before it is asked whether it is still there.
+pub const DRIVE_ASK_MILLIS: u64 = 5_000;
 /// How long a look at the kernel may take before the daemon goes on with what it saw before.
 pub const LOOK_CALL_MILLIS: u64 = 5_000;
 /// First wait after a failed step; doubles up to [`RETRY_MAX_MILLIS`].

@@ -64,11 +64,11 @@ impl Cluster {
                 }
                 Effect::done()
             }
-            Step::NoteAlone { note, .. } => {
+            Step::NoteAlone { note } => {
                 self.nodes.get_mut(node).map(|machine| machine.alone.insert(*note));
                 Effect::done()
             }
-            Step::ForgetAlone { note, .. } => {
+            Step::ForgetAlone { note } => {
                 self.nodes.get_mut(node).map(|machine| machine.alone.remove(note));
                 Effect::done()
             }

@@ -456,6 +456,7 @@ impl Cluster {
             left.extend(kernel.maps.keys().map(|key| format!("{name}: map {key:?}")));
             left.extend(kernel.arrays.values().map(|array| format!("{name}: array {}", array.name)));
             left.extend(kernel.tops.keys().map(|volume| format!("{name}: stripes of {volume}")));
+            left.extend(machine.alone.iter().map(|note| format!("{name}: note {note:?}")));
             left.extend(kernel.mounts.keys().map(|path| format!("{name}: mount {path}")));
             let partitions = machine.disks.values().flat_map(|disk| disk.partitions.keys());
             left.extend(partitions.map(|guid| format!("{name}: partition {guid}")));

@@ -98,6 +98,30 @@ fn a_note_outlives_daemon_and_machine() {
     }
 }
 
+/// The wish for it to be elsewhere was there before the store answered: what it comes to is recorded with the release.
+#[test]
+fn a_release_records_what_was_done_alone() {
+    for seed in 0..4 {
+        let (mut scene, other) = went_on_alone(340 + seed);
+        scene.cluster.app(&name()).writing = false;
+        scene.request_detach();
+        scene.request_attach(other);
+        set_store(&mut scene, true);
+        scene.until(60_000, "handed over", |cluster| {
+            let status = cluster.world().volume_status(&name());
+            status.is_some_and(|status| status.owner.as_ref() == Some(&node(other)))
+        });
+        scene.demand(scene.in_sync().len() == 1, "only the copy that has every write counts");
+        scene.cluster.set_link(&node(1), &node(other), true);
+        scene.until(120_000, "mounted", is_mounted);
+        scene.write_a_little();
+        scene.whole();
+        scene.detach();
+        scene.request_delete();
+        scene.gone();
+    }
+}
+
 /// The risk the user took: the volume was attached elsewhere meanwhile. Who went on alone gives way, and nothing of it is
 /// mixed in.
 #[test]

@@ -35,14 +35,7 @@ fn a_striped_volume_lives_and_leaves_nothing_behind() {
         scene.quiet_while_writing();
         let written = (1..8).filter(|block| scene.cluster.app(&name()).acked.get(*block) > 0).count();
         scene.demand(written == 7, "every block of every column is written");
-        scene.detach();
-        scene.quiet();
-        scene.attach(2);
-        scene.write_for(2_000);
-        scene.whole();
-        scene.detach();
-        scene.request_delete();
-        scene.gone();
+        scene.lives_on_node_2_and_ends();
     }
 }
 

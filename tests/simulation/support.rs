@@ -231,6 +231,18 @@ impl Scene {
         self.cluster.request(|world, _| verbs::delete(world, &name())).unwrap();
     }
 
+    /// Detached, used on node-2, and deleted without a trace.
+    pub(crate) fn lives_on_node_2_and_ends(&mut self) {
+        self.detach();
+        self.quiet();
+        self.attach(2);
+        self.write_for(2_000);
+        self.whole();
+        self.detach();
+        self.request_delete();
+        self.gone();
+    }
+
     pub(crate) fn gone(&mut self) {
         self.until(60_000, "deleted", |cluster| cluster.world().volume_spec(&name()).is_none());
         self.until(60_000, "everybody is back", Cluster::is_up);

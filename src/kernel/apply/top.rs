@@ -23,15 +23,15 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
 /// Makes the map unless it is there, and puts this table in force. What is in flight through an older table comes to its end
 /// first (dm.c `__dm_suspend`), so this waits for a leg that holds I/O; the file system is not frozen, which would write.
 fn map(root: &Root, uid: VolumeUid, columns: &[Dev], size: Bytes) -> Result<(), DmError> {
-    let (control, name) = (Control::open(root)?, top_map_uuid(uid));
+    let (control, identity) = (Control::open(root)?, top_map_uuid(uid));
     let stripes = Striped {
         sectors: size.sectors(),
         chunk_sectors: u32::try_from(CHUNK.sectors()).unwrap_or(u32::MAX),
         devices: columns.iter().map(|column| device::number(*column)).collect(),
     };
-    control.create(&top_map_name(uid), &name)?;
-    control.load(MapKey::Uuid(&name), &[Target::from(&stripes)])?;
-    control.resume(MapKey::Uuid(&name), Suspend::HOLD).map(drop)
+    control.create(&top_map_name(uid), &identity)?;
+    control.load(MapKey::Uuid(&identity), &[Target::from(&stripes)])?;
+    control.resume(MapKey::Uuid(&identity), Suspend::HOLD).map(drop)
 }
 
 fn unmap(root: &Root, uid: VolumeUid) -> Done {

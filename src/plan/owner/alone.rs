@@ -12,14 +12,15 @@ pub(super) fn settle(serving: &mut Serving) {
     for note in notes {
         match serving.status.member(note.replica).cloned() {
             Some(member) if binds(serving, &note) && !is_whole(serving, &member) => record(serving, &member),
-            Some(_) | None => serving.step(Step::ForgetAlone { volume: serving.spec.name.clone(), note }),
+            Some(_) | None => serving.step(Step::ForgetAlone { note }),
         }
     }
 }
 
-/// Whether the record does not know yet.
+/// Whether the record does not know yet. Where it counts on that copy alone somebody ordered it: see `start::start_from`.
 fn binds(serving: &Serving, note: &Alone) -> bool {
-    note.epoch == serving.status.epoch && serving.status.in_sync.contains(&note.replica)
+    let counted = &serving.status.in_sync;
+    note.epoch == serving.status.epoch && counted.contains(&note.replica) && counted.len() > 1
 }
 
 /// The leg came back before it was let go: the copy lacks nothing.
@@ -47,7 +48,7 @@ pub(super) fn lose(serving: &mut Serving, member: &Member) {
         OnStoreLoss::Continue if silence.is_lost(serving.input.now) => {
             let note =
                 Alone { volume: serving.spec.uid, epoch: serving.status.epoch, replica: member.replica };
-            serving.step(Step::NoteAlone { volume: name.clone(), note });
+            serving.step(Step::NoteAlone { note });
         }
         policy @ (OnStoreLoss::Continue | OnStoreLoss::Suspend) => {
             if policy == OnStoreLoss::Continue {

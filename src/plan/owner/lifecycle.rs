@@ -27,6 +27,7 @@ pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_fa
 pub(super) fn release(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
     let nothing = Plan::default();
     let mut serving = Serving::new(input, volume, status, &nothing);
+    alone::settle(&mut serving);
     members::lost(&mut serving);
     give_way::to_a_release(&mut serving);
     let down = stop::plan(&mut serving);

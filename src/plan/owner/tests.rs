@@ -140,17 +140,7 @@ fn drive() -> DriveSeen {
         largest_free: Bytes(0),
         damaged: None,
     };
-    DriveSeen {
-        dev: number(9),
-        capacity: SIZE,
-        sector_size: 512,
-        model: "QEMU".to_owned(),
-        read_only: false,
-        health: "Good".to_owned(),
-        table,
-        found: Vec::new(),
-        unanswered: None,
-    }
+    DriveSeen { dev: number(9), ..DriveSeen::good(table, SIZE) }
 }
 
 fn connection() -> ConnectionSeen {

@@ -20,17 +20,7 @@ fn drive_id() -> DriveId {
 }
 
 fn seen(table: TableSeen, unanswered: Option<Waiting>) -> Observation {
-    let drive = DriveSeen {
-        dev: Dev { major: 259, minor: 0 },
-        capacity: Bytes::gib(4),
-        sector_size: 512,
-        model: "QEMU".to_owned(),
-        read_only: false,
-        health: "Good".to_owned(),
-        table,
-        found: Vec::new(),
-        unanswered,
-    };
+    let drive = DriveSeen { unanswered, ..DriveSeen::good(table, Bytes::gib(4)) };
     Observation { drives: [(drive_id(), drive)].into(), ..Observation::default() }
 }
 

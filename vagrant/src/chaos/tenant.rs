@@ -1,7 +1,6 @@
 //! Who uses a volume: its application, which writes wherever the volume is wanted, and asks for it elsewhere when told to.
 
-use std::sync::mpsc::{Receiver, TryRecvError};
-use std::thread::sleep;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
@@ -15,8 +14,6 @@ use crate::guest::ack;
 use crate::load::{Work, Writer, next_version};
 use crate::node::Node;
 
-/// How often it listens.
-const LOOK: Duration = Duration::from_millis(50);
 /// How often a node is asked something.
 const ASK: Duration = Duration::from_secs(2);
 /// pgrep(1)'s exit status when there is no such process.
@@ -66,18 +63,16 @@ impl<'a> Tenant<'a> {
     /// Until it is told to end.
     pub(super) fn run(mut self, words: &Receiver<Word>) {
         loop {
-            match words.try_recv() {
+            match words.recv_timeout(ASK.saturating_sub(self.asked.elapsed())) {
                 Ok(Word::Go(to)) => self.go(to),
-                Err(TryRecvError::Empty) => {}
-                Ok(Word::End) | Err(TryRecvError::Disconnected) => return self.end_writer(),
-            }
-            if self.asked.elapsed() >= ASK {
-                self.asked = Instant::now();
-                if let Err(err) = self.turn() {
-                    self.say(&format!("{err:#}"));
+                Err(RecvTimeoutError::Timeout) => {
+                    self.asked = Instant::now();
+                    if let Err(err) = self.turn() {
+                        self.say(&format!("{err:#}"));
+                    }
                 }
+                Ok(Word::End) | Err(RecvTimeoutError::Disconnected) => return self.end_writer(),
             }
-            sleep(LOOK);
         }
     }
 
