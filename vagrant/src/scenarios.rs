@@ -27,6 +27,7 @@ mod scaling;
 mod service;
 mod stall;
 mod store_loss;
+mod stripes;
 mod surroundings;
 mod verification;
 mod zombie;
@@ -95,6 +96,7 @@ pub fn all() -> Vec<Scenario> {
         moves::SCENARIOS,
         scaling::SCENARIOS,
         growth::SCENARIOS,
+        stripes::SCENARIOS,
         verification::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
