@@ -27,6 +27,8 @@ const ENOUGH_FOR_TWO_KIB: u64 = 16 << 20;
 const WORTH_TWO: usize = 4;
 /// How many are named as the slowest.
 const SLOWEST: usize = 12;
+/// How many of the last lines of what failed are said once more at the end, where whoever looks at a long log looks first.
+const LAST_LINES: usize = 30;
 
 /// What came out.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -35,6 +37,8 @@ pub struct Tally {
     failed: u32,
     /// How long each took, seconds.
     seconds: Vec<(f64, &'static str)>,
+    /// The last lines of what failed.
+    failures: Vec<String>,
 }
 
 impl Tally {
@@ -44,21 +48,24 @@ impl Tally {
         self.failed == 0
     }
 
-    fn count(&mut self, name: &'static str, seconds: f64, result: &Result<()>) -> String {
+    /// What is printed of it: what was said, then what came out.
+    fn count(&mut self, name: &'static str, seconds: f64, said: &str, result: &Result<()>) -> String {
         self.seconds.push((seconds, name));
         match result {
             Ok(()) => {
                 self.passed += 1;
-                format!("ok    {name} ({seconds:.1} s)")
+                format!("{said}ok    {name} ({seconds:.1} s)")
             }
             Err(err) => {
                 self.failed += 1;
-                format!("FAIL  {name} ({seconds:.1} s)\n{err:#}")
+                let text = format!("{said}FAIL  {name} ({seconds:.1} s)\n{err:#}");
+                self.failures.push(format!("again, the end of {name}:\n{}", last_lines(&text)));
+                text
             }
         }
     }
 
-    /// The slowest, and the sum.
+    /// The slowest, the ends of what failed, and the sum.
     fn lines(&self) -> Vec<String> {
         let mut seconds = self.seconds.clone();
         seconds.sort_by(|one, other| other.0.total_cmp(&one.0));
@@ -66,6 +73,7 @@ impl Tally {
         let slowest = seconds.iter().take(SLOWEST).map(|(seconds, name)| format!("{seconds:7.1} s  {name}"));
         let mut lines = vec![format!("one after the other {:.1} min, of them", all / 60.0)];
         lines.extend(slowest);
+        lines.extend(self.failures.iter().cloned());
         lines.push(format!("{} passed, {} failed", self.passed, self.failed));
         lines
     }
@@ -155,9 +163,13 @@ impl Run {
     /// Counts, and prints what was said and what came out in one piece.
     fn note(&self, name: &'static str, start: Instant, said: &str, result: &Result<()>) {
         let mut tally = lock(&self.tally);
-        let line = tally.count(name, start.elapsed().as_secs_f64(), result);
-        println!("{said}{line}");
+        println!("{}", tally.count(name, start.elapsed().as_secs_f64(), said, result));
     }
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
