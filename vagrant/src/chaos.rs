@@ -4,7 +4,8 @@
 //! The row of faults depends on the seed alone ([`schedule`]). What a verb answers, and how long things take, does not: a
 //! refused verb is a line of the time line, and so is a fault that finds its node still booting.
 
-mod faults;
+mod fault;
+mod inflict;
 mod judges;
 mod schedule;
 mod tenant;
@@ -60,6 +61,11 @@ const VOLUMES: &[Used] = &[
     Used { name: "xfs", fs: "xfs", copies: "--replicas 3", home: "node-3", seed: 903 },
 ];
 
+/// The volume that users make and delete now and then.
+const BRIEF: &str = "brief";
+
+/// Until an etcd that was just started does what it is told.
+const ETCD_DEADLINE: Duration = Duration::from_secs(30);
 /// Bytes that a writer uses.
 const WORK_BYTES: u64 = 32 << 20;
 
@@ -188,6 +194,9 @@ fn make_whole(world: &World<'_>) -> Result<()> {
     world.lab.heal()?;
     world.lab.etcd_power(Power::On)?;
     world.lab.etcd_power(Power::Resume)?;
+    world
+        .lab
+        .wait_for("etcd to take writes", ETCD_DEADLINE, || Ok(world.lab.etcd_power(Power::Free).ok()))?;
     for party in world.parties() {
         party.node.power_on()?;
         party.node.resume()?;

@@ -168,8 +168,8 @@ impl Run {
 }
 
 fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+    let skipped = text.lines().count().saturating_sub(LAST_LINES);
+    text.lines().skip(skipped).collect::<Vec<_>>().join("\n")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::world::World;
-use super::{Used, VOLUMES, is_whole, watch};
+use super::{BRIEF, Used, VOLUMES, is_whole, watch};
 use crate::daemon::word;
 use crate::guest::ack::RECORD;
+use crate::node::Node;
 use crate::product::{
-    Copy, copies, copies_are_equal, device, ext4_is_clean, nothing_left, verb, xfs_is_clean,
+    Copy, copies, copies_are_equal, device, ext4_is_clean, list, nothing_left, verb, xfs_is_clean,
 };
 
 /// Bytes of the log by which a volume is seen to be written.
@@ -47,7 +48,17 @@ pub(super) fn judge(world: &World<'_>) -> Result<()> {
     for (port, used) in VOLUMES.iter().enumerate() {
         judge_volume(world, used, port)?;
     }
+    remove_brief(&world.lab.node("node-1")?)?;
     nothing_left(world.lab)
+}
+
+/// It goes too, if it is there.
+fn remove_brief(node: &Node) -> Result<()> {
+    if list(node, "volume")?.iter().any(|volume| word(volume, "/name") == BRIEF) {
+        verb(node, &format!("volume detach {BRIEF}"))?;
+        verb(node, &format!("volume rm {BRIEF}"))?;
+    }
+    Ok(())
 }
 
 fn judge_volume(world: &World<'_>, used: &Used, port: usize) -> Result<()> {

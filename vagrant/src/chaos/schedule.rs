@@ -1,38 +1,11 @@
 //! What is done when, out of a seed alone: the same seed gives the same row, whatever becomes of it.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::VOLUMES;
+use super::fault::Fault;
 use crate::guest::pattern::Dice;
 use crate::spec::{ETCD, node_name};
-
-/// One thing that is wrong for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The daemon is killed; its supervisor starts another one when the fault ends.
-    DaemonKilled { node: String },
-    /// The node loses power, and is switched on when the fault ends.
-    PowerCut { node: String },
-    /// The node stands still, and knows nothing of it afterwards.
-    Paused { node: String },
-    /// Nothing passes between two parties.
-    Cut { one: String, other: String },
-    /// Nothing passes from one party to another.
-    CutOneWay { from: String, to: String },
-    /// Frames between two parties come late, or not at all.
-    Slow { one: String, other: String, delay_ms: u64, loss_percent: u8 },
-    /// The drive is not in its node any more.
-    DrivePulled { node: String, serial: String },
-    /// The drive does few operations a second.
-    DriveSlow { node: String, serial: String, operations: u32 },
-    /// The store is killed.
-    StoreKilled,
-    /// The store stands still.
-    StorePaused,
-    /// The node is drained, and uncordoned when the fault ends.
-    Drained { node: String },
-}
 
 /// What a user asks for. `pick` is a number by which one of what there is then is chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +30,10 @@ pub(super) enum Wish {
     Grow {
         volume: usize,
     },
+    /// One volume more is made and used on this node; if it is there, it is deleted.
+    Brief {
+        on: String,
+    },
 }
 
 /// What happens.
@@ -78,14 +55,14 @@ pub(super) struct Event {
 const AT_ONCE: usize = 2;
 /// What a node takes to boot, emulated and under load, ms.
 const BOOT_MS: u64 = 30_000;
-/// A pulled drive has nothing beside it, and this long nothing before and after it, ms. What the kernel drops because a medium
+/// A pulled or failing drive has nothing beside it, and this long nothing before and after it, ms. What the kernel drops because a medium
 /// failed is recorded after it was dropped: an owner that died together with every good copy in between would leave a
 /// copy that still counts.
 const CALM_MS: u64 = 20_000;
 /// A node that is away longer than this is given up by who uses it, ms.
 const PATIENCE_MS: u64 = 6_000;
 /// Kinds of fault, by how often they are drawn.
-const KINDS: [(u64, Kind); 11] = [
+const KINDS: [(u64, Kind); 13] = [
     (4, Kind::DaemonKilled),
     (3, Kind::PowerCut),
     (3, Kind::Paused),
@@ -94,8 +71,10 @@ const KINDS: [(u64, Kind); 11] = [
     (2, Kind::Slow),
     (3, Kind::DrivePulled),
     (2, Kind::DriveSlow),
+    (2, Kind::DriveFailing),
     (1, Kind::StoreKilled),
     (1, Kind::StorePaused),
+    (1, Kind::StoreFull),
     (1, Kind::Drained),
 ];
 
@@ -109,8 +88,10 @@ enum Kind {
     Slow,
     DrivePulled,
     DriveSlow,
+    DriveFailing,
     StoreKilled,
     StorePaused,
+    StoreFull,
     Drained,
 }
 
@@ -179,10 +160,10 @@ impl Drawing {
         let end = (at + lasts).min(self.length);
         let after = match fault {
             Fault::PowerCut { .. } => BOOT_MS,
-            Fault::DrivePulled { .. } => CALM_MS,
+            _ if fault.breaks_a_medium() => CALM_MS,
             _ => 0,
         };
-        if matches!(fault, Fault::DrivePulled { .. }) {
+        if fault.breaks_a_medium() {
             self.calm_until = end + after;
         }
         self.note(at, What::Begin(fault.clone()));
@@ -218,7 +199,7 @@ impl Drawing {
         let is_apart = self.active.iter().all(|(_, other)| other.is_apart(fault));
         match fault {
             Fault::Drained { .. } => drained == 0,
-            Fault::DrivePulled { .. } => faults == 0 && at >= self.calm_until,
+            _ if fault.breaks_a_medium() => faults == 0 && at >= self.calm_until,
             _ => faults < AT_ONCE && at >= self.calm_until && is_apart,
         }
     }
@@ -257,8 +238,10 @@ impl Drawing {
                 let operations = 10 + u32::try_from(self.dice.below(60)).unwrap_or_default();
                 (Fault::DriveSlow { node, serial, operations }, long)
             }
+            Kind::DriveFailing => (Fault::DriveFailing { node, serial }, long),
             Kind::StoreKilled => (Fault::StoreKilled, long),
             Kind::StorePaused => (Fault::StorePaused, long),
+            Kind::StoreFull => (Fault::StoreFull, long),
             Kind::Drained => (Fault::Drained { node }, 20_000 + long),
         }
     }
@@ -270,7 +253,7 @@ impl Drawing {
     fn wish(&mut self) -> Wish {
         let volume = usize::try_from(self.dice.below(VOLUMES.len() as u64)).unwrap_or_default();
         let pick = self.dice.throw();
-        match self.dice.below(10) {
+        match self.dice.below(12) {
             0..4 => {
                 let to = self.standing_node();
                 self.set_home(volume, &to);
@@ -279,7 +262,8 @@ impl Drawing {
             4..7 => Wish::Move { volume, pick },
             7 => Wish::AddCopy { volume, pick },
             8 => Wish::DropCopy { volume, pick },
-            _ => Wish::Grow { volume },
+            9 => Wish::Grow { volume },
+            _ => Wish::Brief { on: self.standing_node() },
         }
     }
 
@@ -308,59 +292,6 @@ impl Drawing {
     }
 }
 
-impl Fault {
-    /// What it is called in the summary.
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::DaemonKilled { .. } => "daemon killed",
-            Self::PowerCut { .. } => "power cut",
-            Self::Paused { .. } => "node paused",
-            Self::Cut { .. } => "network cut",
-            Self::CutOneWay { .. } => "network cut one way",
-            Self::Slow { .. } => "network slow and lossy",
-            Self::DrivePulled { .. } => "drive pulled",
-            Self::DriveSlow { .. } => "drive slow",
-            Self::StoreKilled => "store killed",
-            Self::StorePaused => "store paused",
-            Self::Drained { .. } => "node drained",
-        }
-    }
-
-    /// The node that does nothing while it lasts.
-    pub(super) fn takes_away(&self) -> Option<&str> {
-        match self {
-            Self::PowerCut { node } | Self::Paused { node } => Some(node),
-            Self::DaemonKilled { .. }
-            | Self::Cut { .. }
-            | Self::CutOneWay { .. }
-            | Self::Slow { .. }
-            | Self::DrivePulled { .. }
-            | Self::DriveSlow { .. }
-            | Self::StoreKilled
-            | Self::StorePaused
-            | Self::Drained { .. } => None,
-        }
-    }
-
-    /// Whether the other one neither hides it nor undoes it: not the same thing twice, and nothing on a node that is away.
-    fn is_apart(&self, other: &Self) -> bool {
-        let at = |fault: &Self| match fault {
-            Self::DaemonKilled { node }
-            | Self::PowerCut { node }
-            | Self::Paused { node }
-            | Self::DrivePulled { node, .. }
-            | Self::DriveSlow { node, .. } => vec![node.clone()],
-            Self::Cut { one, other } | Self::Slow { one, other, .. } => {
-                vec![one.clone() + other, other.clone() + one]
-            }
-            Self::CutOneWay { from, to } => vec![from.clone() + to, to.clone() + from],
-            Self::StoreKilled | Self::StorePaused => vec![ETCD.to_owned()],
-            Self::Drained { .. } => Vec::new(),
-        };
-        !at(self).iter().any(|place| at(other).contains(place))
-    }
-}
-
 impl Wish {
     /// What it is called in the summary.
     pub(super) fn kind(&self) -> &'static str {
@@ -370,30 +301,7 @@ impl Wish {
             Self::AddCopy { .. } => "one more copy",
             Self::DropCopy { .. } => "one copy less",
             Self::Grow { .. } => "growth",
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self.kind();
-        match self {
-            Self::DaemonKilled { node }
-            | Self::PowerCut { node }
-            | Self::Paused { node }
-            | Self::Drained { node } => {
-                write!(f, "{kind}: {node}")
-            }
-            Self::Cut { one, other } => write!(f, "{kind}: {one} and {other}"),
-            Self::CutOneWay { from, to } => write!(f, "{kind}: {from} to {to}"),
-            Self::Slow { one, other, delay_ms, loss_percent } => {
-                write!(f, "{kind}: {one} and {other}, {delay_ms} ms each way, {loss_percent} % lost")
-            }
-            Self::DrivePulled { serial, .. } => write!(f, "{kind}: {serial}"),
-            Self::DriveSlow { serial, operations, .. } => {
-                write!(f, "{kind}: {serial}, {operations} operations/s")
-            }
-            Self::StoreKilled | Self::StorePaused => f.write_str(kind),
+            Self::Brief { .. } => "creation or deletion",
         }
     }
 }
@@ -430,8 +338,8 @@ mod tests {
                 }
                 let drained = open.iter().filter(|fault| matches!(fault, Fault::Drained { .. })).count();
                 assert!(open.len() - drained <= AT_ONCE && drained <= 1, "{open:?}");
-                let pulled = open.iter().any(|fault| matches!(fault, Fault::DrivePulled { .. }));
-                assert!(!pulled || open.len() - drained == 1, "{open:?}");
+                let broken = open.iter().any(Fault::breaks_a_medium);
+                assert!(!broken || open.len() - drained == 1, "{open:?}");
             }
         }
         assert_eq!(kinds.len(), KINDS.len());

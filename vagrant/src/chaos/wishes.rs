@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::schedule::Wish;
 use super::world::World;
-use super::{Used, VOLUMES};
+use super::{BRIEF, Used, VOLUMES};
 use crate::daemon::word;
 
 impl World<'_> {
@@ -13,6 +13,10 @@ impl World<'_> {
     pub(super) fn ask_for(&self, wish: &Wish) -> Result<()> {
         let line = match wish {
             Wish::Attach { .. } => return Ok(()),
+            Wish::Brief { on } => {
+                self.brief(on);
+                return Ok(());
+            }
             Wish::Grow { volume } => format!("volume grow {} +64MiB --no-wait", used(*volume)?.name),
             Wish::Move { volume, pick } => {
                 let (hosts, others) = self.places(*volume)?;
@@ -38,6 +42,20 @@ impl World<'_> {
         };
         self.wish("", &line);
         Ok(())
+    }
+
+    /// Makes the volume that lives briefly and uses it, or lets it go; each verb is refused if it comes too soon.
+    fn brief(&self, on: &str) {
+        let wish = |line: String| self.wish(on, &line);
+        if self.volume(on, BRIEF).is_ok() {
+            wish(format!("volume detach {BRIEF} --no-wait"));
+            wish(format!("volume rm {BRIEF} --no-wait"));
+            return;
+        }
+        let is_made = wish(format!("volume create {BRIEF} --size 256MiB --fs ext4 --replicas 2 --no-wait"));
+        if is_made && wish(format!("volume attach {BRIEF} --node {on} --no-wait")) {
+            wish(format!("volume mount {BRIEF} /mnt/{BRIEF} --no-wait"));
+        }
     }
 
     /// The nodes with a copy, and those without one.

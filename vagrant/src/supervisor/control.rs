@@ -37,6 +37,10 @@ pub enum Power {
     Resume,
     /// Kill it and throw away everything it ever wrote.
     Blank,
+    /// Let etcd refuse every write, as it does when its space is used up.
+    Fill,
+    /// Let etcd take writes again.
+    Free,
 }
 
 /// A change of the network.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -40,6 +40,8 @@ impl Etcd {
             Power::Cut => self.cut(),
             Power::Pause => self.signal(Signal::SIGSTOP),
             Power::Resume => self.signal(Signal::SIGCONT),
+            Power::Fill => alarm("ACTIVATE"),
+            Power::Free => alarm("DEACTIVATE"),
             Power::Blank => self.cut().and_then(|()| self.forget()),
         }
     }
@@ -88,12 +90,25 @@ impl Etcd {
 }
 
 fn healthy() -> Result<bool> {
+    Ok(ask("GET /health HTTP/1.0\r\n\r\n", Duration::from_millis(500))?.contains("\"true\""))
+}
+
+/// The alarm that etcd raises by itself when its space is used up; while it lasts, all but reads and deletions is refused.
+fn alarm(action: &str) -> Result<()> {
+    let body = format!("{{\"action\":\"{action}\",\"memberID\":\"1\",\"alarm\":\"NOSPACE\"}}");
+    let length = body.len();
+    let head = "POST /v3/maintenance/alarm HTTP/1.0\r\nContent-Type: application/json";
+    let answer = ask(&format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}"), Duration::from_secs(20))?;
+    ensure!(answer.contains(" 200 "), "etcd refuses to {action} its alarm: {answer}");
+    Ok(())
+}
+
+fn ask(request: &str, patience: Duration) -> Result<String> {
     let address: SocketAddr = format!("{ETCD_ADDRESS}:{ETCD_PORT}").parse()?;
-    let patience = Duration::from_millis(500);
     let mut stream = TcpStream::connect_timeout(&address, patience)?;
     stream.set_read_timeout(Some(patience))?;
-    stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    Ok(answer.contains("\"true\""))
+    Ok(answer)
 }

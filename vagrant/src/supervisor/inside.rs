@@ -144,6 +144,7 @@ impl Inside {
                 qemu::blank_disks(&self.dir, node)?;
             }
             Power::Pause | Power::Resume => bail!("guests are paused through QMP"),
+            Power::Fill | Power::Free => bail!("a guest is no store"),
         }
         Ok(())
     }

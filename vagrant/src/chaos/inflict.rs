@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::schedule::Fault;
+use super::fault::Fault;
 use super::world::{Party, World};
 use super::{VOLUMES, is_whole};
 use crate::daemon;
+use crate::faults::Faults;
 use crate::product::{pull_drive, put_drives_back};
 use crate::supervisor::control::Power;
 
@@ -42,15 +43,19 @@ impl World<'_> {
             Fault::DrivePulled { node, serial } => {
                 let party = self.party(node)?;
                 let _turn = party.turn();
-                for volume in VOLUMES {
-                    let record = self.volume(node, volume.name)?;
-                    ensure!(is_whole(&record), "not all copies of {} are in sync", volume.name);
-                }
+                self.ensure_whole(node)?;
                 pull_drive(&party.node, serial)
             }
             Fault::DriveSlow { node, serial, operations } => throttle(self.party(node)?, serial, *operations),
+            Fault::DriveFailing { node, serial } => {
+                let party = self.party(node)?;
+                let _turn = party.turn();
+                self.ensure_whole(node)?;
+                Faults::of(&party.node, serial).fail_writes()
+            }
             Fault::StoreKilled => self.lab.etcd_power(Power::Cut),
             Fault::StorePaused => self.lab.etcd_power(Power::Pause),
+            Fault::StoreFull => self.lab.etcd_power(Power::Fill),
             Fault::Drained { node } => {
                 self.wish(node, &format!("node drain {node} --no-wait"));
                 Ok(())
@@ -82,13 +87,28 @@ impl World<'_> {
                 put_drives_back(&party.node)
             }
             Fault::DriveSlow { node, serial, .. } => throttle(self.party(node)?, serial, 0),
+            Fault::DriveFailing { node, serial } => {
+                let party = self.party(node)?;
+                let _turn = party.turn();
+                Faults::of(&party.node, serial).mend()
+            }
             Fault::StoreKilled => self.lab.etcd_power(Power::On),
             Fault::StorePaused => self.lab.etcd_power(Power::Resume),
+            Fault::StoreFull => self.lab.etcd_power(Power::Free),
             Fault::Drained { node } => {
                 self.wish(node, &format!("node uncordon {node}"));
                 Ok(())
             }
         }
+    }
+
+    /// Only then may the kernel drop a copy before that is recorded.
+    fn ensure_whole(&self, node: &str) -> Result<()> {
+        for volume in VOLUMES {
+            let record = self.volume(node, volume.name)?;
+            ensure!(is_whole(&record), "not all copies of {} are in sync", volume.name);
+        }
+        Ok(())
     }
 
     fn boot(&self, party: &Party) -> Result<()> {
