@@ -142,6 +142,11 @@ fn harm(rng: &mut Rng) -> What {
 
 /// Plays a script to its end. Panics with the whole story when a promise is broken.
 pub(crate) fn play(script: &Script) {
+    drop(played(script));
+}
+
+/// What happened in it.
+pub(crate) fn played(script: &Script) -> Scene {
     let mut scene = Scene::with(script.config.clone());
     scene.create(&CreateVolume { fs: script.fs, stripe_width: script.columns, ..wish(script.replicas) });
     scene.cluster.app(&name()).writing = true;
@@ -156,6 +161,7 @@ pub(crate) fn play(script: &Script) {
         fault.set(&mut scene, true);
     }
     settle(&mut scene);
+    scene
 }
 
 fn happen(scene: &mut Scene, what: &What, faults: &mut Vec<Fault>) {
