@@ -18,6 +18,8 @@ mod failover;
 mod growth;
 #[path = "simulation/healing.rs"]
 mod healing;
+#[path = "simulation/hung.rs"]
+mod hung;
 #[path = "simulation/ledger.rs"]
 mod ledger;
 #[path = "simulation/peers.rs"]

@@ -325,6 +325,7 @@ impl Cluster {
         machine.daemon = None;
         machine.daemon_up_at = None;
         machine.power_up_at = down.map(|down| now + down);
+        self.reset_drives(name);
         self.apps.values_mut().for_each(|app| app.killed_on(name));
         self.note(format_args!("{name}: power cut"));
     }
@@ -470,5 +471,6 @@ pub(super) fn new_disk(capacity: Bytes, sector_size: u32) -> Disk {
         found: Vec::new(),
         partitions: BTreeMap::new(),
         fault: super::drives::DriveFault::default(),
+        silent_since: None,
     }
 }

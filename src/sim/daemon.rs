@@ -276,6 +276,8 @@ impl Cluster {
             .kernel
             .observe(&machine.disks, |key, connection| self.namespace_is_there(key, connection));
         seen.alone.clone_from(&machine.alone);
+        let began = machine.daemon.as_ref()?.memory.started_at;
+        self.see_silence(name, began, &mut seen);
         let machine = self.nodes.get_mut(name)?;
         let reachable = machine.store_reachable;
         machine.stirred = false;

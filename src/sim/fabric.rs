@@ -92,7 +92,11 @@ impl Cluster {
     }
 
     fn on_drive(&self, node: &NodeName, partition: Uuid) -> Reach {
-        if self.works(node, partition) { Reach::Partition(node.clone(), partition) } else { Reach::Failed }
+        match self.works(node, partition) {
+            true if self.is_hung(node, partition) => Reach::Held,
+            true => Reach::Partition(node.clone(), partition),
+            false => Reach::Failed,
+        }
     }
 
     /// What has been given to a live controller waits in its driver for as long as that believes in its peer, whatever becomes
