@@ -1,7 +1,7 @@
 //! A simulated cluster: nodes with drives, kernels, a network, a store and a clock; the machines of `plan/` run in it
 //! exactly as they run in the daemon.
 //!
-//! Guarantees: the same seed and the same calls give the same run; time passes only in [`Cluster::tick`].
+//! Guarantees: the same seed and the same calls give the same run; time passes only in [`Cluster::tick`] and what calls it.
 //! Assumptions: what KERNEL facts the model knows stands at each function. A block is one number, the version of the
 //! write it saw last; a drive keeps its data and superblocks through a power cut, a kernel keeps nothing.
 //! Caveats: partitions do not fragment a drive, and a step takes effect at one moment, at its end.
@@ -10,6 +10,7 @@ mod app;
 mod apply;
 mod array;
 mod check;
+mod clock;
 mod cluster;
 mod daemon;
 mod disk;

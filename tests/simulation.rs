@@ -18,6 +18,8 @@ mod failover;
 mod growth;
 #[path = "simulation/healing.rs"]
 mod healing;
+#[path = "simulation/hung.rs"]
+mod hung;
 #[path = "simulation/ledger.rs"]
 mod ledger;
 #[path = "simulation/peers.rs"]
@@ -199,6 +201,27 @@ fn random_faults_lose_nothing() {
         seeds.len(),
         failure.why
     );
+}
+
+/// The clock leaves out ticks in which nothing happens, and no other.
+#[test]
+fn the_clock_leaves_nothing_out() {
+    let lives = on_all_processors(&(1..=6).collect::<Vec<u64>>(), |seed| {
+        [false, true].map(|every_tick| {
+            let scene =
+                chaos::played(&chaos::script(&Config { seed: *seed, every_tick, ..Config::default() }));
+            scene.cluster.trace().to_vec()
+        })
+    });
+    for [some, all] in lives {
+        assert!(some == all, "{}", first_difference(&some, &all));
+    }
+}
+
+fn first_difference(some: &[String], all: &[String]) -> String {
+    let differs = some.iter().zip(all).position(|(one, other)| one != other);
+    let at = differs.unwrap_or(some.len().min(all.len()));
+    format!("with ticks left out {:?}, with all of them {:?}", some.get(at), all.get(at))
 }
 
 /// What `--dry-run` prints is what then happens, apart from the order of independent steps and device names.

@@ -261,6 +261,14 @@ impl World {
         })
     }
 
+    /// What is seen of the drives of `node`, by id.
+    pub fn drives_seen_on(&self, node: &NodeName) -> impl Iterator<Item = (DriveId, &DriveStatus)> {
+        self.of_kind(Kind::DriveStatus).filter_map(move |(key, record)| match record {
+            Record::DriveStatus(status) if status.node == *node => Some((key.name.parse().ok()?, status)),
+            _ => None,
+        })
+    }
+
     /// All nodes, by name.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeName, Node)> {
         self.names(Kind::NodeSpec, Kind::NodeStatus).into_iter().filter_map(|name| {

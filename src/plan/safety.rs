@@ -34,11 +34,13 @@ pub enum Guard {
     HoldUntilDown,
     /// The ledger: what is ours and no record knows goes.
     RemoveLeftOver,
+    /// The deadline: who does not answer by then is not counted on any more.
+    Deadline,
 }
 
 impl Guard {
     /// Every guard there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::RecordBeforeDegrade,
         Self::JoinAfterProof,
         Self::Verification,
@@ -51,6 +53,7 @@ impl Guard {
         Self::StopWhenDeposed,
         Self::HoldUntilDown,
         Self::RemoveLeftOver,
+        Self::Deadline,
     ];
 }
 

@@ -5,6 +5,7 @@
 //!
 //! How long it has been is said in rungs ("for over 2 min"), so that a record that says so is not written every second.
 
+use super::safety::{self, Guard};
 use super::{Input, Lane, Memory, Plan, Step, timing};
 use crate::domain::{DriveId, NodeName, Reason, Timestamp};
 
@@ -94,10 +95,15 @@ fn in_call<'a>(memory: &'a Memory, lane: &Lane, now: Timestamp) -> Option<Stuck<
     Some(Stuck { step, call, millis: now.since(since) })
 }
 
+fn is_overdue(input: &Input, millis: u64, deadline: u64) -> bool {
+    millis >= deadline && safety::is_on(input, Guard::Deadline)
+}
+
 /// The overdue step of a lane.
 #[must_use]
 pub fn of<'a>(input: &Input<'a>, lane: &Lane) -> Option<Stuck<'a>> {
-    in_call(input.memory, lane, input.now).filter(|stuck| stuck.millis >= stuck.step.deadline_millis())
+    in_call(input.memory, lane, input.now)
+        .filter(|stuck| is_overdue(input, stuck.millis, stuck.step.deadline_millis()))
 }
 
 impl Stuck<'_> {
@@ -121,7 +127,7 @@ impl Stuck<'_> {
 #[must_use]
 pub fn drive(input: &Input, drive: &DriveId) -> Option<Reason> {
     let waiting = input.seen.drives.get(drive)?.unanswered.as_ref();
-    let waiting = waiting.filter(|waiting| waiting.millis >= timing::DRIVE_ANSWER_MILLIS);
+    let waiting = waiting.filter(|waiting| is_overdue(input, waiting.millis, timing::DRIVE_ANSWER_MILLIS));
     let of_lane = of(input, &Lane::Drive(drive.clone())).map(|stuck| stuck.reason(input.me));
     waiting.map(|waiting| silent(input.me, drive, waiting)).or(of_lane)
 }

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use super::clock::TICK;
 use super::cluster::Cluster;
 use super::disk::{BLOCKS, Blocks, GARBAGE};
 use super::evict::Ghosts;
 use super::fabric::Reach;
 use super::kernel::{Array, Write};
-use super::stripes::{arrays_of, place, volume_blocks};
-use crate::domain::{Bytes, FsType, NodeName, ReplicaId, VolumeName, VolumeSpec, array_uuid};
+use super::stripes::{array_of, arrays_of, place, volume_blocks};
+use crate::domain::{Bytes, FsType, NodeName, ReplicaId, VolumeName, VolumeSpec};
+
+/// Ticks an application does nothing, at most: its own rest is no stall.
+const LONGEST_PAUSE: u64 = 9;
 
 /// A writer and reader that runs where its volume is attached.
 #[derive(Debug, Clone, Default)]
@@ -139,21 +143,23 @@ impl Cluster {
 
     /// A write and a read, now and then. `false` when there is no device.
     pub(super) fn use_volume(&mut self, spec: &VolumeSpec, node: &NodeName) -> bool {
-        let blocks = volume_blocks(self.usable(node, spec), spec.stripe_width);
-        let block = 1 + u8::try_from(self.rng.below(u64::from(blocks) - 1)).unwrap_or(0);
-        let skip = !self.rng.one_in(3);
-        let version = self.next_version + 1;
-        let (column, at) = place(block, spec.stripe_width);
-        let uuid = array_uuid(spec.uid, column);
-        let Some(kernel) = self.nodes.get_mut(node).map(|machine| &mut machine.kernel) else { return false };
+        let Some(kernel) = self.nodes.get(node).map(|machine| &machine.kernel) else { return false };
         let suspended = kernel.tops.get(&spec.uid).is_some_and(|top| top.suspended);
-        if spec.stripe_width > 1 && !suspended && kernel.device_of(spec).is_none() {
+        let gone = spec.stripe_width > 1 && !suspended && kernel.device_of(spec).is_none();
+        let columns = self.columns_on(node, spec).map(|array| array.open = true).count();
+        if gone || columns < usize::from(spec.stripe_width) {
             return false;
         }
-        self.columns_on(node, spec).for_each(|array| array.open = true);
+        if !self.is_time_to_use(spec, node) {
+            return true;
+        }
+        let blocks = volume_blocks(self.usable(node, spec), spec.stripe_width);
+        let block = 1 + u8::try_from(self.rng.below(u64::from(blocks) - 1)).unwrap_or(0);
+        let version = self.next_version + 1;
+        let (column, at) = place(block, spec.stripe_width);
+        let uuid = array_of(spec.uid, column);
         let Some(array) = self.columns_on(node, spec).find(|array| array.uuid == uuid) else { return false };
-        if skip
-            || suspended
+        if suspended
             || array.frozen
             || !array.is_writable()
             || array.shut_down.is_some()
@@ -170,11 +176,23 @@ impl Cluster {
         true
     }
 
+    /// Whether it uses its device in this tick: in about one of three. When it does so next stands with the arrays.
+    fn is_time_to_use(&mut self, spec: &VolumeSpec, node: &NodeName) -> bool {
+        let now = self.now;
+        if self.columns_on(node, spec).any(|array| array.io_at > now) {
+            return false;
+        }
+        let pause = (0..LONGEST_PAUSE).take_while(|_| !self.rng.one_in(3)).count() as u64;
+        let next = now + TICK * (1 + pause);
+        self.columns_on(node, spec).for_each(|array| array.io_at = next);
+        true
+    }
+
     /// What an application sees: its file system, else the device.
     fn usable(&mut self, node: &NodeName, spec: &VolumeSpec) -> Bytes {
         let kernel = self.nodes.get(node).map(|machine| &machine.kernel);
         let device = kernel.and_then(|kernel| Some(kernel.size_of(kernel.device_of(spec)?)));
-        let fs = self.file_systems.get(&array_uuid(spec.uid, 0)).copied();
+        let fs = self.file_systems.get(&array_of(spec.uid, 0)).copied();
         let Some(device) = device else {
             return fs.unwrap_or(Bytes::mib(256 * u64::from(spec.stripe_width)));
         };
@@ -188,7 +206,7 @@ impl Cluster {
     /// Reads a block as RAID1 does: from a copy that is not write-mostly, if there is one.
     fn read(&mut self, spec: &VolumeSpec, node: &NodeName, block: u8) {
         let (column, at) = place(block, spec.stripe_width);
-        let (uuid, name) = (array_uuid(spec.uid, column), &spec.name);
+        let (uuid, name) = (array_of(spec.uid, column), &spec.name);
         let Some(array) = self.nodes.get(node).and_then(|machine| machine.kernel.arrays.get(&uuid)) else {
             return;
         };
@@ -217,12 +235,13 @@ impl Cluster {
         let world = &self.store.world;
         let of_array = |name: &VolumeName| {
             let spec = world.volume_spec(name)?;
-            let column = (0..spec.stripe_width).find(|column| array_uuid(spec.uid, *column) == array)?;
+            let column = (0..spec.stripe_width).find(|column| array_of(spec.uid, *column) == array)?;
             Some(block * spec.stripe_width + column)
         };
         let app = self.apps.iter_mut().find_map(|(name, app)| Some((of_array(name)?, app)));
         let Some((block, app)) = app else { return };
         let is_own = app.node.as_ref() == Some(node);
+        self.checked.due = true;
         if is_own || app.ghosts.get(node).is_some_and(|ghost| !ghost.killed) {
             app.acked.set(block, version.max(app.acked.get(block)));
         }

@@ -44,6 +44,9 @@ impl Cluster {
     /// Does a step on a node, now.
     pub(super) fn apply(&mut self, node: &NodeName, step: &Step) -> Effect {
         self.stir_all();
+        if self.hangs(node, step) {
+            return Effect::Blocked;
+        }
         match step {
             Step::PrepareDrive { .. }
             | Step::RepairTable { .. }

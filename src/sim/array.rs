@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use super::clock::TICK;
 use super::cluster::Cluster;
 use super::disk::{Header, Role, blocks_in};
 use super::fabric::Reach;
@@ -12,7 +13,11 @@ use crate::domain::{FsType, NodeName};
 use crate::plan::{ArrayState, Dev};
 
 /// Milliseconds recovery takes for a block.
-const COPY: u64 = 40;
+pub(super) const COPY: u64 = 40;
+/// `safe_mode_delay`: so many milliseconds after the last write the superblocks say clean.
+pub(super) const SAFE_MODE: u64 = 200;
+/// Milliseconds until the next bit goes, at most.
+const FORGET: u64 = 2000;
 
 impl Array {
     fn header_of(&self, member: &ArrayMember) -> Header {
@@ -44,6 +49,11 @@ impl Array {
             self.roles.insert(member.dev_number, role);
         }
         self.members.iter_mut().for_each(|member| member.header_due = true);
+    }
+
+    /// A bit may go.
+    pub(super) fn may_forget(&self) -> bool {
+        !self.dirty.is_empty() && !self.is_degraded() && self.resync.is_empty()
     }
 
     /// Some call or write waits for a leg.
@@ -88,7 +98,7 @@ impl Cluster {
         }
         self.drop_slots(node, array);
         self.start_recovery(node, array);
-        if self.now >= array.sync_at + COPY {
+        if array.is_copying() && self.now >= array.sync_at + COPY {
             array.sync_at = self.now;
             self.recover(node, array);
             self.resync(node, array);
@@ -96,9 +106,9 @@ impl Cluster {
         self.forget_dirty(array);
     }
 
-    /// `safe_mode_delay`: 200 ms after the last write the superblocks say clean.
     fn mark_clean(&mut self, node: &NodeName, array: &mut Array) {
-        let idle = array.pending.is_empty() && self.now > array.last_write + 200 && array.resync.is_empty();
+        let idle =
+            array.pending.is_empty() && self.now > array.last_write + SAFE_MODE && array.resync.is_empty();
         if idle && !array.clean {
             array.clean = true;
             array.state = ArrayState::Clean;
@@ -283,6 +293,7 @@ impl Cluster {
         spare.slot = Some(slot);
         spare.left = if spare.by_bitmap { dirty } else { (0..blocks_in(size)).collect() };
         array.bump();
+        array.sync_at = self.now;
         self.stir(node);
     }
 
@@ -352,9 +363,10 @@ impl Cluster {
 
     /// Bits go some time after their write, but never while a member is missing.
     fn forget_dirty(&mut self, array: &mut Array) {
-        if array.is_degraded() || !array.resync.is_empty() || !self.rng.one_in(100) {
+        if !array.may_forget() || self.now < array.forget_at {
             return;
         }
+        array.forget_at = self.now + self.rng.between(TICK, FORGET);
         let busy = |block: &u8| array.pending.iter().any(|write| write.block == *block);
         let Some(block) = array.dirty.iter().copied().find(|block| !busy(block)) else { return };
         array.dirty.remove(&block);

@@ -6,12 +6,12 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::cluster::Cluster;
-use super::disk::{BLOCKS, GARBAGE, Partition};
+use super::disk::{BLOCKS, Blocks, GARBAGE, Partition};
 use super::kernel::Key;
 use super::stripes::{block_of, place, replica_with, volume_blocks};
 use crate::domain::{
-    Member, NodeName, ReplicaId, Timestamp, Volume, VolumeName, VolumeStatus, VolumeUid, array_uuid,
-    partition_guid,
+    Member, NodeName, ReplicaId, Timestamp, Volume, VolumeName, VolumeSpec, VolumeStatus, VolumeUid,
+    array_uuid, partition_guid,
 };
 
 /// A broken promise.
@@ -31,38 +31,82 @@ impl fmt::Display for Violation {
 
 /// What was reported already, so that one loss is one line.
 #[derive(Debug, Default)]
-pub(super) struct Seen(BTreeMap<(VolumeName, ReplicaId, u8), u64>);
+pub(super) struct Seen {
+    lost: BTreeMap<(VolumeName, ReplicaId, u8), u64>,
+    /// Data was written, or a write acknowledged, since the last look.
+    pub(super) due: bool,
+}
 
-/// A copy that counts, how many of its blocks do, and over how many columns they lie.
-type Counted = (VolumeName, ReplicaId, NodeName, u8, u8);
+/// A copy that counts, with its partitions by column, and where they are.
+struct Counted<'a> {
+    replica: ReplicaId,
+    node: &'a NodeName,
+    columns: Vec<Option<&'a Partition>>,
+}
+
+impl Counted<'_> {
+    fn width(&self) -> u8 {
+        u8::try_from(self.columns.len()).unwrap_or(u8::MAX)
+    }
+
+    /// Where a block of the volume is, and the block there.
+    fn at(&self, block: u8) -> Option<(&Partition, u8)> {
+        let (column, at) = place(block, self.width());
+        let partition = *self.columns.get(usize::from(column))?;
+        Some((partition?, at))
+    }
+}
+
+/// What was found of one block of a volume.
+enum Broken {
+    /// R1, R2: a copy that counts lacks an acknowledged write.
+    Lost { replica: ReplicaId, node: NodeName, acked: u64, there: u64 },
+    /// R3: copies that count differ.
+    Differ { least: u64, most: u64 },
+}
 
 impl Cluster {
-    /// R1 and R2: every acknowledged write is on every replica of the recorded in-sync set.
+    /// R1 to R3, of every volume that somebody writes to.
     pub(super) fn check(&mut self) {
-        let mut counted: Vec<Counted> = Vec::new();
+        let found = self.apps.iter().flat_map(|(name, app)| {
+            self.broken(name, &app.acked).into_iter().map(|(block, broken)| (name.clone(), block, broken))
+        });
+        let found: Vec<(VolumeName, u8, Broken)> = found.collect();
+        for (volume, block, broken) in found {
+            self.tell(&volume, block, broken);
+        }
+    }
+
+    /// Every acknowledged write is on every replica of the recorded in-sync set, and these are equal where no bitmap says
+    /// otherwise.
+    fn broken(&self, name: &VolumeName, acked: &Blocks) -> Vec<(u8, Broken)> {
         let world = &self.store.world;
-        for name in self.apps.keys() {
-            let Some(spec) = world.volume_spec(name).filter(|spec| !spec.deleting) else { continue };
-            let Some(status) = world.volume_status(name).filter(|status| status.created) else { continue };
-            let (columns, noted) = (spec.stripe_width, self.noted(spec.uid, status));
-            let blocks = volume_blocks(status.usable(spec), columns);
-            let in_sync = |member: &&Member| {
-                status.in_sync.contains(&member.replica) && !noted.contains(&member.replica)
-            };
-            let counts =
-                |member: &Member| (name.clone(), member.replica, member.node.clone(), blocks, columns);
-            counted.extend(status.members.iter().filter(in_sync).map(counts));
-        }
-        for (name, replica, node, blocks, columns) in &counted {
-            // What an array has before it is recorded counts as soon as something there was acknowledged.
-            let acked = self.apps.get(name).map(|app| app.acked.clone()).unwrap_or_default();
-            let counts = (0..BLOCKS).filter(|block| block < blocks || acked.get(*block) > 0);
-            counts.for_each(|block| self.check_block(name, (*replica, *columns), node, block));
-        }
-        for copies in counted.chunk_by(|one, other| one.0 == other.0) {
-            let blocks = copies.first().map_or(0, |copy| copy.3);
-            (0..blocks).for_each(|block| self.check_equal(copies, block));
-        }
+        let Some(spec) = world.volume_spec(name).filter(|spec| !spec.deleting) else { return Vec::new() };
+        let Some(status) = world.volume_status(name).filter(|status| status.created) else {
+            return Vec::new();
+        };
+        let blocks = volume_blocks(status.usable(spec), spec.stripe_width);
+        let copies = self.copies(spec, status);
+        // What an array has before it is recorded counts as soon as something there was acknowledged.
+        let counts = (0..BLOCKS).filter(|block| *block < blocks || acked.get(*block) > 0);
+        let lost = counts.flat_map(|block| {
+            let lost = copies.iter().filter_map(move |copy| self.lost(copy, block, acked.get(block)));
+            lost.map(move |broken| (block, broken))
+        });
+        let differ = (0..blocks).filter_map(|block| Some((block, differ(&copies, block)?)));
+        lost.chain(differ).collect()
+    }
+
+    fn copies<'a>(&'a self, spec: &VolumeSpec, status: &'a VolumeStatus) -> Vec<Counted<'a>> {
+        let noted = self.noted(spec.uid, status);
+        let in_sync =
+            |member: &&Member| status.in_sync.contains(&member.replica) && !noted.contains(&member.replica);
+        let counted = |member: &'a Member| {
+            let (replica, node) = (member.replica, &member.node);
+            let column = |column| self.partition(node, partition_guid(replica, column));
+            Counted { replica, node, columns: (0..spec.stripe_width).map(column).collect() }
+        };
+        status.members.iter().filter(in_sync).map(counted).collect()
     }
 
     /// Copies that the owner noted to lack writes, as long as the record does not say so.
@@ -73,51 +117,34 @@ impl Cluster {
         of_epoch.map(|note| note.replica).collect()
     }
 
-    /// R3: copies that count differ only where the bitmap of one of them says so.
-    fn check_equal(&mut self, copies: &[Counted], block: u8) {
-        let there = copies.first().map_or(block, |(.., columns)| place(block, *columns).1);
-        let partitions = copies.iter().filter_map(|(_, replica, node, _, columns)| {
-            self.partition(node, block_of(*replica, block, *columns).0)
-        });
-        let known = |partition: &Partition| {
-            partition.header.as_ref().is_some_and(|header| header.dirty.contains(&there))
-        };
-        let Some((least, most)) = partitions.clone().fold(None, |found, partition| {
-            let there = partition.blocks.get(there);
-            Some(
-                found.map_or((there, there), |(least, most): (u64, u64)| (least.min(there), most.max(there))),
-            )
-        }) else {
-            return;
-        };
-        if least == most || partitions.clone().any(known) {
-            return;
-        }
-        let line = copies.first().map(|(volume, ..)| {
-            format!("R3: copies of {volume} that count differ in block {block}, {least} and {most}, and no bitmap knows")
-        });
-        if let Some(line) = line.filter(|line| self.violations.last().is_none_or(|last| last.what != *line)) {
-            self.violate(line);
+    fn lost(&self, copy: &Counted, block: u8, acked: u64) -> Option<Broken> {
+        let (partition, at) = copy.at(block)?;
+        let there = partition.blocks.get(at);
+        // What a drive itself fails the kernel drops at once, and the record follows (KERNEL.md, finding 4).
+        let fine = there >= acked && there != GARBAGE
+            || !self.works(copy.node, block_of(copy.replica, block, copy.width()).0);
+        (!fine).then(|| Broken::Lost { replica: copy.replica, node: copy.node.clone(), acked, there })
+    }
+
+    fn tell(&mut self, volume: &VolumeName, block: u8, broken: Broken) {
+        match broken {
+            Broken::Lost { replica, node, acked, there } => {
+                let known = self.checked.lost.insert((volume.clone(), replica, block), acked);
+                if known.unwrap_or(0) < acked || there == GARBAGE {
+                    self.violate(format_args!(
+                        "R1/R2: block {block} of {volume} was acknowledged as {acked}, the in-sync copy on {node} has {there}"
+                    ));
+                }
+            }
+            Broken::Differ { least, most } => self.violate_once(format!(
+                "R3: copies of {volume} that count differ in block {block}, {least} and {most}, and no bitmap knows"
+            )),
         }
     }
 
-    fn check_block(&mut self, volume: &VolumeName, of: (ReplicaId, u8), node: &NodeName, block: u8) {
-        let acked = self.apps.get(volume).map_or(0, |app| app.acked.get(block));
-        let (replica, columns) = of;
-        let (guid, at) = block_of(replica, block, columns);
-        let Some(there) = self.partition(node, guid).map(|partition| partition.blocks.get(at)) else {
-            return;
-        };
-        // What a drive itself fails the kernel drops at once, and the record follows (KERNEL.md, finding 4).
-        if !self.works(node, guid) || there >= acked && there != GARBAGE {
-            return;
-        }
-        let known = self.checked.0.get(&(volume.clone(), replica, block)).copied().unwrap_or(0);
-        if known < acked || there == GARBAGE {
-            self.checked.0.insert((volume.clone(), replica, block), acked);
-            self.violate(format_args!(
-                "R1/R2: block {block} of {volume} was acknowledged as {acked}, the in-sync copy on {node} has {there}"
-            ));
+    fn violate_once(&mut self, line: String) {
+        if self.violations.last().is_none_or(|last| last.what != line) {
+            self.violate(line);
         }
     }
 
@@ -139,9 +166,7 @@ impl Cluster {
                 "R4: a write of {writer} lands on the in-sync copy of {} on {provider}, owned by {owner} in epoch {}",
                 record.spec.volume, status.epoch
             );
-            if self.violations.last().is_none_or(|last| last.what != line) {
-                self.violate(line);
-            }
+            self.violate_once(line);
         }
     }
 
@@ -170,6 +195,17 @@ impl Cluster {
             .chain(arrays.map(|(_, array)| format!("{node}: array {}", array.name)))
             .collect()
     }
+}
+
+/// Copies that count differ only where the bitmap of one of them says so.
+fn differ(copies: &[Counted], block: u8) -> Option<Broken> {
+    let partitions = || copies.iter().filter_map(|copy| copy.at(block));
+    let there = || partitions().map(|(partition, at)| partition.blocks.get(at));
+    let (least, most) = (there().min()?, there().max()?);
+    let known = |(partition, at): (&Partition, u8)| {
+        partition.header.as_ref().is_some_and(|header| header.dirty.contains(&at))
+    };
+    (least != most && !partitions().any(known)).then_some(Broken::Differ { least, most })
 }
 
 fn is_owned_by(volume: &Volume, node: &NodeName) -> bool {

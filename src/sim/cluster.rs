@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::app::App;
 use super::check::Violation;
+use super::clock::{Stamp, TICK};
 use super::daemon::Daemon;
 use super::disk::{Disk, Partition};
 use super::kernel::Kernel;
@@ -15,8 +16,6 @@ use crate::domain::{Bytes, DriveId, NodeName, Timestamp, VolumeName, World};
 use crate::plan::verbs::{Refusal, Verdict};
 use crate::plan::{Alone, Write};
 
-/// Milliseconds that pass in one tick.
-pub(super) const TICK: u64 = 10;
 const START: u64 = 1_000_000;
 
 /// What a cluster is made of.
@@ -30,6 +29,8 @@ pub struct Config {
     pub capacity: Bytes,
     /// Where chance starts.
     pub seed: u64,
+    /// Ticks in which nothing happens are played, too.
+    pub every_tick: bool,
     /// The guard that every daemon does without.
     #[cfg(any(test, feature = "sabotage"))]
     pub sabotage: Option<crate::plan::safety::Guard>,
@@ -42,6 +43,7 @@ impl Default for Config {
             drives: 2,
             capacity: Bytes::gib(4),
             seed: 1,
+            every_tick: false,
             #[cfg(any(test, feature = "sabotage"))]
             sabotage: None,
         }
@@ -118,6 +120,8 @@ pub struct Cluster {
     pub(super) start_read_auto: bool,
     pub(super) config: Config,
     pub(super) checked: super::check::Seen,
+    /// How it was after the last tick.
+    pub(super) stamp: Stamp,
 }
 
 impl Cluster {
@@ -156,6 +160,7 @@ impl Cluster {
             start_read_auto,
             config,
             checked: super::check::Seen::default(),
+            stamp: Stamp::default(),
         }
     }
 
@@ -274,48 +279,11 @@ impl Cluster {
     }
 
     pub(super) fn partition_mut(&mut self, node: &NodeName, guid: Uuid) -> Option<&mut Partition> {
+        self.checked.due = true;
         self.nodes.get_mut(node)?.disks.values_mut().find_map(|disk| disk.partitions.get_mut(&guid))
     }
 
-    /// Lets [`TICK`] milliseconds pass.
-    pub fn tick(&mut self) {
-        self.now += TICK;
-        let names: Vec<NodeName> =
-            self.nodes.iter().filter(|(_, machine)| !machine.paused).map(|(name, _)| name.clone()).collect();
-        for name in &names {
-            self.run_power(name);
-        }
-        for name in &names {
-            self.run_connections(name);
-        }
-        for name in &names {
-            self.run_arrays(name);
-        }
-        self.run_apps();
-        for name in &names {
-            self.run_daemon(name);
-        }
-        self.check();
-    }
-
-    /// Lets time pass until `done`, for at most `millis`. `false` when it did not come to that.
-    pub fn run_until(&mut self, millis: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
-        let end = self.now + millis;
-        while self.now < end {
-            if done(self) {
-                return true;
-            }
-            self.tick();
-        }
-        done(self)
-    }
-
-    /// Lets time pass.
-    pub fn run_for(&mut self, millis: u64) {
-        self.run_until(millis, |_| false);
-    }
-
-    fn run_power(&mut self, name: &NodeName) {
+    pub(super) fn run_power(&mut self, name: &NodeName) {
         let now = self.now;
         let Some(machine) = self.nodes.get_mut(name) else { return };
         if machine.power_up_at.is_some_and(|at| at <= now) {
@@ -357,6 +325,7 @@ impl Cluster {
         machine.daemon = None;
         machine.daemon_up_at = None;
         machine.power_up_at = down.map(|down| now + down);
+        self.reset_drives(name);
         self.apps.values_mut().for_each(|app| app.killed_on(name));
         self.note(format_args!("{name}: power cut"));
     }
@@ -478,6 +447,7 @@ impl Cluster {
 
     /// Something else than what was written stands in the first block of every partition on a node.
     pub fn damage(&mut self, node: &NodeName) {
+        self.checked.due = true;
         let disks = self.nodes.get_mut(node).into_iter().flat_map(|machine| machine.disks.values_mut());
         for partition in disks.flat_map(|disk| disk.partitions.values_mut()) {
             partition.blocks.set(0, super::disk::GARBAGE);
@@ -501,5 +471,6 @@ pub(super) fn new_disk(capacity: Bytes, sector_size: u32) -> Disk {
         found: Vec::new(),
         partitions: BTreeMap::new(),
         fault: super::drives::DriveFault::default(),
+        silent_since: None,
     }
 }

@@ -3,7 +3,8 @@
 use uuid::Uuid;
 
 use super::apply::Effect;
-use super::cluster::{Cluster, CrashWhen, TICK};
+use super::cluster::{Cluster, CrashWhen};
+use super::store::Store;
 use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Timestamp, World, host_nqn};
 use crate::plan::{self, Input, Memory, Plan, Step, controller, timing};
 
@@ -24,7 +25,10 @@ pub(super) struct Daemon {
     running: Vec<Running>,
     heartbeat_at: u64,
     wake_at: Option<u64>,
-    pub(super) planned: u64,
+    /// Until when it has counted how long its peers are silent.
+    listened_at: u64,
+    /// Something was heard that may say whom it listens to.
+    pub(super) peers_due: bool,
 }
 
 impl Daemon {
@@ -34,6 +38,46 @@ impl Daemon {
 
     pub(super) fn under_way(&self) -> Vec<String> {
         self.running.iter().map(|running| running.step.to_string()).collect()
+    }
+
+    /// Whether it has heard of its own last write.
+    pub(super) fn may_plan(&self) -> bool {
+        self.cursor >= self.barrier
+    }
+
+    /// When it plans though nothing has happened.
+    pub(super) fn next_plan(&self) -> u64 {
+        self.wake_at.unwrap_or(u64::MAX)
+    }
+
+    /// When the next step under way ends.
+    pub(super) fn next_step(&self) -> u64 {
+        self.running.iter().map(|running| running.ends_at).min().unwrap_or(u64::MAX)
+    }
+
+    /// When it hears of a change or writes its heartbeat.
+    pub(super) fn next_from_store(&self, store: &Store, lag: u64) -> u64 {
+        let change = store.log.get(self.cursor).map_or(u64::MAX, |change| change.at + lag);
+        change.min(self.heartbeat_at)
+    }
+
+    /// When a peer has been silent for long enough to be looked at in another way; 0 while one is.
+    pub(super) fn next_turn(&self) -> u64 {
+        if self.memory.peers.silent().next().is_some() {
+            return 0;
+        }
+        self.memory.peers.next_change_in().map_or(u64::MAX, |millis| self.listened_at + millis)
+    }
+
+    /// Peers are silent until now. Whether that changed how one of them stands.
+    pub(super) fn listen_until(&mut self, now: u64) -> bool {
+        let passed = now - std::mem::replace(&mut self.listened_at, now);
+        if passed == 0 {
+            return false;
+        }
+        let before: Vec<_> = self.memory.peers.standings().into_values().collect();
+        self.memory.peers.pass(passed);
+        !before.into_iter().eq(self.memory.peers.standings().into_values())
     }
 }
 
@@ -68,7 +112,8 @@ impl Cluster {
             running: Vec::new(),
             heartbeat_at: now,
             wake_at: None,
-            planned: 0,
+            listened_at: now,
+            peers_due: true,
         });
         self.note(format_args!("{name}: daemon starts"));
     }
@@ -79,14 +124,13 @@ impl Cluster {
 
     pub(super) fn run_daemon(&mut self, name: &NodeName) {
         self.hear(name);
-        self.listen(name, TICK);
+        self.listen(name);
         self.finish_steps(name);
         self.beat(name);
         let now = self.now;
         let Some(machine) = self.nodes.get(name) else { return };
         let Some(daemon) = &machine.daemon else { return };
-        let due = machine.stirred || daemon.wake_at.is_some_and(|at| at <= now);
-        if due && daemon.cursor >= daemon.barrier {
+        if (machine.stirred || daemon.next_plan() <= now) && daemon.may_plan() {
             self.plan_and_act(name);
         }
     }
@@ -103,6 +147,8 @@ impl Cluster {
             daemon.memory.store.answered();
             daemon.memory.liveness.store_answered(Timestamp(now));
             daemon.memory.liveness.heard([change.key.clone()], Timestamp(now));
+            let is_beat = matches!(change.key.kind, Kind::Lease | Kind::NodeStatus);
+            daemon.peers_due |= !is_beat || daemon.world.record(&change.key).is_none();
             daemon.world.set(change.key.clone(), change.value.clone());
             daemon.cursor += 1;
             machine.stirred = true;
@@ -230,11 +276,12 @@ impl Cluster {
             .kernel
             .observe(&machine.disks, |key, connection| self.namespace_is_there(key, connection));
         seen.alone.clone_from(&machine.alone);
+        let began = machine.daemon.as_ref()?.memory.started_at;
+        self.see_silence(name, began, &mut seen);
         let machine = self.nodes.get_mut(name)?;
         let reachable = machine.store_reachable;
         machine.stirred = false;
         let daemon = machine.daemon.as_mut()?;
-        daemon.planned += 1;
         daemon.memory.track_legs(&seen, now);
         let input = Input { me: name, world: &daemon.world, seen: &seen, memory: &daemon.memory, now };
         let mut plan = plan::node(&input);

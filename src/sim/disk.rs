@@ -135,6 +135,8 @@ pub(super) struct Disk {
     pub partitions: BTreeMap<Uuid, Partition>,
     /// What is wrong with it.
     pub fault: DriveFault,
+    /// Since when it has not answered.
+    pub silent_since: Option<u64>,
 }
 
 impl Disk {

@@ -1,7 +1,9 @@
 //! Drives that fail, are pulled, and come back.
 
 use super::cluster::Cluster;
-use crate::domain::{DriveId, NodeName};
+use super::disk::Disk;
+use crate::domain::{DriveId, NodeName, Timestamp};
+use crate::plan::{Observation, Step, TableSeen, Waiting};
 
 /// What a drive answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,11 +15,14 @@ pub enum DriveFault {
     Failing,
     /// Nothing: it is not in the machine.
     Pulled,
+    /// Nothing: whoever calls it waits.
+    Hung,
 }
 
 impl Cluster {
     /// From now on a drive answers like that. One that is plugged in again has new numbers.
     pub fn set_drive(&mut self, id: &DriveId, fault: DriveFault) {
+        let now = self.now;
         self.note(format_args!("drive {id}: {fault:?}"));
         for machine in self.nodes.values_mut() {
             let Some(disk) = machine.disks.get_mut(id) else { continue };
@@ -27,14 +32,68 @@ impl Cluster {
                     partition.dev = machine.kernel.new_dev(259);
                 }
             }
+            disk.silent_since = (fault == DriveFault::Hung).then_some(now);
             disk.fault = fault;
         }
         self.stir_all();
     }
 
-    /// Whether a partition's drive answers.
+    /// Whether what a step does on a drive of this node waits for one that does not answer. A fence closes the port before.
+    pub(super) fn hangs(&mut self, node: &NodeName, step: &Step) -> bool {
+        let Some(machine) = self.nodes.get_mut(node) else { return false };
+        let is_hung = |disk: &Disk| disk.fault == DriveFault::Hung;
+        match step {
+            Step::PrepareDrive { drive, .. }
+            | Step::RepairTable { drive, .. }
+            | Step::ReleaseDrive { drive, .. }
+            | Step::Carve { drive, .. }
+            | Step::GrowPartition { drive, .. }
+            | Step::RemovePartition { drive, .. } => machine.disks.get(drive).is_some_and(is_hung),
+            Step::Zero { partition, .. }
+            | Step::Erase { partition, .. }
+            | Step::ZeroTail { partition, .. } => {
+                machine.disks.values().any(|disk| is_hung(disk) && disk.partitions.contains_key(partition))
+            }
+            Step::Fence { partition, epoch } => {
+                let mut disks = machine.disks.values();
+                let waits = disks.any(|disk| is_hung(disk) && disk.partitions.contains_key(partition));
+                let export = machine.kernel.exports.get_mut(&(*partition, *epoch)).filter(|_| waits);
+                export.into_iter().for_each(|export| export.linked = false);
+                waits
+            }
+            _ => false,
+        }
+    }
+
+    /// For how long each drive of a node has owed an answer to the daemon that began then. One that was not read yet is unread.
+    pub(super) fn see_silence(&self, node: &NodeName, began: Timestamp, seen: &mut Observation) {
+        let disks = self.nodes.get(node).into_iter().flat_map(|machine| &machine.disks);
+        for (id, disk) in disks {
+            let (Some(since), Some(drive)) = (disk.silent_since, seen.drives.get_mut(id)) else { continue };
+            let millis = self.now - since.max(began.0);
+            drive.unanswered = Some(Waiting { call: Some(format!("a read of {id}")), millis });
+            if since <= began.0 {
+                drive.table = TableSeen::Unread;
+            }
+        }
+    }
+
+    /// A drive that does not answer is reset by power.
+    pub(super) fn reset_drives(&mut self, node: &NodeName) {
+        let disks = self.nodes.get_mut(node).into_iter().flat_map(|machine| machine.disks.values_mut());
+        for disk in disks.filter(|disk| disk.fault == DriveFault::Hung) {
+            (disk.fault, disk.silent_since) = (DriveFault::None, None);
+        }
+    }
+
+    /// Whether a partition's drive does what it is told, now or once it answers.
     pub(super) fn works(&self, node: &NodeName, partition: uuid::Uuid) -> bool {
-        self.fault_of(node, partition) == DriveFault::None
+        matches!(self.fault_of(node, partition), DriveFault::None | DriveFault::Hung)
+    }
+
+    /// Whether a partition's drive does not answer.
+    pub(super) fn is_hung(&self, node: &NodeName, partition: uuid::Uuid) -> bool {
+        self.fault_of(node, partition) == DriveFault::Hung
     }
 
     /// Whether a partition's drive is not in the machine.

@@ -92,7 +92,11 @@ impl Cluster {
     }
 
     fn on_drive(&self, node: &NodeName, partition: Uuid) -> Reach {
-        if self.works(node, partition) { Reach::Partition(node.clone(), partition) } else { Reach::Failed }
+        match self.works(node, partition) {
+            true if self.is_hung(node, partition) => Reach::Held,
+            true => Reach::Partition(node.clone(), partition),
+            false => Reach::Failed,
+        }
     }
 
     /// What has been given to a live controller waits in its driver for as long as that believes in its peer, whatever becomes
@@ -118,9 +122,10 @@ impl Cluster {
     /// Controllers notice silence, reconnect, and give up when they are told to.
     pub(super) fn run_connections(&mut self, node: &NodeName) {
         let Some(machine) = self.nodes.get(node) else { return };
-        let all: Vec<(Key, Connection)> =
-            machine.kernel.connections.iter().map(|(key, connection)| (*key, connection.clone())).collect();
-        for (key, connection) in all {
+        let due = machine.kernel.connections.iter();
+        let due = due.filter(|(key, connection)| self.next_of_connection(node, key, connection) <= self.now);
+        let due: Vec<(Key, Connection)> = due.map(|(key, connection)| (*key, connection.clone())).collect();
+        for (key, connection) in due {
             let next = self.next_state(node, &key, connection.clone());
             let changed = next.as_ref().is_none_or(|next| next.state != connection.state);
             let resized = next.as_ref().is_some_and(|next| next.size != connection.size);
@@ -133,6 +138,25 @@ impl Cluster {
             if changed {
                 self.note(format_args!("{node}: {} leaves {:?}", connection.controller, connection.state));
             }
+        }
+    }
+
+    /// When a controller changes by itself; 0 for at once.
+    pub(super) fn next_of_connection(&self, node: &NodeName, key: &Key, connection: &Connection) -> u64 {
+        match connection.state {
+            ConnectionState::Live => {
+                let target = self.nodes.get(&connection.provider);
+                let export = target.and_then(|machine| machine.kernel.exports.get(key));
+                let well =
+                    self.can_talk(node, &connection.provider) && export.is_some_and(|export| export.linked);
+                match connection.due {
+                    None if well && export.is_some_and(|export| export.size == connection.size) => u64::MAX,
+                    Some(due) if !well => due,
+                    Some(_) | None => 0,
+                }
+            }
+            ConnectionState::Connecting => connection.due.unwrap_or(0),
+            ConnectionState::Resetting | ConnectionState::Deleting | ConnectionState::Other(_) => u64::MAX,
         }
     }
 

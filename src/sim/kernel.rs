@@ -100,6 +100,9 @@ pub(super) struct Array {
     pub(super) pending: Vec<Write>,
     pub(super) resync: BTreeSet<u8>,
     pub(super) sync_at: u64,
+    /// When its users do something next, and when a bit goes.
+    pub(super) io_at: u64,
+    pub(super) forget_at: u64,
     pub(super) size: Bytes,
     /// An application has it open.
     pub(super) open: bool,
@@ -135,12 +138,21 @@ impl Array {
         (0..self.slots).find(|slot| !self.members.iter().any(|member| member.slot == Some(*slot)))
     }
 
+    fn is_recovering(&self) -> bool {
+        self.members.iter().any(|member| member.slot.is_some() && !member.in_sync)
+    }
+
+    /// A recovery or a resync is under way.
+    pub(super) fn is_copying(&self) -> bool {
+        self.is_recovering() || !self.resync.is_empty()
+    }
+
     fn sync(&self) -> SyncSeen {
         if self.held {
             return SyncSeen { action: SyncAction::Frozen, done: 0, total: 0 };
         }
         let left = self.members.iter().map(|member| member.left.len()).max().unwrap_or(0);
-        let (action, left) = if self.members.iter().any(|member| member.slot.is_some() && !member.in_sync) {
+        let (action, left) = if self.is_recovering() {
             (SyncAction::Recover, left)
         } else if self.resync.is_empty() {
             return SyncSeen { action: SyncAction::Idle, done: 0, total: 0 };

@@ -180,6 +180,8 @@ impl Cluster {
             pending: Vec::new(),
             resync,
             sync_at: self.now,
+            io_at: 0,
+            forget_at: self.now,
             size: freshest.size,
             open: false,
             frozen: false,

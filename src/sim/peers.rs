@@ -22,13 +22,15 @@ impl Cluster {
     }
 
     /// What is heard until now; who it is listened to follows the records this daemon has.
-    pub(super) fn listen(&mut self, node: &NodeName, passed: u64) {
+    pub(super) fn listen(&mut self, node: &NodeName) {
+        let (now, beats) = (self.now, self.now.is_multiple_of(BEAT_MILLIS));
         let Some(daemon) = self.nodes.get_mut(node).and_then(|machine| machine.daemon.as_mut()) else {
             return;
         };
-        let before: Vec<_> = daemon.memory.peers.standings().into_values().collect();
-        daemon.memory.peers.pass(passed);
-        let turned = !before.into_iter().eq(daemon.memory.peers.standings().into_values());
+        if !beats && daemon.next_turn() > now {
+            return;
+        }
+        let turned = daemon.listen_until(now);
         let gone = daemon.memory.gone();
         let silent: Vec<NodeName> = daemon.memory.peers.silent().map(|(peer, _)| peer.clone()).collect();
         let unanswered = silent.iter().map(|peer| (peer.clone(), self.unanswered(node, peer))).collect();
@@ -36,15 +38,20 @@ impl Cluster {
         let Some(daemon) = machine.daemon.as_mut() else { return };
         daemon.memory.unanswered = unanswered;
         machine.stirred |= turned || gone != daemon.memory.gone();
-        if self.now.is_multiple_of(BEAT_MILLIS) {
+        if beats {
             self.send_beats(node);
         }
     }
 
     pub(super) fn follow_peers(&mut self, node: &NodeName) {
+        let now = self.now;
         let Some(daemon) = self.nodes.get_mut(node).and_then(|machine| machine.daemon.as_mut()) else {
             return;
         };
+        daemon.listen_until(now);
+        if !std::mem::take(&mut daemon.peers_due) {
+            return;
+        }
         let wanted = peers::wanted(&daemon.world, node);
         daemon.memory.peers.follow(wanted.iter().map(|(peer, (_, wanted))| (peer, *wanted)));
     }
@@ -64,8 +71,10 @@ impl Cluster {
     }
 
     fn hear_beat(&mut self, node: &NodeName, from: &NodeName, beat: &Beat) {
+        let now = self.now;
         let Some(machine) = self.nodes.get_mut(node) else { return };
         let Some(daemon) = machine.daemon.as_mut() else { return };
+        machine.stirred |= daemon.listen_until(now);
         let before = daemon.memory.peers.of(from).map(|(standing, _)| standing);
         daemon.memory.peers.hear(from, beat);
         machine.stirred |= before != daemon.memory.peers.of(from).map(|(standing, _)| standing);

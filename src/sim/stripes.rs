@@ -1,5 +1,8 @@
 //! Stripes over the columns of a volume: its block `b` is block `b / columns` of column `b % columns`.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::apply::Effect;
@@ -36,9 +39,19 @@ pub(super) const fn place(block: u8, columns: u8) -> (u8, u8) {
     if columns < 2 { (0, block) } else { (block % columns, block / columns) }
 }
 
+thread_local! {
+    static ARRAYS: RefCell<BTreeMap<(VolumeUid, u8), Uuid>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// [`array_uuid`], which is asked for in every tick: computed once.
+pub(super) fn array_of(volume: VolumeUid, column: u8) -> Uuid {
+    let uuid = || array_uuid(volume, column);
+    ARRAYS.with_borrow_mut(|known| *known.entry((volume, column)).or_insert_with(uuid))
+}
+
 /// The arrays of a volume, by column.
 pub(super) fn arrays_of(spec: &VolumeSpec) -> Vec<Uuid> {
-    (0..spec.stripe_width).map(|column| array_uuid(spec.uid, column)).collect()
+    (0..spec.stripe_width).map(|column| array_of(spec.uid, column)).collect()
 }
 
 /// The partition of a copy that has a block of a volume, and the block there.
@@ -85,7 +98,7 @@ impl Kernel {
                 .filter(|top| !top.suspended && top.size > Bytes(0))
                 .map(|top| top.dev);
         }
-        self.arrays.get(&array_uuid(spec.uid, 0)).map(|array| array.dev)
+        self.arrays.get(&array_of(spec.uid, 0)).map(|array| array.dev)
     }
 
     /// Whether stripes lie over an array.

@@ -4,10 +4,10 @@
 
 use std::fmt;
 
-use mdfabric::domain::{Bytes, FsType, MountRequest, NodeName, PlacementEntry};
+use mdfabric::domain::{Bytes, DriveId, FsType, MountRequest, NodeName, PlacementEntry};
 use mdfabric::plan::scale;
 use mdfabric::plan::verbs::{self, CreateVolume, EditVolume, NewSize};
-use mdfabric::sim::{Config, Rng};
+use mdfabric::sim::{Config, DriveFault, Rng};
 
 use super::support::{Failure, Scene, edit_record, failure, is_mounted, name, node, wish};
 
@@ -61,6 +61,8 @@ enum Fault {
     Link(NodeName, NodeName),
     Store(NodeName),
     Pause(NodeName),
+    /// A drive answers nobody.
+    Hang(DriveId),
 }
 
 impl Fault {
@@ -69,6 +71,9 @@ impl Fault {
             Self::Link(one, other) => scene.cluster.set_link(one, other, well),
             Self::Store(node) => scene.cluster.set_store(node, well),
             Self::Pause(node) => scene.cluster.set_paused(node, !well),
+            Self::Hang(drive) => {
+                scene.cluster.set_drive(drive, if well { DriveFault::None } else { DriveFault::Hung });
+            }
         }
     }
 }
@@ -129,11 +134,12 @@ fn resize(rng: &mut Rng) -> What {
 /// Something breaks: for a moment, or until it is mended.
 fn harm(rng: &mut Rng) -> What {
     let victim = pick(rng);
-    let fault = match rng.below(7) {
+    let fault = match rng.below(8) {
         0 | 1 => return What::KillDaemon(victim, rng.between(100, 3_000)),
         2 => return What::PowerCut(victim, rng.between(500, 30_000)),
         3 | 4 => Fault::Link(node(victim), node(pick(rng))),
         5 => Fault::Store(node(victim)),
+        6 => Fault::Hang(format!("n{victim}d{}", 1 + rng.below(2)).parse().unwrap()),
         _ => Fault::Pause(node(victim)),
     };
     let longest = if rng.one_in(3) { 40_000 } else { 4_000 };
@@ -142,6 +148,11 @@ fn harm(rng: &mut Rng) -> What {
 
 /// Plays a script to its end. Panics with the whole story when a promise is broken.
 pub(crate) fn play(script: &Script) {
+    drop(played(script));
+}
+
+/// What happened in it.
+pub(crate) fn played(script: &Script) -> Scene {
     let mut scene = Scene::with(script.config.clone());
     scene.create(&CreateVolume { fs: script.fs, stripe_width: script.columns, ..wish(script.replicas) });
     scene.cluster.app(&name()).writing = true;
@@ -156,6 +167,7 @@ pub(crate) fn play(script: &Script) {
         fault.set(&mut scene, true);
     }
     settle(&mut scene);
+    scene
 }
 
 fn happen(scene: &mut Scene, what: &What, faults: &mut Vec<Fault>) {

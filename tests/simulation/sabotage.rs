@@ -5,18 +5,19 @@ use mdfabric::plan::safety::Guard;
 use mdfabric::sim::Config;
 
 use super::support::{Failure, failure, on_all_processors};
-use super::{a_new_copy_differs, chaos, failover, ledger, zombie};
+use super::{a_new_copy_differs, chaos, failover, hung, ledger, zombie};
 
 type Scenario = (&'static str, fn(Config));
 
 /// Where a guard is missed soonest is not known beforehand: each seed tries them all.
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     ("the owner dies", |config| drop(failover::the_owner_dies(config))),
     ("its processes live on", failover::the_processes_live_on),
     ("its host is shut down", failover::the_host_is_shut_down),
     ("a paused owner wakes up", zombie::the_owner_wakes_up),
     ("a new copy differs", a_new_copy_differs),
     ("a volume goes while its owner is away", ledger::a_volume_goes_while_its_owner_is_away),
+    ("a drive hangs", hung::an_idle_drive_hangs),
     ("random faults", |config| chaos::play(&chaos::script(&config))),
 ];
 

@@ -1,6 +1,7 @@
 mod assembly;
 mod eviction;
 mod peers;
+mod relocate;
 mod stripes;
 mod stuck;
 

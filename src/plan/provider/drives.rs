@@ -1,6 +1,6 @@
 //! Drives: report what is seen, prepare what was added, give back what is to go.
 
-use crate::domain::{Bytes, Drive, DriveId, DriveSpec, DriveState, DriveStatus, Key, Kind, Record};
+use crate::domain::{Bytes, DriveId, DriveSpec, DriveState, DriveStatus, Key, Kind, Record};
 use crate::plan::{DriveSeen, Input, Plan, Step, TableSeen, stuck};
 
 pub(super) fn plan(input: &Input) -> Plan {
@@ -8,8 +8,10 @@ pub(super) fn plan(input: &Input) -> Plan {
     for (id, seen) in input.seen.drives.iter().filter(|(id, _)| !is_elsewhere(input, id)) {
         one_seen(input, id, seen, &mut plan);
     }
-    for (id, drive) in input.world.drives().filter(|(id, _)| !input.seen.drives.contains_key(id)) {
-        one_unseen(input, &id, &drive, &mut plan);
+    for (id, status) in input.world.drives_seen_on(input.me) {
+        if !input.seen.drives.contains_key(&id) {
+            one_unseen(input, &id, status, &mut plan);
+        }
     }
     plan
 }
@@ -62,9 +64,8 @@ fn one_silent(input: &Input, id: &DriveId, seen: &DriveSeen, plan: &mut Plan) {
 }
 
 /// A drive that was added and is not there is missing; one that nobody added is forgotten.
-fn one_unseen(input: &Input, id: &DriveId, drive: &Drive, plan: &mut Plan) {
-    let Some(status) = drive.status.as_ref().filter(|status| status.node == *input.me) else { return };
-    if drive.spec.is_none() {
+fn one_unseen(input: &Input, id: &DriveId, status: &DriveStatus, plan: &mut Plan) {
+    if input.world.drive_spec(id).is_none() {
         return plan.remove(Key::new(Kind::DriveStatus, id));
     }
     if status.state != DriveState::Missing {

@@ -1,0 +1,127 @@
+//! The user does not want the copy any more that is being built.
+
+use super::*;
+use crate::domain::{Member, MoveCause, Placed, PlacementEntry, Relocation, ReplicaId, VolumeSpec};
+use crate::plan::Compared;
+
+const NEW: Uuid = Uuid::from_u128(3);
+const NEW_MAP: Dev = number(12);
+const NEW_PATH: Dev = number(13);
+
+fn list(nodes: &str) -> Vec<PlacementEntry> {
+    let entry = |node: &str| PlacementEntry { node: node.parse().unwrap(), drive: None };
+    nodes.split_whitespace().map(entry).collect()
+}
+
+fn edit(scene: &mut Scene, nodes: &str) {
+    let spec = scene.world.volume_spec(&"v".parse().unwrap()).unwrap().clone();
+    let mut spec = VolumeSpec { replicas: u8::try_from(list(nodes).len()).unwrap(), ..spec };
+    spec.placement.entries = list(nodes);
+    put(&mut scene.world, "v", Record::VolumeSpec(spec));
+}
+
+/// Copies on n1 and n2; one on n3 is being built because the user asked for `nodes`, and `leaving` goes for it then.
+fn building(nodes: &str, leaving: Option<ReplicaId>) -> Scene {
+    let mut scene = Scene::mounted();
+    edit(&mut scene, nodes);
+    let spec = scene.world.volume_spec(&"v".parse().unwrap()).unwrap().clone();
+    let mut status = scene.status().clone();
+    status.placed = Some(Placed { before: Some(2), ..Placed::carried_out(&spec) });
+    status.members.push(member(3, "n3", MemberState::Joining, NOW));
+    status.relocation = Some(Relocation {
+        joining: Some(ReplicaId(NEW)),
+        leaving,
+        from: None,
+        cause: MoveCause::Placement,
+        started_at: NOW,
+        verified: false,
+    });
+    put(&mut scene.world, "v", Record::VolumeStatus(status));
+    scene
+}
+
+/// The next status the plan wants recorded, else the one that is.
+fn next(scene: &Scene) -> VolumeStatus {
+    let statuses = scene.plan().writes.into_iter().filter_map(|write| match write.record {
+        Some(Record::VolumeStatus(status)) => Some(status),
+        _ => None,
+    });
+    statuses.last().unwrap_or_else(|| scene.status().clone())
+}
+
+fn new_copy(status: &VolumeStatus) -> &Member {
+    status.member(ReplicaId(NEW)).unwrap()
+}
+
+/// The new copy goes, with one event; the two that were there are what they were.
+fn is_taken_back(scene: &Scene) -> bool {
+    let next = next(scene);
+    let told = next.events.iter().filter(|event| event.message.contains("not wanted any more")).count();
+    let others = |status: &VolumeStatus| status.members[..2].to_vec();
+    assert_eq!(others(&next), others(scene.status()), "nobody goes for it");
+    let goes = new_copy(&next).state == MemberState::Leaving;
+    assert_eq!((next.relocation.is_none(), told), (goes, usize::from(goes)));
+    assert!(!goes || next.in_sync == scene.status().in_sync, "{:?}", next.in_sync);
+    goes
+}
+
+#[test]
+fn a_copy_that_is_being_built_goes_when_it_is_not_wanted_any_more() {
+    let mut scene = building("n1 n2 n3", None);
+    assert!(!is_taken_back(&scene), "it is wanted");
+    edit(&mut scene, "n1 n2");
+    assert!(is_taken_back(&scene));
+}
+
+#[test]
+fn a_move_that_is_taken_back_leaves_the_old_copy_where_it_is() {
+    let mut scene = building("n1 n3", Some(ReplicaId(REMOTE)));
+    assert!(!is_taken_back(&scene), "it is wanted");
+    edit(&mut scene, "n1 n2");
+    assert!(is_taken_back(&scene));
+}
+
+#[test]
+fn another_wish_that_still_names_its_place_takes_nothing_back() {
+    let mut scene = building("n1 n2 n3", None);
+    edit(&mut scene, "n1 n3");
+    assert!(!is_taken_back(&scene));
+    // Nor does one that cannot be: there is nothing to go by.
+    edit(&mut scene, "n1 n1");
+    assert!(!is_taken_back(&scene));
+}
+
+#[test]
+fn what_nobody_asked_for_by_name_is_not_taken_back() {
+    for cause in [MoveCause::FollowOwner, MoveCause::Evacuate, MoveCause::Expand] {
+        let mut scene = building("n1 n3", Some(ReplicaId(REMOTE)));
+        let mut status = scene.status().clone();
+        status.relocation.as_mut().unwrap().cause = cause;
+        put(&mut scene.world, "v", Record::VolumeStatus(status));
+        edit(&mut scene, "n1 n2");
+        assert!(!is_taken_back(&scene), "{cause:?}");
+    }
+}
+
+/// It has just come to hold every write: in the turn that would count on it, it is told to go.
+#[test]
+fn a_copy_that_is_taken_back_does_not_count_though_the_kernel_has_it_in_sync() {
+    let mut scene = building("n1 n2 n3", None);
+    let made = ReplicaStatus { zeroed: true, acked_epoch: EPOCH, ..ReplicaStatus::default() };
+    put(&mut scene.world, ReplicaId(NEW), Record::ReplicaStatus(made));
+    let key = (NEW, EPOCH);
+    scene.seen.connections.insert(key, ConnectionSeen { dev: Some(NEW_PATH), ..connection() });
+    scene.seen.maps.insert(key, MapSeen { dev: NEW_MAP, path: Some(NEW_PATH), ..map() });
+    let third = MemberSeen {
+        dev: NEW_MAP,
+        name: "dev-2".to_owned(),
+        slot: Some(2),
+        flags: [MemberFlag::InSync, MemberFlag::WriteMostly].into(),
+    };
+    scene.array().slots = 3;
+    scene.array().members.push(third);
+    scene.memory.compared.insert(NEW, Compared { bytes: SIZE, mismatched_sectors: 0 });
+    assert!(next(&scene).in_sync.contains(&ReplicaId(NEW)), "it would count");
+    edit(&mut scene, "n1 n2");
+    assert!(is_taken_back(&scene));
+}

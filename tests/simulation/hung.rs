@@ -1,0 +1,150 @@
+//! Drives that never answer, and calls that wait for them: what they hold up says so, everything else goes on, and all is well
+//! once they answer.
+
+use mdfabric::domain::{DriveId, DriveState, MemberState, Reason, VolumeName, VolumePhase, VolumeUid};
+use mdfabric::plan::stuck::STUCK;
+use mdfabric::plan::timing;
+use mdfabric::plan::verbs::{self, CreateVolume};
+use mdfabric::sim::{Cluster, Config, Crash, CrashWhen, DriveFault};
+use uuid::Uuid;
+
+use super::support::{Scene, name, node, wish};
+
+fn other() -> VolumeName {
+    "other".parse().unwrap()
+}
+
+/// A written volume on two of three nodes with a drive each; who has no copy, and its drive.
+fn served(config: Config) -> (Scene, u8, DriveId) {
+    let mut scene = Scene::with(Config { nodes: 3, drives: 1, ..config });
+    scene.create(&wish(2));
+    scene.attach(1);
+    scene.write_a_little();
+    scene.whole();
+    let free = (1..=3).find(|index| scene.status().unwrap().member_on(&node(*index)).is_none()).unwrap();
+    (scene, free, format!("n{free}d1").parse().unwrap())
+}
+
+/// Another volume is asked for, with so many copies.
+fn ask_for_another(scene: &mut Scene, replicas: u32) {
+    let uid = VolumeUid(Uuid::from_u128(u128::from(scene.cluster.now().0)));
+    let wish = CreateVolume { name: other(), ..wish(replicas) };
+    scene.cluster.request(|world, now| verbs::create(world, &wish, uid, now)).unwrap();
+}
+
+fn is_made(cluster: &Cluster) -> bool {
+    cluster.world().volume_status(&other()).is_some_and(|status| status.phase == VolumePhase::Synced)
+}
+
+fn is(cluster: &Cluster, drive: &DriveId, state: DriveState) -> bool {
+    cluster.world().drive_status(drive).is_some_and(|status| status.state == state)
+}
+
+/// What the replicas on a node say.
+fn reasons(scene: &Scene, index: u8) -> Vec<Reason> {
+    let replicas = scene.cluster.world().replicas().filter(|replica| replica.spec.node == node(index));
+    replicas.filter_map(|replica| replica.status?.reason).collect()
+}
+
+/// The other volume goes, and then the first one, without a trace.
+fn ends_well(scene: &mut Scene) {
+    scene.whole();
+    scene.write_a_little();
+    drop(scene.cluster.request(|world, _| verbs::delete(world, &other())));
+    scene
+        .until(60_000, "the other one is deleted", |cluster| cluster.world().volume_spec(&other()).is_none());
+    scene.detach();
+    scene.request_delete();
+    scene.gone();
+}
+
+/// An idle drive hangs: once it is overdue nothing is placed on it any more, until it answers.
+pub(crate) fn an_idle_drive_hangs(config: Config) {
+    let (mut scene, _, drive) = served(config);
+    scene.cluster.set_drive(&drive, DriveFault::Hung);
+    scene.cluster.run_for(timing::DRIVE_ANSWER_MILLIS + 2_000);
+    scene.write_for(1_000);
+    ask_for_another(&mut scene, 2);
+    scene.until(60_000, "another volume is made where drives answer", is_made);
+    let told = scene.cluster.world().drive_status(&drive).and_then(|status| status.message.clone());
+    scene.demand(is(&scene.cluster, &drive, DriveState::Stuck), "the drive is stuck");
+    scene.demand(told.is_some_and(|told| told.contains("does not answer")), "and says why");
+    scene.cluster.set_drive(&drive, DriveFault::None);
+    scene.until(30_000, "it is ready again", |cluster| is(cluster, &drive, DriveState::Ready));
+    ends_well(&mut scene);
+}
+
+#[test]
+fn an_idle_drive_that_hangs_is_given_nothing_until_it_answers() {
+    (0..8).for_each(|seed| an_idle_drive_hangs(Config { seed: 600 + seed, ..Config::default() }));
+}
+
+/// A drive hangs while a copy is made on it, after so many steps from now on.
+fn hangs_in_the_making(seed: u64, after: usize) {
+    let (mut scene, free, drive) = served(Config { seed, ..Config::default() });
+    let from = scene.cluster.counted();
+    ask_for_another(&mut scene, 3);
+    scene.until(60_000, "it has begun", |cluster| cluster.counted() >= from + after);
+    scene.cluster.set_drive(&drive, DriveFault::Hung);
+    scene.write_for(timing::CALL_MILLIS + 5_000);
+    let stall = scene.cluster.app(&name()).longest_stall;
+    scene.demand(stall < 1_000, &format!("nobody else waits: {stall} ms"));
+    let stuck = reasons(&scene, free).iter().any(|reason| reason.code == STUCK);
+    let known = scene.cluster.world().replicas().any(|replica| replica.spec.node == node(free));
+    scene.demand(is(&scene.cluster, &drive, DriveState::Stuck), "the drive is stuck");
+    scene.demand(stuck || !known, "the copy on it says so");
+    scene.cluster.set_drive(&drive, DriveFault::None);
+    scene.until(120_000, "the other volume is made", is_made);
+    ends_well(&mut scene);
+}
+
+#[test]
+fn a_call_that_hangs_leaves_its_own_object_stuck_and_ends_when_it_is_answered() {
+    (0..6).for_each(|after| hangs_in_the_making(620 + after as u64, after));
+}
+
+/// The drive of a copy that is written to hangs: writes wait, and nobody is dropped.
+fn the_drive_of_a_copy_hangs(seed: u64, on: u8) {
+    let (mut scene, _, _) = served(Config { seed, ..Config::default() });
+    let Some(member) = scene.status().unwrap().member_on(&node(on)).cloned() else { return };
+    let epoch = scene.status().unwrap().epoch;
+    scene.cluster.set_drive(&member.drives[0], DriveFault::Hung);
+    let acked = scene.cluster.acks(&name());
+    scene.cluster.run_for(timing::CALL_MILLIS + 10_000);
+    scene.demand(scene.cluster.acks(&name()) <= acked + 2, "writes wait for every copy that counts");
+    scene.demand(scene.in_sync().len() == 2, "nobody is dropped for being slow");
+    scene.demand(is(&scene.cluster, &member.drives[0], DriveState::Stuck), "the drive is stuck");
+    scene.demand(reasons(&scene, on).iter().any(|reason| reason.code == STUCK), "and its copy says so");
+    scene.cluster.set_drive(&member.drives[0], DriveFault::None);
+    scene.write_a_little();
+    let status = scene.status().unwrap();
+    let same = status.member(member.replica).is_some_and(|member| member.state == MemberState::Synced);
+    scene.demand(same && status.epoch == epoch, "the same copy goes on, nothing was restarted");
+    ends_well(&mut scene);
+}
+
+#[test]
+fn writes_wait_for_a_drive_that_hangs_and_go_on_when_it_answers() {
+    (1..=3).for_each(|on| the_drive_of_a_copy_hangs(640, on));
+}
+
+/// Its node loses power while it hangs, at any moment of a life: power resets it.
+#[test]
+fn power_ends_a_call_that_nothing_else_ends() {
+    for seed in 650..656 {
+        let (mut scene, free, drive) = served(Config { seed, ..Config::default() });
+        let at = scene.cluster.counted() + usize::try_from(seed - 648).unwrap();
+        let crash = Crash { at, when: CrashWhen::PowerCut, node: Some(node(free)), down: 3_000 };
+        ask_for_another(&mut scene, 3);
+        scene.cluster.run_for(20 * (seed - 650));
+        scene.cluster.set_drive(&drive, DriveFault::Hung);
+        scene.cluster.crash(Some(crash));
+        scene.cluster.run_for(30_000);
+        if scene.cluster.is_powered(&node(free)) {
+            scene.cluster.power_cut(&node(free), Some(1_000));
+        }
+        scene.cluster.crash(None);
+        scene.until(180_000, "the other volume is made", is_made);
+        ends_well(&mut scene);
+    }
+}
