@@ -93,6 +93,7 @@ impl Cluster {
             | Step::FailMember { array, .. }
             | Step::RemoveMember { array, .. }
             | Step::Compare { array, .. }
+            | Step::Check { array, .. }
             | Step::GrowArray { array, .. }
             | Step::Thaw { array, .. }
             | Step::StopArray { array, .. } => self.apply_array(node, array, step),
@@ -341,6 +342,7 @@ impl Cluster {
             Step::FailMember { member, .. } => self.mark_faulty(node, array, member),
             Step::RemoveMember { member, .. } => self.remove_member(node, array, member),
             Step::Compare { partition, .. } => self.compare(node, array, *partition),
+            Step::Check { from, size, repair, .. } => self.check_slice(node, array, (*from, *size), *repair),
             Step::GrowArray { size, .. } => self.grow_array(node, array, *size),
             Step::Thaw { .. } => {
                 array.held = false;

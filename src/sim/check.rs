@@ -73,11 +73,13 @@ impl Cluster {
         of_epoch.map(|note| note.replica).collect()
     }
 
-    /// R3: copies that count differ only where the bitmap of one of them says so.
+    /// R3: copies that count differ only where the bitmap of one of them says so, or where one has gone bad by itself.
     fn check_equal(&mut self, copies: &[Counted], block: u8) {
         let there = copies.first().map_or(block, |(.., columns)| place(block, *columns).1);
         let partitions = copies.iter().filter_map(|(_, replica, node, _, columns)| {
-            self.partition(node, block_of(*replica, block, *columns).0)
+            let guid = block_of(*replica, block, *columns).0;
+            let partition = self.partition(node, guid)?;
+            (!self.is_rotten(guid, there, partition.blocks.get(there))).then_some(partition)
         });
         let known = |partition: &Partition| {
             partition.header.as_ref().is_some_and(|header| header.dirty.contains(&there))

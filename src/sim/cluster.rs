@@ -118,6 +118,8 @@ pub struct Cluster {
     pub(super) start_read_auto: bool,
     pub(super) config: Config,
     pub(super) checked: super::check::Seen,
+    /// Places whose content went bad by itself, and to what.
+    pub(super) rotten: BTreeMap<(Uuid, u8), u64>,
 }
 
 impl Cluster {
@@ -156,6 +158,7 @@ impl Cluster {
             start_read_auto,
             config,
             checked: super::check::Seen::default(),
+            rotten: BTreeMap::new(),
         }
     }
 
@@ -474,14 +477,6 @@ impl Cluster {
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.nodes.values().all(|machine| machine.powered && !machine.paused && machine.daemon.is_some())
-    }
-
-    /// Something else than what was written stands in the first block of every partition on a node.
-    pub fn damage(&mut self, node: &NodeName) {
-        let disks = self.nodes.get_mut(node).into_iter().flat_map(|machine| machine.disks.values_mut());
-        for partition in disks.flat_map(|disk| disk.partitions.values_mut()) {
-            partition.blocks.set(0, super::disk::GARBAGE);
-        }
     }
 
     /// Marks a drive as carrying something.

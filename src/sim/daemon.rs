@@ -43,6 +43,12 @@ pub(super) fn address(node: &NodeName) -> String {
 }
 
 impl Cluster {
+    /// How often the machines were asked what is to be done, on all nodes, since their daemons started.
+    #[must_use]
+    pub fn plans(&self) -> u64 {
+        self.nodes.values().filter_map(|machine| machine.daemon.as_ref()).map(|daemon| daemon.planned).sum()
+    }
+
     /// The daemon starts with an empty memory and lists all records.
     pub(super) fn start_daemon(&mut self, name: &NodeName) {
         let now = self.now;

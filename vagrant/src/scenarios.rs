@@ -24,6 +24,7 @@ mod network;
 mod order;
 mod power;
 mod scaling;
+mod scrub;
 mod service;
 mod stall;
 mod store_loss;
@@ -96,6 +97,7 @@ pub fn all() -> Vec<Scenario> {
         scaling::SCENARIOS,
         growth::SCENARIOS,
         verification::SCENARIOS,
+        scrub::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
         force::SCENARIOS,

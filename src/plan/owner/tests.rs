@@ -1,6 +1,7 @@
 mod assembly;
 mod eviction;
 mod peers;
+mod scrub;
 mod stripes;
 mod stuck;
 
