@@ -33,7 +33,7 @@ pub mod verbs;
 pub use alone::{Alone, StoreSilence};
 pub use holders::{Held, Holder, Process, Through, Who};
 pub use liveness::Liveness;
-pub use memory::{Attempt, Compared, Memory, Used};
+pub use memory::{Attempt, Compared, Memory, Scrubbed, Used};
 pub use observation::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,
     MemberSeen, MountSeen, Observation, PartitionSeen, Sample, Stranger, SyncAction, SyncSeen, TableSeen,

@@ -24,6 +24,7 @@ mod member;
 mod peers;
 mod rehearse;
 mod rng;
+mod scrub;
 mod store;
 mod stripes;
 

@@ -28,6 +28,8 @@ mod peers;
 mod sabotage;
 #[path = "simulation/scaling.rs"]
 mod scaling;
+#[path = "simulation/scrub.rs"]
+mod scrub;
 #[path = "simulation/stripes.rs"]
 mod stripes;
 #[path = "simulation/support.rs"]

@@ -183,6 +183,12 @@ impl MdFabric for Api {
         self.carry_out(request.dry_run, |world| verbs::grow(world, &name, to)).await
     }
 
+    async fn scrub_volume(&self, request: Request<proto::ScrubVolumeRequest>) -> Answer<proto::Change> {
+        let request = request.into_inner();
+        let (name, what) = (request::parsed(&request.name)?, request::scrub(&request)?);
+        self.carry_out(request.dry_run, |world| verbs::scrub(world, &name, what)).await
+    }
+
     async fn add_drive(&self, request: Request<proto::AddDriveRequest>) -> Answer<proto::Change> {
         let proto::AddDriveRequest { id, wipe, dry_run } = request.into_inner();
         let (id, guid, now) = (request::parsed(&id)?, Uuid::new_v4(), (self.now)());

@@ -28,6 +28,10 @@ pub(super) enum Goal {
     Edited(VolumeName),
     /// It is as large as was asked for; its file system too, where it is mounted.
     Grown(VolumeName),
+    /// The comparison that was asked for is over, or was stopped.
+    Scrubbed(VolumeName),
+    /// The schedule is recorded.
+    Scheduled(VolumeName),
     /// Nothing is left of it; another one of that name may be there.
     Gone(VolumeName, VolumeUid),
     /// The drive can host copies.
@@ -78,6 +82,8 @@ impl Goal {
             | Self::Moved(name)
             | Self::Edited(name)
             | Self::Grown(name)
+            | Self::Scrubbed(name)
+            | Self::Scheduled(name)
             | Self::Gone(name, _) => format!("volume/{name}"),
             Self::DriveReady(id) | Self::DriveReleased(id) | Self::DriveEmptied(id) => {
                 format!("drive/{id}")
@@ -100,6 +106,8 @@ impl Goal {
             Self::Moved(name) => of_volume(world, name, moved),
             Self::Edited(name) => of_volume(world, name, edited),
             Self::Grown(name) => of_volume(world, name, grown),
+            Self::Scrubbed(name) => of_volume(world, name, scrubbed),
+            Self::Scheduled(name) => of_volume(world, name, scheduled),
             Self::Gone(name, uid) => gone(world, name, *uid),
             Self::DriveReady(id) => drive_ready(world, id),
             Self::DriveReleased(id) => drive_released(world, id),
@@ -229,6 +237,34 @@ fn grown(_: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
     let later = status.waits_for_mount(&volume.spec);
     let later = if later { "; its file system grows when it is mounted for writing" } else { "" };
     (!status.is_expanding(&volume.spec)).then(|| Ok(format!("volume {name} has {has}{later}")))
+}
+
+fn scrubbed(_: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
+    let (name, scrub) = (&volume.spec.name, &status.scrub);
+    if scrub.generation < volume.spec.scrub.generation || scrub.running.is_some() {
+        return None;
+    }
+    if volume.spec.scrub.stop {
+        return Some(Ok(format!("volume {name} is not being scrubbed")));
+    }
+    let last = scrub.last.as_ref()?;
+    Some(match (last.mismatched.0, last.repaired) {
+        (0, _) => Ok(format!("volume {name}: all copies are equal")),
+        (bytes, true) => Ok(format!(
+            "volume {name}: places of {bytes} bytes in all differed between the copies and were made equal"
+        )),
+        (bytes, false) => Err(format!(
+            "volume {name}: places of {bytes} bytes in all differ between the copies; nothing was changed"
+        )),
+    })
+}
+
+fn scheduled(_: &World, volume: &Volume, _: &VolumeStatus) -> Verdict {
+    let name = &volume.spec.name;
+    Some(Ok(match volume.spec.scrub.every() {
+        None => format!("volume {name} is scrubbed when asked only"),
+        Some(every) => format!("volume {name} is scrubbed every {every}"),
+    }))
 }
 
 fn gone(world: &World, name: &VolumeName, uid: VolumeUid) -> Progress {

@@ -3,6 +3,7 @@
 mod edit;
 mod force;
 mod grow;
+mod scrub;
 
 use clap::{Subcommand, ValueEnum};
 
@@ -86,6 +87,8 @@ pub(super) enum VolumeCommand {
     Grow(grow::Grow),
     /// Start a volume that waits in vain from a copy that may lack writes
     ForceStart(force::ForceStart),
+    /// Compare all copies while the volume is used, now or regularly
+    Scrub(scrub::Scrub),
     /// Delete the volume and its data
     Rm {
         /// The volume
@@ -296,6 +299,7 @@ impl VolumeCommand {
             Self::Edit(edit) => edit.ask(session).await,
             Self::Grow(grow) => grow.ask(session).await,
             Self::ForceStart(force) => force.ask(session).await,
+            Self::Scrub(scrub) => scrub.ask(session).await,
             Self::Rm { name, changing } => rm(session, name, changing).await,
         }
     }

@@ -231,7 +231,7 @@ impl Brain {
             Err(failure) => tracing::warn!(%step, kind = ?failure.kind, why = failure.message, "failed"),
         }
         self.notes.finished(clock::now(), &step, &result);
-        if !routine {
+        if !step.is_unseen() || result.is_err() {
             self.stale = Stale::Everything;
         }
         self.lanes.finish(&step);

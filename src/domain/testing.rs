@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{
     Bytes, DriveState, DriveStatus, FsType, Key, Locality, Member, MemberState, NodeName, OnStoreLoss,
-    PlacementRequest, Record, ReplicaId, Revision, SectorSize, Timestamp, Verify, Versioned, VolumeSpec,
-    VolumeUid, World,
+    PlacementRequest, Record, ReplicaId, Revision, ScrubRequest, SectorSize, Timestamp, Verify, Versioned,
+    VolumeSpec, VolumeUid, World,
 };
 
 /// The identity of every [`volume_spec`].
@@ -35,6 +35,7 @@ pub(crate) fn volume_spec(name: &str) -> VolumeSpec {
         locality: Locality::default(),
         verify: Verify::default(),
         on_store_loss: OnStoreLoss::default(),
+        scrub: ScrubRequest::default(),
         attachment: None,
         placement: PlacementRequest::default(),
         deleting: false,

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Bytes, DriveId, Epoch, Force, Growth, NodeName, Reason, ReplicaId, ReplicaState, Timestamp, VolumeName,
-    VolumeUid,
+    Bytes, DriveId, Epoch, Force, Growth, NodeName, Reason, ReplicaId, ReplicaState, ScrubRequest,
+    ScrubStatus, Timestamp, VolumeName, VolumeUid,
 };
 
 /// What a volume carries for its user.
@@ -151,6 +151,9 @@ pub struct VolumeSpec {
     pub verify: Verify,
     /// Behaviour without a store.
     pub on_store_loss: OnStoreLoss,
+    /// When its copies are compared.
+    #[serde(default)]
+    pub scrub: ScrubRequest,
     /// Where it shall be attached.
     pub attachment: Option<Attachment>,
     /// Where its replicas shall be.
@@ -470,6 +473,9 @@ pub struct VolumeStatus {
     /// Where a replacement for a lost copy could not be made, until one is.
     #[serde(default)]
     pub tried: Vec<Tried>,
+    /// How the copies compare.
+    #[serde(default)]
+    pub scrub: ScrubStatus,
     /// The array.
     pub array: ArrayReport,
     /// What is being waited for, or refused, and why.

@@ -1,6 +1,7 @@
 //! Carrying out one step. Nothing is decided here; a step done before, wholly or half, can be done again.
 
 mod array;
+mod check;
 mod drive;
 mod filesystem;
 mod grow;
@@ -8,6 +9,7 @@ mod holders;
 mod leg;
 mod member;
 mod replica;
+mod scrub;
 mod top;
 mod verify;
 
@@ -47,6 +49,9 @@ pub(super) fn step(
     match step {
         Step::Compare { array, dev, good, size, how, .. } => {
             verify::compare(root, &verify::Pair::new(root, array, *good, *dev)?, *size, *how, abandoned)
+        }
+        Step::Check { array, from, size, repair, .. } => {
+            scrub::slice(root, array, (*from, *size), *repair, abandoned)
         }
         Step::MeasureUse { dev, path, .. } => filesystem::measure_use(*dev, Path::new(path)),
         Step::FindHolders { devs, .. } => holders::find(root, devs),
@@ -106,6 +111,7 @@ fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
         | Step::SetWritable { .. }
         | Step::SetSlots { .. }
         | Step::StopArray { .. }
-        | Step::Compare { .. } => array::apply(root, step),
+        | Step::Compare { .. }
+        | Step::Check { .. } => array::apply(root, step),
     }
 }

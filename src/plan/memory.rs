@@ -40,6 +40,29 @@ pub struct Used {
     pub at: Timestamp,
 }
 
+/// What this daemon compared of a volume since its scrub's position was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scrubbed {
+    /// When that scrub began.
+    run: Timestamp,
+    /// The recorded position.
+    since: Bytes,
+    /// What is behind it, over all columns.
+    pub to: Bytes,
+    /// What differed from `since` to there.
+    pub mismatched: Bytes,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Scrubbed {
+    /// Whether it goes on from what is recorded.
+    #[must_use]
+    pub fn is_of(&self, run: Timestamp, position: Bytes) -> bool {
+        self.run == run && self.since == position
+    }
+}
+
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
@@ -73,6 +96,8 @@ pub struct Memory {
     pub formatted: BTreeSet<Uuid>,
     /// Comparisons by the new copy's partition.
     pub compared: BTreeMap<Uuid, Compared>,
+    /// What was compared of volumes that are scrubbed.
+    pub scrubbed: BTreeMap<VolumeName, Scrubbed>,
     /// How full volumes were since this daemon mounted them, or since it started with them mounted.
     pub used: BTreeMap<VolumeName, Used>,
     /// Lost volumes whose file system is shut down for certain, and its device.
@@ -131,6 +156,17 @@ impl Memory {
         match (step, outcome) {
             (Step::Compare { partition, .. }, Outcome::Compared { bytes, mismatched_sectors }) => {
                 self.compared.insert(*partition, Compared { bytes, mismatched_sectors });
+            }
+            (
+                Step::Check { volume, run, since, base, from, .. },
+                Outcome::Checked { to, mismatched_sectors },
+            ) => {
+                let begun = self.scrubbed.get(volume).filter(|seen| seen.is_of(*run, *since));
+                let begun = begun.filter(|seen| seen.to.0 == base.0 + from.0);
+                let before = begun.map_or(0, |seen| seen.mismatched.0);
+                let (to, mismatched) = (Bytes(base.0 + to.0), Bytes(before + mismatched_sectors * 512));
+                let seen = Scrubbed { run: *run, since: *since, to, mismatched, at: now };
+                self.scrubbed.insert(volume.clone(), seen);
             }
             (Step::AddMember { member, .. }, _) => {
                 self.compared.remove(&member.partition);

@@ -263,6 +263,8 @@ pub enum SyncAction {
     Check,
     /// Copies are compared and made equal.
     Repair,
+    /// Either of them up to an end that somebody set, where it stands: a step does it, or a daemon that died did.
+    Piece,
     /// Slots or layout change.
     Reshape,
 }

@@ -21,6 +21,7 @@ mod members;
 mod relocate;
 mod report;
 mod run;
+mod scrub;
 mod serving;
 mod start;
 mod stop;

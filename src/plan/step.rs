@@ -129,7 +129,7 @@ pub enum Step {
     RemoveMember { volume: VolumeName, array: String, member: String },
     /// Make an array as large as `size`. Only when every member has room for it that was zeroed.
     GrowArray { volume: VolumeName, array: String, members: Vec<String>, size: Bytes },
-    /// Let an array recover again that somebody held and did not let go.
+    /// Let go of an array that somebody held, or began to check, and did not live to let go.
     Thaw { volume: VolumeName, array: String },
     /// Compare the copies of an array.
     Compare {
@@ -140,6 +140,18 @@ pub enum Step {
         good: Dev,
         size: Bytes,
         how: Verify,
+    },
+    /// Let the kernel compare the copies of an array for a moment, from `from` on, and make them equal if `repair`. `base`: what all columns
+    /// before have. `run`, `since`: which scrub, and how far that is recorded to be.
+    Check {
+        volume: VolumeName,
+        array: String,
+        run: Timestamp,
+        since: Bytes,
+        base: Bytes,
+        from: Bytes,
+        size: Bytes,
+        repair: bool,
     },
     /// Stop an array.
     StopArray { volume: VolumeName, array: String },
@@ -202,6 +214,7 @@ impl Step {
             | Self::GrowArray { volume, .. }
             | Self::Thaw { volume, .. }
             | Self::Compare { volume, .. }
+            | Self::Check { volume, .. }
             | Self::StopArray { volume, .. }
             | Self::MapTop { volume, .. }
             | Self::UnmapTop { volume, .. }
@@ -220,10 +233,15 @@ impl Step {
         }
     }
 
-    /// Whether it comes again and again by itself and changes nothing: nobody is told that it was done, and nothing has to
-    /// be looked at afterwards.
+    /// Whether it comes again and again by itself: nobody is told that it was done.
     #[must_use]
     pub const fn is_routine(&self) -> bool {
+        matches!(self, Self::MeasureUse { .. } | Self::FindHolders { .. } | Self::Check { .. })
+    }
+
+    /// Whether nothing that is seen is different while it runs: nothing has to be looked at afterwards.
+    #[must_use]
+    pub const fn is_unseen(&self) -> bool {
         matches!(self, Self::MeasureUse { .. } | Self::FindHolders { .. })
     }
 }
@@ -305,6 +323,8 @@ impl fmt::Display for Step {
             Self::Compare { array, partition, .. } => {
                 write!(f, "compare {partition} with the other copies of {array}")
             }
+            Self::Check { array, from, repair: false, .. } => write!(f, "check {array} from {from}"),
+            Self::Check { array, from, .. } => write!(f, "check and repair {array} from {from}"),
             Self::StopArray { array, .. } => write!(f, "stop {array}"),
             Self::MapTop { volume, columns, size, .. } => {
                 write!(f, "stripe {volume} over {} columns, {size}", columns.len())
@@ -338,6 +358,8 @@ pub enum Outcome {
     Done,
     /// [`Step::Compare`]: bytes compared, and 512-byte sectors that differed.
     Compared { bytes: Bytes, mismatched_sectors: u64 },
+    /// [`Step::Check`]: what is behind it in its column, and 512-byte sectors that differed.
+    Checked { to: Bytes, mismatched_sectors: u64 },
     /// [`Step::MeasureUse`]: bytes in use.
     Used(Bytes),
     /// [`Step::FindHolders`]: who uses it.

@@ -64,6 +64,7 @@ impl Step {
             | Self::GrowArray { .. }
             | Self::Thaw { .. }
             | Self::Compare { .. }
+            | Self::Check { .. }
             | Self::StopArray { .. }
             | Self::MeasureUse { .. }
             | Self::ShutDown { .. }

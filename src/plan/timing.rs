@@ -1,5 +1,7 @@
 //! Every time-out of the machines, with its unit in its name.
 
+use crate::domain::Bytes;
+
 /// A node whose heartbeat did not change for this long, while the store answered, is taken for dead.
 pub const NODE_DEAD_MILLIS: u64 = 15_000;
 /// The same for a node whose daemon was heard over the data network and is not any more.
@@ -93,3 +95,7 @@ pub const STORE_LOST_MILLIS: u64 = 5_000;
 /// Two tries in vain that are further apart than this have nothing to do with each other: the machine slept in between. Longer than
 /// a request's time-out, the pause after it and a heartbeat.
 pub const STORE_TRIES_MILLIS: u64 = 12_000;
+/// How long a scrub leaves the array alone between two slices.
+pub const SCRUB_PAUSE_MILLIS: u64 = 500;
+/// How far a scrub gets before its position is recorded anew.
+pub const SCRUB_STEP: Bytes = Bytes::gib(1);

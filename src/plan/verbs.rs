@@ -7,8 +7,8 @@ mod volume;
 
 pub use drive::{Cordon, add_drive, cordon_drive, cordon_node, remove_drive};
 pub use volume::{
-    CreateVolume, EditVolume, ForceStart, NewSize, attach, create, delete, detach, edit, force_start, grow,
-    mount, move_replica, unmount,
+    CreateVolume, EditVolume, ForceStart, NewSize, Scrub, attach, create, delete, detach, edit, force_start,
+    grow, mount, move_replica, scrub, unmount,
 };
 
 use crate::domain::{

@@ -96,6 +96,7 @@ impl Cluster {
             | Step::FailMember { array, .. }
             | Step::RemoveMember { array, .. }
             | Step::Compare { array, .. }
+            | Step::Check { array, .. }
             | Step::GrowArray { array, .. }
             | Step::Thaw { array, .. }
             | Step::StopArray { array, .. } => self.apply_array(node, array, step),
@@ -344,6 +345,7 @@ impl Cluster {
             Step::FailMember { member, .. } => self.mark_faulty(node, array, member),
             Step::RemoveMember { member, .. } => self.remove_member(node, array, member),
             Step::Compare { partition, .. } => self.compare(node, array, *partition),
+            Step::Check { from, size, repair, .. } => self.check_slice(node, array, (*from, *size), *repair),
             Step::GrowArray { size, .. } => self.grow_array(node, array, *size),
             Step::Thaw { .. } => {
                 array.held = false;

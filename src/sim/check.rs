@@ -93,7 +93,7 @@ impl Cluster {
             let lost = copies.iter().filter_map(move |copy| self.lost(copy, block, acked.get(block)));
             lost.map(move |broken| (block, broken))
         });
-        let differ = (0..blocks).filter_map(|block| Some((block, differ(&copies, block)?)));
+        let differ = (0..blocks).filter_map(|block| Some((block, self.differ(&copies, block)?)));
         lost.chain(differ).collect()
     }
 
@@ -124,6 +124,24 @@ impl Cluster {
         let fine = there >= acked && there != GARBAGE
             || !self.works(copy.node, block_of(copy.replica, block, copy.width()).0);
         (!fine).then(|| Broken::Lost { replica: copy.replica, node: copy.node.clone(), acked, there })
+    }
+
+    /// Copies that count differ only where the bitmap of one of them says so, or where one has gone bad by itself.
+    fn differ(&self, copies: &[Counted], block: u8) -> Option<Broken> {
+        let sound = |copy: &Counted, (partition, at): (&Partition, u8)| {
+            let guid = block_of(copy.replica, block, copy.width()).0;
+            !self.is_rotten(guid, at, partition.blocks.get(at))
+        };
+        let partitions = || {
+            let there = copies.iter().filter_map(|copy| Some((copy, copy.at(block)?)));
+            there.filter(|(copy, there)| sound(copy, *there)).map(|(_, there)| there)
+        };
+        let there = || partitions().map(|(partition, at)| partition.blocks.get(at));
+        let (least, most) = (there().min()?, there().max()?);
+        let known = |(partition, at): (&Partition, u8)| {
+            partition.header.as_ref().is_some_and(|header| header.dirty.contains(&at))
+        };
+        (least != most && !partitions().any(known)).then_some(Broken::Differ { least, most })
     }
 
     fn tell(&mut self, volume: &VolumeName, block: u8, broken: Broken) {
@@ -195,17 +213,6 @@ impl Cluster {
             .chain(arrays.map(|(_, array)| format!("{node}: array {}", array.name)))
             .collect()
     }
-}
-
-/// Copies that count differ only where the bitmap of one of them says so.
-fn differ(copies: &[Counted], block: u8) -> Option<Broken> {
-    let partitions = || copies.iter().filter_map(|copy| copy.at(block));
-    let there = || partitions().map(|(partition, at)| partition.blocks.get(at));
-    let (least, most) = (there().min()?, there().max()?);
-    let known = |(partition, at): (&Partition, u8)| {
-        partition.header.as_ref().is_some_and(|header| header.dirty.contains(&at))
-    };
-    (least != most && !partitions().any(known)).then_some(Broken::Differ { least, most })
 }
 
 fn is_owned_by(volume: &Volume, node: &NodeName) -> bool {

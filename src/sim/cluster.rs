@@ -122,6 +122,8 @@ pub struct Cluster {
     pub(super) checked: super::check::Seen,
     /// How it was after the last tick.
     pub(super) stamp: Stamp,
+    /// Places whose content went bad by itself, and to what.
+    pub(super) rotten: BTreeMap<(Uuid, u8), u64>,
 }
 
 impl Cluster {
@@ -161,6 +163,7 @@ impl Cluster {
             config,
             checked: super::check::Seen::default(),
             stamp: Stamp::default(),
+            rotten: BTreeMap::new(),
         }
     }
 
@@ -443,15 +446,6 @@ impl Cluster {
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.nodes.values().all(|machine| machine.powered && !machine.paused && machine.daemon.is_some())
-    }
-
-    /// Something else than what was written stands in the first block of every partition on a node.
-    pub fn damage(&mut self, node: &NodeName) {
-        self.checked.due = true;
-        let disks = self.nodes.get_mut(node).into_iter().flat_map(|machine| machine.disks.values_mut());
-        for partition in disks.flat_map(|disk| disk.partitions.values_mut()) {
-            partition.blocks.set(0, super::disk::GARBAGE);
-        }
     }
 
     /// Marks a drive as carrying something.

@@ -25,6 +25,7 @@ pub(super) struct Daemon {
     running: Vec<Running>,
     heartbeat_at: u64,
     wake_at: Option<u64>,
+    planned: u64,
     /// Until when it has counted how long its peers are silent.
     listened_at: u64,
     /// Something was heard that may say whom it listens to.
@@ -87,6 +88,12 @@ pub(super) fn address(node: &NodeName) -> String {
 }
 
 impl Cluster {
+    /// How often the machines were asked what is to be done, on all nodes, since their daemons started.
+    #[must_use]
+    pub fn plans(&self) -> u64 {
+        self.nodes.values().filter_map(|machine| machine.daemon.as_ref()).map(|daemon| daemon.planned).sum()
+    }
+
     /// The daemon starts with an empty memory and lists all records.
     pub(super) fn start_daemon(&mut self, name: &NodeName) {
         let now = self.now;
@@ -112,6 +119,7 @@ impl Cluster {
             running: Vec::new(),
             heartbeat_at: now,
             wake_at: None,
+            planned: 0,
             listened_at: now,
             peers_due: true,
         });
@@ -282,6 +290,7 @@ impl Cluster {
         let reachable = machine.store_reachable;
         machine.stirred = false;
         let daemon = machine.daemon.as_mut()?;
+        daemon.planned += 1;
         daemon.memory.track_legs(&seen, now);
         let input = Input { me: name, world: &daemon.world, seen: &seen, memory: &daemon.memory, now };
         let mut plan = plan::node(&input);

@@ -5,6 +5,7 @@ mod drive;
 mod node;
 mod record;
 mod replica;
+mod scrub;
 #[cfg(test)]
 pub(crate) mod strategies;
 #[cfg(test)]

@@ -147,6 +147,9 @@ pub fn free_bytes(node: &Node) -> Result<Vec<(String, u64)>> {
     Ok(drives.iter().map(row).collect())
 }
 
+/// Data begins here in a partition, bytes.
+const DATA_OFFSET: u64 = 1 << 20;
+
 /// One copy: where it is.
 #[derive(Debug, Clone)]
 pub struct Copy {
@@ -171,6 +174,22 @@ impl Copy {
         let find =
             format!("basename $(dirname $(grep -lx {} /sys/block/{name}/{name}p*/start))", self.start / 512);
         Ok(format!("/dev/{}", self.node.sh(&find)?.ok()?.text()))
+    }
+
+    /// One sector of the data, `at` bytes from its start, is not what it was.
+    pub fn damage(&self, at: u64) -> Result<()> {
+        let (partition, sector) = (self.partition()?, (DATA_OFFSET + at) / 512);
+        let write = format!(
+            "yes damaged | head -c 512 | dd of={partition} bs=512 seek={sector} conv=notrunc oflag=direct iflag=fullblock"
+        );
+        self.node.sh(&write)?.ok().map(drop)
+    }
+
+    /// What a MiB of the data says, `at` bytes from its start.
+    pub fn sum(&self, at: u64) -> Result<String> {
+        let (partition, mib) = (self.partition()?, (DATA_OFFSET + at) >> 20);
+        let read = format!("dd if={partition} bs=1M skip={mib} count=1 iflag=direct 2>/dev/null | sha256sum");
+        Ok(self.node.sh(&read)?.ok()?.text().to_owned())
     }
 
     /// mdadm finds a good member with a consistent superblock here.
@@ -241,6 +260,12 @@ pub fn arrays(owner: &Node, volume: &str) -> Result<Vec<String>> {
     let said = owner.sh(&format!("ls /sys/block/{device}/slaves"))?.ok()?;
     let below: Vec<String> = said.stdout.split_whitespace().map(str::to_owned).collect();
     Ok(if device.starts_with("md") { vec![device] } else { below })
+}
+
+/// The copy of a volume on a node.
+pub fn copy_on(lab: &Lab, asked: &Node, volume: &str, node: &str) -> Result<Copy> {
+    let all = copies(lab, asked, volume)?;
+    all.into_iter().find(|copy| copy.node.name() == node).with_context(|| format!("no copy on {node}"))
 }
 
 /// No node's kernel holds anything that a volume needed.

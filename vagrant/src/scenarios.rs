@@ -24,6 +24,7 @@ mod network;
 mod order;
 mod power;
 mod scaling;
+mod scrub;
 mod service;
 mod stall;
 mod store_loss;
@@ -98,6 +99,7 @@ pub fn all() -> Vec<Scenario> {
         growth::SCENARIOS,
         stripes::SCENARIOS,
         verification::SCENARIOS,
+        scrub::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
         force::SCENARIOS,

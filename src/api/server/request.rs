@@ -8,9 +8,11 @@ use tonic::transport::server::UdsConnectInfo;
 use super::status;
 use crate::api::proto;
 use crate::domain::{Bytes, DriveId, MountRequest, NodeName, PlacementEntry};
-use crate::plan::verbs::{Cordon, CreateVolume, EditVolume, NewSize, Refusal};
+use crate::plan::verbs::{Cordon, CreateVolume, EditVolume, NewSize, Refusal, Scrub};
 use crate::wire::convert::{self, FieldError};
 
+/// What a schedule may be, seconds: an hour to ten years.
+const SCRUB_EVERY: std::ops::RangeInclusive<u64> = 3600..=315_360_000;
 const CREATE: &str = "CreateVolumeRequest";
 const EDIT: &str = "EditVolumeRequest";
 
@@ -64,6 +66,23 @@ pub(super) fn new_size(request: &proto::GrowVolumeRequest) -> Result<NewSize, St
         _ => Err(Status::invalid_argument(
             "GrowVolumeRequest: one of size_bytes and more_bytes is set, not both",
         )),
+    }
+}
+
+/// `volume scrub`.
+pub(super) fn scrub(request: &proto::ScrubVolumeRequest) -> Result<Scrub, Status> {
+    match (request.every_seconds, request.stop, request.repair) {
+        (Some(seconds), false, false) if seconds == 0 || SCRUB_EVERY.contains(&seconds) => {
+            Ok(Scrub::Every(seconds))
+        }
+        (Some(seconds), false, false) => Err(Status::invalid_argument(format!(
+            "ScrubVolumeRequest.every_seconds: {seconds} is neither 0 nor an hour (3600) to ten years (315360000)"
+        ))),
+        (None, true, false) => Ok(Scrub::Stop),
+        (None, false, repair) => Ok(Scrub::Begin { repair }),
+        _ => {
+            Err(Status::invalid_argument("ScrubVolumeRequest: one of every_seconds, stop and repair is set"))
+        }
     }
 }
 

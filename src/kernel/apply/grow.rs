@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kernel_abi::md::header::{self, ReadHeaderError};
-use kernel_abi::md::sysfs::{self, SyncVerb};
+use kernel_abi::md::sysfs::{self, SyncLimit, SyncVerb};
 use kernel_abi::md::{MemberDir, geometry};
 use kernel_abi::nvme::Nsid;
 use kernel_abi::{CallError, Root, fs, nvmet};
@@ -69,7 +69,10 @@ pub(super) fn array(root: &Root, array: &str, members: &[String], size: Bytes) -
 }
 
 pub(super) fn thaw(root: &Root, array: &str) -> Done {
-    sysfs::set_sync_action(root, &node(array)?, SyncVerb::Idle).map_err(|error| retry(&error))
+    let name = node(array)?;
+    let thawed = sysfs::set_sync_max(root, &name, SyncLimit::Max)
+        .and_then(|()| sysfs::set_sync_action(root, &name, SyncVerb::Idle));
+    thawed.map_err(|error| retry(&error))
 }
 
 /// ENODEV when another file system is seen at `path` by now.

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use kernel_abi::Root;
 use kernel_abi::block::compare::first_difference;
-use kernel_abi::md::sysfs::{self, SyncAction, SyncCompleted, SyncLimit, SyncVerb};
+use kernel_abi::md::sysfs::SyncVerb;
 use kernel_abi::md::{NodeName, geometry};
-use kernel_abi::{CallError, Root};
 
 use super::array::node;
-use super::{failure, retry};
+use super::check::{Check, give_way};
+use super::retry;
 use crate::domain::{Bytes, Verify};
 use crate::kernel::calls::Abandoned;
 use crate::kernel::device;
-use crate::plan::{Dev, FailureKind, Outcome, StepFailure};
+use crate::plan::{Dev, Outcome, StepFailure};
 
 /// Sectors in a sampled window: 1 MiB.
 const WINDOW_SECTORS: u64 = 2048;
@@ -29,11 +30,8 @@ const WINDOWS: u64 = 64;
 const PLACE_BYTES: u64 = 4096;
 /// How often such a place is read again before the kernel is asked, each time after twice the wait: 1.3 s in all.
 const LOOKS: u32 = 8;
-/// Before the first look at a place that differs, and between two looks at a running check (its end is not always
-/// announced: `md_do_sync` waits at `sync_max`).
+/// Before the first look at a place that differs.
 const LOOK: Duration = Duration::from_millis(5);
-/// A check that runs to the end of the array goes idle by itself; between being asked for and running it may look so too.
-const IDLE_LOOKS: u32 = 20;
 
 /// The array and the two members that are compared.
 pub(super) struct Pair {
@@ -67,21 +65,11 @@ pub(super) fn compare(
         give_way(abandoned)?;
         let doubtful = how == Verify::Full || differs(&pair.good, &pair.new, from, to)?;
         if doubtful {
-            mismatched_sectors += check(root, &pair.name, (from, to), size.sectors(), abandoned)?;
+            mismatched_sectors += check(root, &pair.name, from..to, size.sectors(), abandoned)?;
         }
         sectors += to - from;
     }
     Ok(Outcome::Compared { bytes: Bytes(sectors * 512), mismatched_sectors })
-}
-
-/// Ends a comparison that was told to give way.
-fn give_way(abandoned: &Abandoned) -> Result<(), StepFailure> {
-    let told = abandoned.is_set();
-    if told {
-        Err(failure(FailureKind::Abandoned, "it gives way to something that was asked for"))
-    } else {
-        Ok(())
-    }
 }
 
 /// Both ends, and windows spread evenly with an offset that differs from run to run.
@@ -132,61 +120,12 @@ fn difference(good: &Path, new: &Path, bytes: Range<u64>) -> Result<Option<u64>,
 fn check(
     root: &Root,
     name: &NodeName,
-    (from, to): (u64, u64),
+    range: Range<u64>,
     size: u64,
     abandoned: &Abandoned,
 ) -> Result<u64, StepFailure> {
-    let degraded = observe(root, name)?.degraded;
-    let begin = || {
-        end(root, name)?;
-        sysfs::set_sync_min(root, name, from)?;
-        if to < size {
-            sysfs::set_sync_max(root, name, SyncLimit::At(to))?;
-        }
-        sysfs::set_sync_action(root, name, SyncVerb::Check)
-    };
-    begin().map_err(|error| retry(&error))?;
-    let mismatched = wait(root, name, to, degraded, abandoned);
-    end(root, name).map_err(|error| retry(&error))?;
+    let check = Check::begin(root, name, SyncVerb::Check, range.clone(), size, abandoned)?;
+    let mismatched = check.wait(range.end);
+    check.end()?;
     mismatched
-}
-
-/// Takes the range away again, so that the next recovery covers everything.
-fn end(root: &Root, name: &NodeName) -> Result<(), CallError> {
-    sysfs::set_sync_action(root, name, SyncVerb::Idle)?;
-    sysfs::set_sync_max(root, name, SyncLimit::Max)?;
-    sysfs::set_sync_min(root, name, 0)
-}
-
-/// Waits until the check stands at its end. A check that ends early (a member was lost) proves nothing.
-fn wait(
-    root: &Root,
-    name: &NodeName,
-    to: u64,
-    degraded: Option<u32>,
-    abandoned: &Abandoned,
-) -> Result<u64, StepFailure> {
-    let mut idle_looks = 0;
-    while idle_looks < IDLE_LOOKS {
-        give_way(abandoned)?;
-        let seen = observe(root, name)?;
-        if let Some(SyncCompleted::Sectors { done, .. }) = seen.activity.sync_completed
-            && done >= to
-        {
-            return Ok(seen.mismatch_sectors.unwrap_or(u64::MAX));
-        }
-        idle_looks = if seen.activity.sync_action == Some(SyncAction::Check) { 0 } else { idle_looks + 1 };
-        thread::sleep(LOOK);
-    }
-    let seen = observe(root, name)?;
-    let whole = seen.component_size_kib.is_some_and(|kib| kib * 2 <= to);
-    if whole && seen.degraded == degraded {
-        return Ok(seen.mismatch_sectors.unwrap_or(u64::MAX));
-    }
-    Err(failure(FailureKind::Retry, format_args!("the check of {name} ended before sector {to}")))
-}
-
-fn observe(root: &Root, name: &NodeName) -> Result<sysfs::ArrayObservation, StepFailure> {
-    let seen = sysfs::array(root, name).map_err(|error| retry(&error))?;
-    seen.ok_or_else(|| failure(FailureKind::Retry, format_args!("{name} is gone")))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel_abi::md::sysfs::{self, ArrayObservation, MemberObservation, SyncCompleted};
+use kernel_abi::md::sysfs::{self, ArrayObservation, MemberObservation, SyncCompleted, SyncLimit};
 use kernel_abi::{CallError, Root};
 use uuid::Uuid;
 
@@ -63,12 +63,15 @@ fn sync(activity: &sysfs::Activity) -> SyncSeen {
         Some(SyncCompleted::Sectors { done, total }) => (done, total),
         Some(SyncCompleted::None | SyncCompleted::Delayed) | None => (0, 0),
     };
-    SyncSeen { action: action(activity.sync_action.as_ref()), done, total }
+    SyncSeen { action: action(activity), done, total }
 }
 
-fn action(word: Option<&sysfs::SyncAction>) -> SyncAction {
+fn action(activity: &sysfs::Activity) -> SyncAction {
     use sysfs::SyncAction as Kernel;
-    match word {
+    match activity.sync_action.as_ref() {
+        Some(Kernel::Check | Kernel::Repair) if matches!(activity.sync_limit, Some(SyncLimit::At(_))) => {
+            SyncAction::Piece
+        }
         Some(Kernel::Frozen) => SyncAction::Frozen,
         Some(Kernel::Resync) => SyncAction::Resync,
         Some(Kernel::Recover) => SyncAction::Recover,

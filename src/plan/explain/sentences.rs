@@ -61,6 +61,7 @@ fn placed(world: &World, facts: &Facts, volume: &Volume, status: &VolumeStatus) 
     lines.extend(scaling(&volume.spec, status));
     lines.extend(growth(facts, &volume.spec, status));
     lines.extend(last_move(facts, status));
+    lines.extend(scrub(facts, &volume.spec, status));
     lines.extend(status.reasons.iter().map(reason));
     lines
 }
@@ -178,6 +179,27 @@ fn last_move(facts: &Facts, status: &VolumeStatus) -> Option<String> {
         report.millis / 1000,
         report.millis % 1000 / 100
     ))
+}
+
+fn scrub(facts: &Facts, spec: &VolumeSpec, status: &VolumeStatus) -> Vec<String> {
+    let running = status.scrub.running.as_ref().map(|run| {
+        let how = if run.repair { "compared and made equal" } else { "compared" };
+        let (since, differ) = (age(facts.now, run.started_at), run.mismatched.0);
+        format!(
+            "Its copies have been {how} for {since}: {} behind, {differ} bytes that differ.",
+            run.position
+        )
+    });
+    let last = status.scrub.last.as_ref().map(|last| {
+        let differ = match (last.mismatched.0, last.repaired) {
+            (0, _) => "they were equal".to_owned(),
+            (bytes, true) => format!("{bytes} bytes differed and were made equal"),
+            (bytes, false) => format!("{bytes} bytes differed"),
+        };
+        format!("Its copies were compared {} ago: {differ}.", age(facts.now, last.finished_at))
+    });
+    let every = spec.scrub.every().map(|every| format!("They are compared every {every}."));
+    running.into_iter().chain(last).chain(every).collect()
 }
 
 fn percent(permille: u16) -> String {

@@ -1,4 +1,5 @@
-//! A comparison takes minutes, is begun by itself, and can be begun anew: it gives way to what somebody asked for.
+//! A comparison takes minutes, or goes on as long as a leg holds what it reads; it is begun by itself, and can be begun anew: it gives
+//! way to what somebody asked for.
 
 use super::serving::Serving;
 use crate::plan::{Lane, Step};
@@ -13,14 +14,18 @@ pub(super) fn to_a_mount(serving: &mut Serving) {
     let (memory, now) = (&serving.input.memory, serving.input.now);
     let due = |step: &Step| matches!(step, Step::Mount { .. }) && memory.waits(step, now).is_none();
     if serving.plan.steps.iter().any(due) {
-        serving.plan.steps.retain(|step| !matches!(step, Step::Compare { .. }));
+        serving.plan.steps.retain(|step| !is_comparison(step));
         abandon(serving);
     }
 }
 
 fn abandon(serving: &mut Serving) {
     let lane = Lane::Volume(serving.spec.name.clone());
-    if let Some((Step::Compare { .. }, _)) = serving.input.memory.running.get(&lane) {
+    if serving.input.memory.running.get(&lane).is_some_and(|(step, _)| is_comparison(step)) {
         serving.plan.abandon.insert(lane);
     }
+}
+
+const fn is_comparison(step: &Step) -> bool {
+    matches!(step, Step::Compare { .. } | Step::Check { .. })
 }

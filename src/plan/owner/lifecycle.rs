@@ -1,7 +1,7 @@
 //! The rungs of serving and of releasing a volume, in order.
 
 use super::serving::Serving;
-use super::{alone, give_way, heal, members, relocate, report, run, start, stop, stuck, takeover};
+use super::{alone, give_way, heal, members, relocate, report, run, scrub, start, stop, stuck, takeover};
 use crate::domain::{MemberState, Record, Volume, VolumeStatus, Wanted};
 use crate::plan::{Input, Plan, controller, leg};
 
@@ -19,6 +19,7 @@ pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_fa
     }
     heal::count(&mut serving);
     relocate::plan(&mut serving);
+    scrub::plan(&mut serving);
     give_way::to_a_mount(&mut serving);
     finish(serving, false)
 }

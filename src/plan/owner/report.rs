@@ -1,7 +1,7 @@
 //! What users see of a volume: phase, array state, progress, use.
 
 use super::serving::{InKernel, Serving};
-use super::stop;
+use super::{scrub, stop};
 use crate::domain::{ArrayReport, Bytes, MdState, Member, Reason, VolumePhase};
 use crate::plan::{ArraySeen, ArrayState, SyncAction, timing};
 
@@ -47,6 +47,7 @@ fn phase(serving: &Serving) -> VolumePhase {
 fn array(serving: &Serving) -> ArrayReport {
     let Some(arrays) = serving.arrays() else { return ArrayReport::default() };
     let permille = arrays.iter().filter_map(|array| progress(array)).min();
+    let permille = permille.or_else(|| scrub::progress(serving));
     ArrayReport {
         state: arrays.iter().map(|array| md_state(serving, array)).max().unwrap_or_default(),
         sync_permille: coarse(permille, serving.status.array.sync_permille),
@@ -90,7 +91,9 @@ fn md_state(serving: &Serving, array: &ArraySeen) -> MdState {
     }
     match array.sync.action {
         SyncAction::Recover | SyncAction::Resync => MdState::Recovering,
-        SyncAction::Check | SyncAction::Repair => MdState::Checking,
+        SyncAction::Check | SyncAction::Repair | SyncAction::Piece => MdState::Checking,
+        // Slices come and go: the store is not told.
+        SyncAction::Idle if scrub::is_going_on(serving) => MdState::Checking,
         SyncAction::Idle | SyncAction::Frozen | SyncAction::Reshape => idle_state(serving, array),
     }
 }

@@ -22,11 +22,11 @@ pub(super) fn plan(serving: &mut Serving) {
     }
 }
 
-/// Recovery that a daemon held, and did not live to let go on.
+/// Recovery that a daemon held and did not live to let go on, or a check that stands where one did not live to move it on.
 fn thaw(serving: &mut Serving) {
     let busy = serving.is_busy();
     for array in serving.arrays().unwrap_or_default() {
-        if array.sync.action == SyncAction::Frozen && !busy {
+        if matches!(array.sync.action, SyncAction::Frozen | SyncAction::Piece) && !busy {
             let (volume, array) = (serving.spec.name.clone(), array.name.clone());
             serving.step(Step::Thaw { volume, array });
         }

@@ -2,6 +2,7 @@ mod assembly;
 mod eviction;
 mod peers;
 mod relocate;
+mod scrub;
 mod stripes;
 mod stuck;
 

@@ -3,10 +3,12 @@
 mod edit;
 mod force;
 mod grow;
+mod scrub;
 
 pub use edit::{EditVolume, edit};
 pub use force::{ForceStart, force_start};
 pub use grow::{NewSize, grow};
+pub use scrub::{Scrub, scrub};
 
 use super::{
     MAX_COLUMNS, MAX_REPLICAS, MAX_VOLUME, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node,
@@ -14,8 +16,8 @@ use super::{
 };
 use crate::domain::{
     Attachment, Bytes, DriveId, FsType, Locality, Member, MemberState, MountRequest, NodeName, OnStoreLoss,
-    PlacementEntry, PlacementRequest, Record, SectorSize, Timestamp, Verify, VolumeName, VolumeSpec,
-    VolumeStatus, VolumeUid, World,
+    PlacementEntry, PlacementRequest, Record, ScrubRequest, SectorSize, Timestamp, Verify, VolumeName,
+    VolumeSpec, VolumeStatus, VolumeUid, World,
 };
 use crate::plan::placement::{self, Request, Unfit};
 use crate::plan::scale;
@@ -141,6 +143,7 @@ fn checked(wish: &CreateVolume, uid: VolumeUid, now: Timestamp) -> Result<Volume
         locality: wish.locality,
         verify: wish.verify,
         on_store_loss: wish.on_store_loss,
+        scrub: ScrubRequest::default(),
         attachment: None,
         placement: PlacementRequest { generation: 0, entries: wish.placement.clone() },
         deleting: false,

@@ -21,6 +21,9 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Compared { bytes, mismatched_sectors } => {
             format!("compared {bytes}, {mismatched_sectors} sectors differ")
         }
+        Outcome::Checked { to, mismatched_sectors } => {
+            format!("checked up to {to}, {mismatched_sectors} sectors differ")
+        }
         Outcome::Used(bytes) => format!("{bytes} in use"),
         Outcome::Holders(holders) => format!("{} users", holders.len()),
     }

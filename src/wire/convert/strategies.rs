@@ -90,11 +90,11 @@ prop_compose! {
         verify in select(vec![Verify::Sampled, Verify::Full, Verify::Off]),
         on_store_loss in select(vec![OnStoreLoss::Suspend, OnStoreLoss::Continue]),
         attachment in of(attachment()),
-        (placement, forced) in (placement(), of(force())),
+        (scrub, placement, forced) in (scrub_request(), placement(), of(force())),
     ) -> VolumeSpec {
         VolumeSpec {
             name, uid, created_at, size, replicas, stripe_width, fs, sector_size, member_missing_timeout_seconds,
-            locality, verify, on_store_loss, attachment, placement, deleting, forced,
+            locality, verify, on_store_loss, scrub, attachment, placement, deleting, forced,
         }
     }
 }
@@ -157,6 +157,31 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn scrub_request()(
+        (every_seconds, generation, stop, repair) in any::<(u64, u64, bool, bool)>(),
+    ) -> ScrubRequest {
+        ScrubRequest { every_seconds, generation, stop, repair }
+    }
+}
+
+fn scrub_status() -> impl Strategy<Value = ScrubStatus> {
+    let run =
+        (time(), any::<bool>(), bytes(), bytes()).prop_map(|(started_at, repair, position, mismatched)| {
+            ScrubRun { started_at, repair, position, mismatched }
+        });
+    let last = (time(), any::<bool>(), bytes()).prop_map(|(finished_at, repaired, mismatched)| ScrubReport {
+        finished_at,
+        repaired,
+        mismatched,
+    });
+    (any::<u64>(), of(run), of(last)).prop_map(|(generation, running, last)| ScrubStatus {
+        generation,
+        running,
+        last,
+    })
+}
+
 fn growth() -> impl Strategy<Value = Growth> {
     (bytes(), time()).prop_map(|(to, started_at)| Growth { to, started_at })
 }
@@ -179,14 +204,15 @@ prop_compose! {
         (size, growth) in (of(bytes()), of(growth())),
         (placement_generation, follow_owner, placed) in (any::<u64>(), any::<bool>(), of(placed())),
         (relocation, mount_path, used) in (of(relocation()), of(text()), of(bytes())),
-        (last_move, tried) in (of(move_report()), vec(tried(), 0..3)),
+        (last_move, tried, scrub) in (of(move_report()), vec(tried(), 0..3), scrub_status()),
         array in array(),
         reasons in vec(reason(), 0..3),
         events in vec(event(), 0..3),
     ) -> VolumeStatus {
         VolumeStatus {
             phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, forced, size,
-            growth, formatted, placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, tried, array,
+            growth, formatted, placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, tried, scrub,
+            array,
             reasons, events,
         }
     }

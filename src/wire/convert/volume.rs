@@ -106,6 +106,7 @@ impl From<VolumeSpec> for proto::VolumeSpec {
             placement: Some(value.placement.into()),
             deleting: value.deleting,
             forced: value.forced.map(Into::into),
+            scrub: Some(value.scrub.into()),
         }
     }
 }
@@ -132,6 +133,7 @@ impl TryFrom<proto::VolumeSpec> for VolumeSpec {
             placement: of.required("placement", wire.placement)?.try_into()?,
             deleting: wire.deleting,
             forced: maybe(wire.forced)?,
+            scrub: wire.scrub.map(Into::into).unwrap_or_default(),
         })
     }
 }
@@ -386,6 +388,7 @@ impl From<VolumeStatus> for proto::VolumeStatus {
             used_bytes: value.used.map(|used| used.0),
             last_move: value.last_move.map(Into::into),
             tried: each(value.tried),
+            scrub: Some(value.scrub.into()),
             array: Some(value.array.into()),
             reasons: each(value.reasons),
             events: each(value.events),
@@ -420,6 +423,7 @@ impl TryFrom<proto::VolumeStatus> for VolumeStatus {
             used: wire.used_bytes.map(Bytes),
             last_move: maybe(wire.last_move)?,
             tried: all(wire.tried)?,
+            scrub: wire.scrub.map(Into::into).unwrap_or_default(),
             array: of.required("array", wire.array)?.try_into()?,
             reasons: all(wire.reasons)?,
             events: all(wire.events)?,

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::{Needs, Scenario, Stage};
 use crate::daemon::{synced_on, word};
 use crate::lab::Lab;
 use crate::node::{Node, Spawned};
-use crate::product::{Copy, Load, copies, device, is_settled_on, remove, until, verb, xfs_is_clean};
+use crate::product::{Load, copy_on, device, is_settled_on, remove, until, verb, xfs_is_clean};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -32,8 +32,6 @@ const CHECKS: &str = "/tmp/checks";
 /// The kernel's own brakes, KiB a second: minimum and maximum, as the kernel has them without anybody's doing, and on.
 const RELEASED: (u32, u32) = (1000, 200_000);
 const BRAKED: (u32, u32) = (500, 1000);
-/// Data begins here in a partition, bytes.
-const DATA_OFFSET: u64 = 1 << 20;
 /// The damaged byte, bytes from the start of the data: near the end of 512 MiB, where nothing was written.
 const DAMAGE: u64 = 480 << 20;
 
@@ -67,7 +65,7 @@ fn set_speed((least, most): (u32, u32)) -> String {
 fn everything_is_equal(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let (one, mut load, look) = moving_volume(lab, 14, false)?;
-    let old = copy_on(lab, &one, "node-2")?;
+    let old = copy_on(lab, &one, "vol", "node-2")?;
     until(lab, &one, "vol", "two copies on node-1 and node-3", |record| {
         is_settled_on(record, &["node-1", "node-3"])
     })?;
@@ -94,7 +92,7 @@ fn one_sector_differs(stage: &mut Stage<'_>) -> Result<()> {
         let seen = one.run(&["cat", CHECKS])?;
         Ok(seen.stdout.lines().next().map(str::to_owned))
     })?;
-    damage(&copy_on(lab, &one, "node-3")?)?;
+    copy_on(lab, &one, "vol", "node-3")?.damage(DAMAGE)?;
     let then = one.run(&["cat", CHECKS])?.ok()?.stdout;
     println!("    damaged at 93.8% while the check went from {at} to {}", last(&then));
     look.signal("KILL")?;
@@ -111,21 +109,6 @@ fn one_sector_differs(stage: &mut Stage<'_>) -> Result<()> {
         synced_on(record) == ["node-1", "node-2"]
     })?;
     end(lab, &one, &mut load)
-}
-
-/// One sector of a partition is not what it was.
-fn damage(copy: &Copy) -> Result<()> {
-    let partition = copy.partition()?;
-    let sector = (DATA_OFFSET + DAMAGE) / 512;
-    let write = format!(
-        "yes damaged | head -c 512 | dd of={partition} bs=512 seek={sector} conv=notrunc oflag=direct iflag=fullblock"
-    );
-    copy.node.sh(&write)?.ok().map(drop)
-}
-
-fn copy_on(lab: &Lab, asked: &Node, node: &str) -> Result<Copy> {
-    let all = copies(lab, asked, "vol")?;
-    all.into_iter().find(|copy| copy.node.name() == node).with_context(|| format!("no copy on {node}"))
 }
 
 fn states(record: &Value) -> Vec<(String, String)> {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use nix::errno::Errno;
 use uuid::Uuid;
 
-use super::{ArrayState, MemberFlags, SyncAction};
+use super::{ArrayState, MemberFlags, SyncAction, SyncLimit};
 use crate::md::{MemberDir, NodeName};
 use crate::{CallError, DevNum, Root};
 
@@ -107,6 +107,8 @@ pub struct Activity {
     pub sync_action: Option<SyncAction>,
     /// `sync_completed`.
     pub sync_completed: Option<SyncCompleted>,
+    /// `sync_max` of a check or repair; it is not read for anything else.
+    pub sync_limit: Option<SyncLimit>,
 }
 
 /// The activity of the array `name`, for sampling; `None` when there is none.
@@ -189,10 +191,15 @@ struct Attributes<'a> {
 
 impl Attributes<'_> {
     fn activity(&self) -> Result<Activity, CallError> {
-        Ok(Activity {
-            sync_action: self.text("sync_action")?.map(|word| SyncAction::from(word.as_str())),
-            sync_completed: self.text("sync_completed")?.and_then(|text| SyncCompleted::parse(&text)),
-        })
+        let sync_action = self.text("sync_action")?.map(|word| SyncAction::from(word.as_str()));
+        let sync_completed = self.text("sync_completed")?.and_then(|text| SyncCompleted::parse(&text));
+        let sync_limit = match sync_action {
+            Some(SyncAction::Check | SyncAction::Repair) => {
+                self.text("sync_max")?.and_then(|text| SyncLimit::parse(&text))
+            }
+            _ => None,
+        };
+        Ok(Activity { sync_action, sync_completed, sync_limit })
     }
 
     /// `None` when the attribute, or what it belongs to, is gone.

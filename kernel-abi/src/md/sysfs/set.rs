@@ -33,6 +33,17 @@ pub enum SyncLimit {
     Max,
 }
 
+impl SyncLimit {
+    /// Reads `max` or a number of sectors.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.trim() {
+            "max" => Some(Self::Max),
+            sectors => sectors.parse().ok().map(Self::At),
+        }
+    }
+}
+
 /// Bounds of the resync speed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpeedLimit {

@@ -89,6 +89,17 @@ fn recovering(tree: &Tree) {
 }
 
 #[test]
+fn a_check_is_seen_with_its_end() {
+    let tree = Tree::new("check");
+    recovering(&tree);
+    let name = arrays(&tree.root()).unwrap().remove(0).name;
+    for (text, limit) in [("8192\n", SyncLimit::At(8192)), ("max\n", SyncLimit::Max)] {
+        tree.array(&[("sync_action", "check\n"), ("sync_max", text)]);
+        assert_eq!(super::activity(&tree.root(), &name).unwrap().unwrap().sync_limit, Some(limit));
+    }
+}
+
+#[test]
 fn a_recovering_array_is_seen_whole() {
     let tree = Tree::new("whole");
     recovering(&tree);
@@ -98,6 +109,7 @@ fn a_recovering_array_is_seen_whole() {
     let activity = Activity {
         sync_action: Some(SyncAction::Recover),
         sync_completed: Some(SyncCompleted::Sectors { done: 263_168, total: 2_093_056 }),
+        sync_limit: None,
     };
     assert_eq!((&array.state, &array.activity), (&ArrayState::Active, &activity));
     assert_eq!(super::activity(&tree.root(), &array.name).unwrap(), Some(activity));

@@ -1,0 +1,83 @@
+//! Comparing all copies of a volume in its everyday life.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bytes, Timestamp};
+
+/// What the user wants to be compared, and when. Written by the API.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScrubRequest {
+    /// Seconds from the end of one comparison to the next; 0: only when asked.
+    pub every_seconds: u64,
+    /// Raised by every request to begin or to stop.
+    pub generation: u64,
+    /// The last request was to stop.
+    pub stop: bool,
+    /// The last request was to make the copies equal, too. What begins by itself never does.
+    pub repair: bool,
+}
+
+impl ScrubRequest {
+    /// The schedule in words: `7 days`, `12 hours`.
+    #[must_use]
+    pub fn every(&self) -> Option<String> {
+        const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+        let whole = |(seconds, _): &(u64, &str)| self.every_seconds.is_multiple_of(*seconds);
+        let (seconds, unit) = UNITS.into_iter().find(whole).filter(|_| self.every_seconds > 0)?;
+        let count = self.every_seconds / seconds;
+        Some(if count == 1 { unit.to_owned() } else { format!("{count} {unit}s") })
+    }
+}
+
+/// A comparison that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScrubRun {
+    /// When it began.
+    pub started_at: Timestamp,
+    /// What differs is made equal.
+    pub repair: bool,
+    /// What is behind it, over all columns, as last recorded: from here it goes on after a restart.
+    pub position: Bytes,
+    /// Bytes of the places that differed up to there. md counts a whole window, up to 64 KiB, for every copy that differs in it from the first
+    /// one (`process_checks`, drivers/md/raid1.c).
+    pub mismatched: Bytes,
+}
+
+/// The last comparison that was finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScrubReport {
+    /// When.
+    pub finished_at: Timestamp,
+    /// What differed was made equal.
+    pub repaired: bool,
+    /// Bytes of the places that differed, as in [`ScrubRun`].
+    pub mismatched: Bytes,
+}
+
+/// What became of it. Written by the owner.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScrubStatus {
+    /// The last request that was taken up.
+    pub generation: u64,
+    /// What is under way.
+    pub running: Option<ScrubRun>,
+    /// What was finished last.
+    pub last: Option<ScrubReport>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_is_told_in_the_largest_unit_that_fits() {
+        let every = |every_seconds| ScrubRequest { every_seconds, ..ScrubRequest::default() }.every();
+        assert_eq!(every(0), None);
+        let told = [7 * 86_400, 86_400, 12 * 3600, 90].map(|seconds| every(seconds).unwrap());
+        assert_eq!(told, ["7 days", "day", "12 hours", "90 seconds"]);
+    }
+}
