@@ -3,9 +3,9 @@
 use mdfabric::domain::{Bytes, ScrubStatus, Timestamp};
 use mdfabric::plan::explain::{Facts, explain};
 use mdfabric::plan::verbs::{self, CreateVolume, Scrub};
-use mdfabric::sim::{Cluster, Crash, CrashWhen};
+use mdfabric::sim::Cluster;
 
-use super::support::{Scene, edit_record, is_mounted, name, node, wish};
+use super::support::{Scene, edit_record, name, node, wish};
 
 /// The application writes everywhere but here.
 const QUIET: u8 = 0;
@@ -160,65 +160,6 @@ fn whose_content_a_repair_spreads_is_said_before() {
         wins.push(said == on);
     }
     assert_eq!(wins.iter().filter(|won| **won).count(), 1, "the wrong copy won where it was the first");
-}
-
-/// A scrub with a death in it. Returns how many moments there were to die at.
-fn with_a_death(seed: u64, crash: Option<Crash>) -> usize {
-    let mut scene = served(seed, &wish(2));
-    let bad = remote(&scene);
-    let wrong = rot(&mut scene, bad);
-    let base = scene.cluster.counted();
-    scene.cluster.crash(crash.map(|crash| Crash { at: crash.at + base, ..crash }));
-    let differ = scrubbed(&mut scene, false);
-    let moments = scene.cluster.counted() - base;
-    scene.demand(differ == PLACE, &format!("one place differs: {differ}"));
-    scene.until(60_000, "everybody is back", Cluster::is_up);
-    scene.until(120_000, "mounted", is_mounted);
-    scene.whole();
-    scene.demand(content(&scene, bad) == wrong, "nothing was changed");
-    scene.demand(condition(&scene).is_some(), "it is told");
-    scene.quiet_while_writing();
-    moments
-}
-
-#[test]
-fn a_scrub_survives_every_death_and_counts_once() {
-    let mut failed = Vec::new();
-    for (when, down) in
-        [(CrashWhen::BeforeEffect, 300), (CrashWhen::AfterEffect, 300), (CrashWhen::PowerCut, 3_000)]
-    {
-        for at in 0..with_a_death(83, None) {
-            for node in [None, Some(node(2)), Some(node(3))] {
-                if node.is_some() && when != CrashWhen::PowerCut {
-                    continue;
-                }
-                let what = format!("{when:?} at step {at} of {node:?}");
-                let crash = Crash { at, when, node, down };
-                if std::panic::catch_unwind(|| with_a_death(83, Some(crash))).is_err() {
-                    failed.push(what);
-                }
-            }
-        }
-    }
-    assert!(failed.is_empty(), "{} of them fail: {failed:#?}", failed.len());
-}
-
-#[test]
-fn another_owner_goes_on_with_it() {
-    for millis in [50, 700, 1_500, 2_500, 3_500] {
-        let mut scene = served(84, &wish(3));
-        rot(&mut scene, 3);
-        request(&mut scene, Scrub::Begin { repair: false });
-        scene.cluster.run_for(millis);
-        scene.detach();
-        let left = scrub_of(&scene.cluster);
-        scene.attach(2);
-        scene.cluster.app(&name()).writing = true;
-        let differ = found(&mut scene);
-        scene.demand(differ == PLACE, &format!("one place differs: {differ}"));
-        let went_on = left.running.is_some() && told(&scene, "ScrubStarted") == 1;
-        scene.demand(went_on, &format!("it went on after {millis} ms: {left:?}"));
-    }
 }
 
 #[test]

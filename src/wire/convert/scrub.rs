@@ -3,6 +3,11 @@
 use crate::domain::{Bytes, ScrubReport, ScrubRequest, ScrubRun, ScrubStatus, Timestamp};
 use crate::wire::proto;
 
+/// Nothing is stored of what nobody asked for: records stay as they were before there were scrubs.
+pub(super) fn unless_default<T: Default + PartialEq, W: From<T>>(value: T) -> Option<W> {
+    (value != T::default()).then(|| value.into())
+}
+
 impl From<ScrubRequest> for proto::ScrubRequest {
     fn from(value: ScrubRequest) -> Self {
         let ScrubRequest { every_seconds, generation, stop, repair } = value;

@@ -1,5 +1,6 @@
 //! Volumes.
 
+use super::scrub::unless_default;
 use super::{FieldError, Message, all, each, maybe, twins, words};
 use crate::domain::{
     ArrayReport, Attachment, Bytes, Epoch, Event, Force, Growth, Member, MountRequest, MoveReport, Placed,
@@ -106,7 +107,7 @@ impl From<VolumeSpec> for proto::VolumeSpec {
             placement: Some(value.placement.into()),
             deleting: value.deleting,
             forced: value.forced.map(Into::into),
-            scrub: Some(value.scrub.into()),
+            scrub: unless_default(value.scrub),
         }
     }
 }
@@ -388,7 +389,7 @@ impl From<VolumeStatus> for proto::VolumeStatus {
             used_bytes: value.used.map(|used| used.0),
             last_move: value.last_move.map(Into::into),
             tried: each(value.tried),
-            scrub: Some(value.scrub.into()),
+            scrub: unless_default(value.scrub),
             array: Some(value.array.into()),
             reasons: each(value.reasons),
             events: each(value.events),
