@@ -103,12 +103,16 @@ fn a_call_that_hangs_leaves_its_own_object_stuck_and_ends_when_it_is_answered() 
     (0..6).for_each(|after| hangs_in_the_making(620 + after as u64, after));
 }
 
-/// The drive of a copy that is written to hangs: writes wait, and nobody is dropped.
-fn the_drive_of_a_copy_hangs(seed: u64, on: u8) {
+/// The drive of a copy that is written to hangs: writes wait, for nothing else; a daemon that starts meanwhile drops nobody.
+fn the_drive_of_a_copy_hangs(seed: u64, on: u8, dies: bool) {
     let (mut scene, _, _) = served(Config { seed, ..Config::default() });
     let Some(member) = scene.status().unwrap().member_on(&node(on)).cloned() else { return };
     let epoch = scene.status().unwrap().epoch;
     scene.cluster.set_drive(&member.drives[0], DriveFault::Hung);
+    if dies {
+        scene.cluster.run_for(3_000);
+        scene.cluster.kill_daemon(&node(on), 500);
+    }
     let acked = scene.cluster.acks(&name());
     scene.cluster.run_for(timing::CALL_MILLIS + 10_000);
     scene.demand(scene.cluster.acks(&name()) <= acked + 2, "writes wait for every copy that counts");
@@ -125,7 +129,11 @@ fn the_drive_of_a_copy_hangs(seed: u64, on: u8) {
 
 #[test]
 fn writes_wait_for_a_drive_that_hangs_and_go_on_when_it_answers() {
-    (1..=3).for_each(|on| the_drive_of_a_copy_hangs(640, on));
+    for seed in 640..646 {
+        for (on, dies) in [(1, false), (2, false), (3, false), (1, true), (2, true), (3, true)] {
+            the_drive_of_a_copy_hangs(seed, on, dies);
+        }
+    }
 }
 
 /// Its node loses power while it hangs, at any moment of a life: power resets it.

@@ -110,6 +110,9 @@ pub(super) fn let_go(serving: &mut Serving, member: &Member) {
 /// whose leg is being worked on, proves nothing: such a member may be let go at any moment.
 pub(super) fn learn(serving: &mut Serving) {
     for member in serving.status.members.clone() {
+        if serving.is_unread(&member) {
+            continue;
+        }
         let kernel = serving.in_kernel(&member);
         match member.state {
             MemberState::Faulty if serving.is_gone(&member) => {
@@ -248,8 +251,12 @@ pub(super) fn change(serving: &mut Serving) {
     }
 }
 
-/// A device of the array that is no member's any more: its drive was pulled, or came back under another number.
+/// A device of the array that is no member's any more: its drive was pulled, or came back under another number. It may be the member
+/// whose drive has not answered yet.
 fn stranger_step(serving: &Serving, column: u8, array: &ArraySeen) -> Option<Step> {
+    if serving.status.members.iter().any(|member| serving.is_unread(member)) {
+        return None;
+    }
     let devices: Vec<Dev> =
         serving.status.members.iter().filter_map(|member| serving.leg(member, column).dev()).collect();
     let good = |seen: &MemberSeen| seen.is(MemberFlag::InSync) && devices.contains(&seen.dev);

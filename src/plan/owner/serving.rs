@@ -1,12 +1,14 @@
 //! What the owner's rungs share: one volume, its columns and members as they are, and the status that is to be written.
 
+use uuid::Uuid;
+
 use crate::domain::{
     Member, MemberState, Reason, ReplicaId, ReplicaState, Timestamp, Volume, VolumeSpec, VolumeStatus,
     array_uuid, partition_guid,
 };
 pub(super) use crate::plan::event::push as push_event;
 use crate::plan::leg::{self, Leg, Release};
-use crate::plan::{Alone, ArraySeen, Dev, Input, Lane, MemberFlag, Plan, Step};
+use crate::plan::{Alone, ArraySeen, Dev, DriveSeen, Input, Lane, MemberFlag, Plan, Step, TableSeen};
 
 /// A member as the kernel has it, the worst of its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +34,8 @@ pub(super) struct Serving<'a> {
     pub(super) plan: Plan,
     /// What is planned for other volumes in the same turn.
     pub(super) so_far: &'a Plan,
+    /// The uuids of its arrays, by column: each is a hash.
+    arrays: Vec<Uuid>,
 }
 
 impl<'a> Serving<'a> {
@@ -42,7 +46,9 @@ impl<'a> Serving<'a> {
         so_far: &'a Plan,
     ) -> Self {
         let next = VolumeStatus { reasons: Vec::new(), ..status.clone() };
-        Self { input, spec: &volume.spec, status, next, plan: Plan::default(), so_far }
+        let spec = &volume.spec;
+        let arrays = (0..spec.stripe_width).map(|column| array_uuid(spec.uid, column)).collect();
+        Self { input, spec, status, next, plan: Plan::default(), so_far, arrays }
     }
 
     pub(super) fn columns(&self) -> std::ops::Range<u8> {
@@ -55,7 +61,7 @@ impl<'a> Serving<'a> {
     }
 
     pub(super) fn array(&self, column: u8) -> Option<&'a ArraySeen> {
-        self.input.seen.arrays.get(&array_uuid(self.spec.uid, column))
+        self.input.seen.arrays.get(self.arrays.get(usize::from(column))?)
     }
 
     /// Every column's array, if all of them are there.
@@ -86,6 +92,14 @@ impl<'a> Serving<'a> {
     pub(super) fn is_gone(&self, member: &Member) -> bool {
         let status = self.input.world.replica_status(&member.replica);
         status.is_some_and(|status| status.state == ReplicaState::Missing)
+    }
+
+    /// Whether a member is on a drive of this node that has not answered since this daemon began: what is not to be seen is
+    /// not gone.
+    pub(super) fn is_unread(&self, member: &Member) -> bool {
+        let unread = |seen: &DriveSeen| seen.unanswered.is_some() && seen.table == TableSeen::Unread;
+        let drives = &self.input.seen.drives;
+        member.node == *self.input.me && member.drives.iter().any(|id| drives.get(id).is_some_and(unread))
     }
 
     /// Whether a member has no path, or will have none in a moment: its node said so.

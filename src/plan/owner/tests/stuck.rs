@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::domain::Verify;
-use crate::plan::Lane;
 use crate::plan::stuck::{ANSWERED, STUCK};
+use crate::plan::{Lane, Waiting};
 
 fn lane() -> Lane {
     Lane::Volume("v".parse().unwrap())
@@ -34,6 +34,24 @@ fn a_volume_says_which_call_it_is_stuck_in_and_that_it_was_answered() {
     scene.measured(1);
     assert_eq!(told(&scene), [STUCK, ANSWERED]);
     assert_eq!(scene.status().reasons, []);
+}
+
+/// A daemon that starts over a drive that does not answer cannot tell which device of the array is whose.
+#[test]
+fn a_member_whose_drive_was_not_read_yet_stays_what_it_is() {
+    let mut scene = Scene::mounted();
+    scene.measured(1);
+    let drive = scene.seen.drives.values_mut().next().unwrap();
+    drive.table = TableSeen::Unread;
+    drive.unanswered = Some(Waiting { call: None, millis: 2_000 });
+    let before = scene.status().clone();
+    scene.settle();
+    let members = |status: &VolumeStatus| (status.members.clone(), status.in_sync.clone());
+    assert_eq!(members(scene.status()), members(&before));
+    assert_eq!(scene.plan().steps, []);
+    scene.seen.drives.values_mut().next().unwrap().unanswered = None;
+    scene.settle();
+    assert_eq!(scene.status().in_sync.len(), 1, "it has answered, and there is no such partition");
 }
 
 #[test]
