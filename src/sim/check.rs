@@ -171,9 +171,9 @@ impl Cluster {
     pub(super) fn check_landing(&mut self, writer: &NodeName, provider: &NodeName, partition: Uuid) {
         let world = &self.store.world;
         let replica = replica_with(world, partition);
-        let Some(record) = world.replica(&replica) else { return };
-        let Some(status) = world.volume_status(&record.spec.volume) else { return };
-        let acked = record.status.as_ref().is_some_and(|record| record.acked_epoch == status.epoch);
+        let Some(spec) = world.replica_spec(&replica) else { return };
+        let Some(status) = world.volume_status(&spec.volume) else { return };
+        let acked = world.replica_status(&replica).is_some_and(|record| record.acked_epoch == status.epoch);
         // Of nobody is what was its last owner's: no other one has begun.
         let Some(owner) = status.owner.as_ref().filter(|owner| *owner != writer) else { return };
         let runs = self.nodes.get(owner).is_some_and(|machine| {
@@ -182,7 +182,7 @@ impl Cluster {
         if (acked || runs) && status.in_sync.contains(&replica) {
             let line = format!(
                 "R4: a write of {writer} lands on the in-sync copy of {} on {provider}, owned by {owner} in epoch {}",
-                record.spec.volume, status.epoch
+                spec.volume, status.epoch
             );
             self.violate_once(line);
         }

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::apply::Effect;
 use super::cluster::{Cluster, CrashWhen};
-use super::store::Store;
+use super::store::{Change, Store};
 use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Timestamp, World, host_nqn};
 use crate::plan::{self, Input, Memory, Plan, Step, controller, timing};
 
@@ -68,6 +68,23 @@ impl Daemon {
             return 0;
         }
         self.memory.peers.next_change_in().map_or(u64::MAX, |millis| self.listened_at + millis)
+    }
+
+    /// Whether a change only says that somebody else lives who was known to: no plan hangs on that. One's own heartbeats bring the
+    /// turns that routine work waits for.
+    fn says_nothing(&self, me: &NodeName, change: &Change, now: u64) -> bool {
+        let lived =
+            |millis| self.memory.liveness.age(&change.key, Timestamp(now)).is_some_and(|age| age < millis);
+        match (self.world.record(&change.key), change.value.as_ref().map(|change| &change.value)) {
+            (Some(Record::NodeStatus(before)), Some(Record::NodeStatus(after))) => {
+                let same = NodeStatus { heartbeat_at: before.heartbeat_at, ..after.clone() } == *before;
+                same && change.key.name != me.as_str() && lived(timing::SILENT_NODE_DEAD_MILLIS)
+            }
+            (Some(Record::Lease(before)), Some(Record::Lease(after))) => {
+                before.holder == after.holder && after.holder != *me && lived(timing::LEASE_TERM_MILLIS)
+            }
+            _ => false,
+        }
     }
 
     /// Peers are silent until now. Whether that changed how one of them stands.
@@ -152,14 +169,16 @@ impl Cluster {
         while let Some(change) = self.store.log.get(daemon.cursor).filter(|change| {
             reachable && change.at + lag <= now || !reachable && daemon.cursor < daemon.barrier
         }) {
+            let silence = daemon.memory.store;
             daemon.memory.store.answered();
+            let says_nothing = silence == daemon.memory.store && daemon.says_nothing(name, change, now);
             daemon.memory.liveness.store_answered(Timestamp(now));
             daemon.memory.liveness.heard([change.key.clone()], Timestamp(now));
             let is_beat = matches!(change.key.kind, Kind::Lease | Kind::NodeStatus);
             daemon.peers_due |= !is_beat || daemon.world.record(&change.key).is_none();
             daemon.world.set(change.key.clone(), change.value.clone());
             daemon.cursor += 1;
-            machine.stirred = true;
+            machine.stirred |= !says_nothing;
         }
     }
 

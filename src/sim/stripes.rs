@@ -63,7 +63,7 @@ pub(super) fn block_of(replica: ReplicaId, block: u8, columns: u8) -> (Uuid, u8)
 /// The copy that a partition is a column of.
 pub(super) fn replica_with(world: &World, partition: Uuid) -> ReplicaId {
     let first = ReplicaId(partition);
-    if world.replica(&first).is_some() {
+    if world.replica_spec(&first).is_some() {
         return first;
     }
     let holds =
