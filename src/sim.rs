@@ -9,6 +9,7 @@
 mod app;
 mod apply;
 mod array;
+mod bench;
 mod check;
 mod clock;
 mod cluster;
@@ -29,6 +30,7 @@ mod store;
 mod stripes;
 
 pub use app::App;
+pub use bench::Bench;
 pub use check::Violation;
 pub use cluster::{Cluster, Config, Crash, CrashWhen};
 pub use disk::{BLOCKS, Blocks};

@@ -107,7 +107,7 @@ impl Goal {
             Self::Edited(name) => of_volume(world, name, edited),
             Self::Grown(name) => of_volume(world, name, grown),
             Self::Scrubbed(name) => of_volume(world, name, scrubbed),
-            Self::Scheduled(name) => of_volume(world, name, scheduled),
+            Self::Scheduled(name) => of_volume(world, name, |_, volume, _| Some(Ok(scheduled(volume)))),
             Self::Gone(name, uid) => gone(world, name, *uid),
             Self::DriveReady(id) => drive_ready(world, id),
             Self::DriveReleased(id) => drive_released(world, id),
@@ -259,12 +259,12 @@ fn scrubbed(_: &World, volume: &Volume, status: &VolumeStatus) -> Verdict {
     })
 }
 
-fn scheduled(_: &World, volume: &Volume, _: &VolumeStatus) -> Verdict {
+fn scheduled(volume: &Volume) -> String {
     let name = &volume.spec.name;
-    Some(Ok(match volume.spec.scrub.every() {
+    match volume.spec.scrub.every() {
         None => format!("volume {name} is scrubbed when asked only"),
         Some(every) => format!("volume {name} is scrubbed every {every}"),
-    }))
+    }
 }
 
 fn gone(world: &World, name: &VolumeName, uid: VolumeUid) -> Progress {

@@ -328,6 +328,11 @@ impl Cluster {
         if let Some(member) = array.member_mut(device) {
             member.in_sync = true;
         }
+        // From now on bits go: a spare that came back with its bitmap and waits for a slot is filled whole
+        // (`md_reap_sync_thread`, drivers/md/md.c, scraps `saved_raid_disk`).
+        if !array.is_degraded() {
+            array.members.iter_mut().for_each(|member| member.by_bitmap = false);
+        }
         array.bump();
         self.note(format_args!("{node}: {} has recovered {device}", array.name));
         self.stir(node);

@@ -6,7 +6,7 @@ use super::apply::Effect;
 use super::cluster::{Cluster, CrashWhen};
 use super::store::{Change, Store};
 use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Timestamp, World, host_nqn};
-use crate::plan::{self, Input, Memory, Plan, Step, controller, timing};
+use crate::plan::{self, Input, Memory, Observation, Plan, Step, controller, timing};
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -295,15 +295,19 @@ impl Cluster {
         }
     }
 
+    /// What a daemon on a node sees.
+    pub(super) fn look(&self, name: &NodeName) -> Observation {
+        let Some(machine) = self.nodes.get(name) else { return Observation::default() };
+        let has_namespace = |key: &_, connection: &_| self.namespace_is_there(key, connection);
+        let alone = machine.alone.clone();
+        Observation { alone, ..machine.kernel.observe(&machine.disks, has_namespace) }
+    }
+
     fn decide(&mut self, name: &NodeName) -> Option<(Plan, bool)> {
         let now = Timestamp(self.now);
         self.follow_peers(name);
-        let machine = self.nodes.get(name)?;
-        let mut seen = machine
-            .kernel
-            .observe(&machine.disks, |key, connection| self.namespace_is_there(key, connection));
-        seen.alone.clone_from(&machine.alone);
-        let began = machine.daemon.as_ref()?.memory.started_at;
+        let mut seen = self.look(name);
+        let began = self.nodes.get(name)?.daemon.as_ref()?.memory.started_at;
         self.see_silence(name, began, &mut seen);
         let machine = self.nodes.get_mut(name)?;
         let reachable = machine.store_reachable;

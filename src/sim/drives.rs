@@ -57,8 +57,9 @@ impl Cluster {
             Step::Fence { partition, epoch } => {
                 let mut disks = machine.disks.values();
                 let waits = disks.any(|disk| is_hung(disk) && disk.partitions.contains_key(partition));
-                let export = machine.kernel.exports.get_mut(&(*partition, *epoch)).filter(|_| waits);
-                export.into_iter().for_each(|export| export.linked = false);
+                if waits && let Some(export) = machine.kernel.exports.get_mut(&(*partition, *epoch)) {
+                    export.linked = false;
+                }
                 waits
             }
             _ => false,

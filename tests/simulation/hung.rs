@@ -15,8 +15,9 @@ fn other() -> VolumeName {
 }
 
 /// A written volume on two of three nodes with a drive each; who has no copy, and its drive.
-fn served(config: Config) -> (Scene, u8, DriveId) {
-    let mut scene = Scene::with(Config { nodes: 3, drives: 1, ..config });
+fn served(mut config: Config) -> (Scene, u8, DriveId) {
+    (config.nodes, config.drives) = (3, 1);
+    let mut scene = Scene::with(config);
     scene.create(&wish(2));
     scene.attach(1);
     scene.write_a_little();

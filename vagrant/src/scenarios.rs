@@ -3,6 +3,7 @@
 mod adoption;
 mod bad_input;
 mod boot;
+mod conform;
 mod drain;
 mod drives;
 mod dump;
@@ -114,6 +115,7 @@ pub fn all() -> Vec<Scenario> {
         bad_input::SCENARIOS,
         surroundings::SCENARIOS,
         ledger::SCENARIOS,
+        conform::SCENARIOS,
         dump::SCENARIOS,
         service::SCENARIOS,
         footprint::SCENARIOS,

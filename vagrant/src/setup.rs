@@ -35,7 +35,7 @@ impl Parts {
         let cache = Cache::open()?;
         let image = image::prepare(&cache)?;
         let accel = accel::find(&cache, &image)?;
-        let programs = vec![std::env::current_exe()?, product::build(&cache)?];
+        let programs = [vec![std::env::current_exe()?], product::build(&cache)?].concat();
         Ok(Self { cache, image, accel, programs })
     }
 }

@@ -119,7 +119,9 @@ impl NodeSpec {
 }
 
 impl DriveSpec {
-    fn usual(node: &str, letter: &str) -> Self {
+    /// A drive as every node has them.
+    #[must_use]
+    pub fn usual(node: &str, letter: &str) -> Self {
         Self { serial: format!("{node}-{letter}"), bytes: 4 * GIB, block_size: 512 }
     }
 }

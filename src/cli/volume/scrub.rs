@@ -40,8 +40,7 @@ impl FromStr for Every {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let times =
-            |unit: char, seconds| Some(text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(seconds)?);
+        let times = |unit: char, seconds| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(seconds);
         let seconds = if text == "off" { Some(0) } else { times('h', HOUR).or_else(|| times('d', DAY)) };
         let sensible =
             seconds.filter(|seconds| *seconds <= 3650 * DAY && (text == "off" || *seconds >= HOUR));

@@ -129,15 +129,15 @@ fn millis_of_day(line: &str) -> Result<i64> {
 
 /// The copy that the dead owner could write to was filled from the beginning.
 fn is_copied_in_full(owner: &Node) -> Result<()> {
-    let how = how_it_was_filled(owner)?;
+    let how = how_it_was_filled(owner, 1)?;
     ensure!(how.contains("(Full recovery)"), "it was added by another way: {how}");
     Ok(())
 }
 
-/// What the owner's daemon wrote about the copy it added last.
-pub(super) fn how_it_was_filled(owner: &Node) -> Result<String> {
-    let log = owner.sh(&format!("grep -E 'done step=add .*recovery' {}", daemon::LOG))?.ok()?.stdout;
-    Ok(log.lines().last().unwrap_or_default().to_owned())
+/// What the owner's daemon wrote about so many members that it added last.
+pub(super) fn how_it_was_filled(owner: &Node, members: usize) -> Result<String> {
+    let look = format!("grep -E 'done step=add .*recovery' {} | tail -n {members}", daemon::LOG);
+    Ok(owner.sh(&look)?.ok()?.stdout)
 }
 
 fn only_copy_dies(stage: &mut Stage<'_>) -> Result<()> {

@@ -79,7 +79,7 @@ fn is_as_ordered(lab: &Lab, two: &Node, load: &Load<'_>) -> Result<()> {
     let record = until(lab, two, "vol", "two copies", |record| is_settled_on(record, &["node-1", "node-2"]))?;
     let events = record.pointer("/status/events").map(ToString::to_string).unwrap_or_default();
     ensure!(events.contains("by order of uid 0"), "who ordered it is not told: {events}");
-    let how = how_it_was_filled(two)?;
+    let how = how_it_was_filled(two, 1)?;
     ensure!(how.contains("(Full recovery)"), "the newer copy was added by another way: {how}");
     copies_are_equal(lab, two, "vol", 0)?;
     load.verify(two, FILE)?;

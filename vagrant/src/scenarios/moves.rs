@@ -96,16 +96,29 @@ fn follows_owner(stage: &mut Stage<'_>) -> Result<()> {
     let old = copies(lab, &one, "solo")?;
 
     let phases = Phases::start(&two)?;
+    let wide = two.spawn(&["sh", "-c", "exec mdfabric volume ls -w -o wide >/tmp/wide 2>&1"])?;
     verb(&one, "volume attach solo --node node-2")?;
     verb(&one, "volume mount solo /mnt/solo")?;
     load.start(&two, "/mnt/solo/data")?;
     until(lab, &two, "solo", "its only copy on node-2", |record| is_settled_on(record, &["node-2"]))?;
     phases.went(&["Synced", "Syncing", "Replacing", "Synced"])?;
+    wide.signal("TERM")?;
+    counts_members(&two.run(&["cat", "/tmp/wide"])?.ok()?.stdout)?;
     load.stop()?;
     is_local_and_missing(lab, &two, "solo")?;
     old.iter().try_for_each(crate::product::Copy::is_wiped)?;
     load.verify(&two, "/mnt/solo/data")?;
     remove(lab, &two, "solo")
+}
+
+/// The wide table has said how far the filling is, and that one of two members is in sync and none failed or down meanwhile.
+fn counts_members(table: &str) -> Result<()> {
+    let filling = table.lines().find(|line| line.contains("recovering") && line.contains('%'));
+    let filling = filling.with_context(|| format!("no line tells of the filling:\n{table}"))?;
+    println!("    {}\n    {filling}", table.lines().next().unwrap_or_default());
+    let fields: Vec<&str> = filling.split_whitespace().collect();
+    ensure!(fields.ends_with(&["2", "1", "0", "0"]), "TOTAL ACTIVE FAILED DOWN are not 2 1 0 0: {filling}");
+    Ok(())
 }
 
 /// What a watch of the only volume shows as its PHASE.

@@ -34,23 +34,24 @@ fn scrub(stage: &mut Stage<'_>) -> Result<()> {
     ensure!(said.contains("all copies are equal"), "{said}");
     load.goes_on(20)?;
     load.stop()?;
-    let both = [copy_on(lab, &one, "vol", "node-1")?, copy_on(lab, &one, "vol", "node-2")?];
-    both[1].damage(SECOND)?;
-    let before = sums(&both)?;
-    ensure!(before[0] != before[1], "nothing is damaged");
+    let first = copy_on(lab, &one, "vol", "node-1")?;
+    let second = copy_on(lab, &one, "vol", "node-2")?;
+    second.damage(SECOND)?;
+    let before = (sums(&first)?, sums(&second)?);
+    ensure!(before.0 != before.1, "nothing is damaged");
     is_found(&one, 1)?;
     ends_what_was_left_standing(lab, &one)?;
     survives_a_lost_copy(lab, &one)?;
-    ensure!(before == sums(&both)?, "a scrub without --repair changed a copy");
-    is_repaired(lab, &one, &both)?;
+    ensure!(before == (sums(&first)?, sums(&second)?), "a scrub without --repair changed a copy");
+    is_repaired(lab, &one, &first, &second)?;
     load.verify(&one, FILE)?;
     verb(&one, "volume unmount vol")?;
     remove(lab, &one, "vol")
 }
 
-/// What each copy has around both places.
-fn sums(copies: &[Copy; 2]) -> Result<Vec<[String; 2]>> {
-    copies.iter().map(|copy| Ok([copy.sum(SECOND)?, copy.sum(FIRST)?])).collect()
+/// What a copy has around both places.
+fn sums(copy: &Copy) -> Result<[String; 2]> {
+    Ok([copy.sum(SECOND)?, copy.sum(FIRST)?])
 }
 
 /// One sector differs, md counts 64 KiB for it; verb, condition and record say so.
@@ -102,21 +103,24 @@ fn survives_a_lost_copy(lab: &Lab, one: &Node) -> Result<()> {
         Ok((one.sh("cat /sys/block/md*/md/sync_action")?.ok()?.text() == "check").then_some(()))
     })?;
     lab.cut("node-1", "node-2")?;
-    let lost = until(lab, one, "vol", "the copy to be lost", |record| synced_on(record) == ["node-1"])?;
-    ensure!(!lost["status"]["scrub"]["running"].is_null(), "the scrub was over before the copy was lost");
+    let record = until(lab, one, "vol", "the copy to be lost", |record| synced_on(record) == ["node-1"])?;
+    ensure!(!at(&record, "/status/scrub/running").is_null(), "the scrub was over before the copy was lost");
     lab.mend("node-1", "node-2")?;
     until(lab, one, "vol", "both copies again", |record| synced_on(record).len() == 2)?;
     one.sh(&set_speed(RELEASED))?.ok()?;
     let record = until(lab, one, "vol", "the scrub to end", is_over)?;
-    let last = &record["status"]["scrub"]["last"];
-    println!("    after a loss in the middle: {last}");
-    ensure!(last["mismatched"] == 1 << 16, "{last}");
+    println!("    after a loss in the middle: {}", at(&record, "/status/scrub/last"));
+    ensure!(at(&record, "/status/scrub/last/mismatched") == 1 << 16, "{record}");
     Ok(())
 }
 
 fn is_over(record: &Value) -> bool {
-    let (asked, scrub) = (&record["spec"]["scrub"], &record["status"]["scrub"]);
-    scrub["running"].is_null() && scrub["generation"] == asked["generation"]
+    at(record, "/status/scrub/running").is_null()
+        && at(record, "/status/scrub/generation") == at(record, "/spec/scrub/generation")
+}
+
+fn at(record: &Value, path: &str) -> Value {
+    record.pointer(path).cloned().unwrap_or_default()
 }
 
 fn set_speed((least, most): (u32, u32)) -> String {
@@ -125,14 +129,14 @@ fn set_speed((least, most): (u32, u32)) -> String {
 }
 
 /// The first copy wins, where it is right and where it is not.
-fn is_repaired(lab: &Lab, one: &Node, both: &[Copy; 2]) -> Result<()> {
-    both[0].damage(FIRST)?;
+fn is_repaired(lab: &Lab, one: &Node, first: &Copy, second: &Copy) -> Result<()> {
+    first.damage(FIRST)?;
     is_found(one, 2)?;
-    let before = sums(both)?;
+    let right = sums(first)?;
     let repaired = verb(one, "volume scrub vol --repair")?;
     ensure!(repaired.contains("were made equal"), "{repaired}");
-    let after = sums(both)?;
-    ensure!(after == [before[0].clone(), before[0].clone()], "{before:?} became {after:?}");
+    let after = (sums(first)?, sums(second)?);
+    ensure!(after.0 == right && after.1 == right, "{right:?} became {after:?}");
     copies_are_equal(lab, one, "vol", 0)?;
     let explained = verb(one, "explain volume/vol")?;
     ensure!(!explained.contains("CopiesDiffer"), "{explained}");

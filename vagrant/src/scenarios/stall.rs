@@ -131,7 +131,7 @@ fn comes_back_by_bitmap(lab: &Lab, one: &Node, load: &Load<'_>) -> Result<()> {
     two.wait_up()?;
     start_and_wait(lab, &two)?;
     until(lab, one, "vol", "two copies again", |record| is_settled_on(record, &["node-1", "node-2"]))?;
-    let how = how_it_was_filled(one)?;
+    let how = how_it_was_filled(one, 1)?;
     ensure!(how.contains("(Bitmap recovery)"), "it was added by another way: {how}");
     load.verify(one, FILE)?;
     verb(one, "volume unmount vol")?;

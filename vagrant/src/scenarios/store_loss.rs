@@ -98,7 +98,7 @@ fn comes_back(lab: &Lab, one: &Node, mut load: Load<'_>) -> Result<()> {
     load.goes_on(20)?;
     let summary = load.stop()?;
     println!("    longest write: {} ms", summary.longest_stall_ns / 1_000_000);
-    let how = super::failover::how_it_was_filled(one)?;
+    let how = super::failover::how_it_was_filled(one, 1)?;
     ensure!(how.contains("(Bitmap recovery)"), "it came back by another way: {how}");
     copies_are_equal(lab, one, "vol", 0)?;
     load.verify(one, FILE)?;

@@ -1,4 +1,4 @@
-//! The product's binary, fully static so that any guest can run it.
+//! The product's binary and what is laid beside it, fully static so that any guest can run them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,18 +10,22 @@ use super::cache::Cache;
 /// The target of static builds. Naming it keeps build scripts and macros out of the static flags.
 pub(crate) const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds `mdfabric` and gives its path. Cargo decides whether there is anything to do.
-pub fn build(cache: &Cache) -> Result<PathBuf> {
+/// What is built: packages, each with a program of its name.
+const PROGRAMS: [&str; 2] = ["mdfabric", "conform"];
+
+/// Builds the programs and gives their paths. Cargo decides whether there is anything to do.
+pub fn build(cache: &Cache) -> Result<Vec<PathBuf>> {
     let target = cache.target();
     let status = Command::new("cargo")
-        .args(["build", "--quiet", "--profile", "lab", "--package", "mdfabric", "--target", TRIPLE])
+        .args(["build", "--quiet", "--profile", "lab", "--target", TRIPLE])
+        .args(PROGRAMS.iter().flat_map(|program| ["--package", *program]))
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env("CARGO_TARGET_DIR", &target)
         .current_dir(cache.workspace())
         .status()
         .context("cannot start cargo")?;
-    ensure!(status.success(), "mdfabric does not build");
-    Ok(target.join(TRIPLE).join("lab/mdfabric"))
+    ensure!(status.success(), "{} do not build", PROGRAMS.join(", "));
+    Ok(PROGRAMS.iter().map(|program| target.join(TRIPLE).join("lab").join(program)).collect())
 }
 
 /// Type of the ELF program header that names a dynamic linker.

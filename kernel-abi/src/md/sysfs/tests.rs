@@ -95,7 +95,7 @@ fn a_check_is_seen_with_its_end() {
     let name = arrays(&tree.root()).unwrap().remove(0).name;
     for (text, limit) in [("8192\n", SyncLimit::At(8192)), ("max\n", SyncLimit::Max)] {
         tree.array(&[("sync_action", "check\n"), ("sync_max", text)]);
-        assert_eq!(super::activity(&tree.root(), &name).unwrap().unwrap().sync_limit, Some(limit));
+        assert_eq!(activity(&tree.root(), &name).unwrap().unwrap().sync_limit, Some(limit));
     }
 }
 
@@ -106,13 +106,13 @@ fn a_recovering_array_is_seen_whole() {
     let arrays = arrays(&tree.root()).unwrap();
     let [array] = arrays.as_slice() else { panic!("{arrays:?}") };
     assert_eq!((array.name.as_str(), array.dev), ("md_vol1", Some(DevNum { major: 9, minor: 512 })));
-    let activity = Activity {
+    let recovering = Activity {
         sync_action: Some(SyncAction::Recover),
         sync_completed: Some(SyncCompleted::Sectors { done: 263_168, total: 2_093_056 }),
         sync_limit: None,
     };
-    assert_eq!((&array.state, &array.activity), (&ArrayState::Active, &activity));
-    assert_eq!(super::activity(&tree.root(), &array.name).unwrap(), Some(activity));
+    assert_eq!((&array.state, &array.activity), (&ArrayState::Active, &recovering));
+    assert_eq!(activity(&tree.root(), &array.name).unwrap(), Some(recovering));
     assert_eq!((array.raid_disks, array.degraded, array.size_sectors), (Some(2), Some(1), 2_093_056));
     assert_eq!((array.sync_speed_kib, array.mismatch_sectors), (Some(54_321), Some(0)));
     assert_eq!((array.component_size_kib, array.resync_start), (Some(1_046_528), None));

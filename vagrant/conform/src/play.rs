@@ -1,0 +1,451 @@
+//! A script's vocabulary. Each word does something and writes down what came of it, in words that both kernels can use.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use mdfabric::domain::{
+    Bytes, DriveId, Epoch, NodeName, Timestamp, VolumeName, VolumeUid, array_device, array_uuid, host_id,
+    host_nqn,
+};
+use mdfabric::plan::placement::HEADER;
+use mdfabric::plan::{
+    ArraySeen, ArrayState, Dev, Join, MemberFlag, NewMember, Observation, Outcome, Step, StepFailure,
+    SyncAction,
+};
+use uuid::Uuid;
+
+use crate::rig::{Rig, Written};
+
+/// What the simulation takes for one block.
+pub(crate) const BLOCK: Bytes = Bytes::mib(128);
+/// What a volume has at first.
+const BLOCKS: u8 = 2;
+/// How often is looked whether something has come to rest.
+const LOOK: Duration = Duration::from_millis(200);
+/// Looks without a change after which it has.
+const CALM: u32 = 8;
+/// Looks after which it never will.
+const LONGEST: u32 = 600;
+const EPOCH: Epoch = Epoch(1);
+
+/// The node that is simulated, and what the real one calls itself.
+pub(crate) fn node() -> Result<NodeName> {
+    Ok("node-1".parse()?)
+}
+
+/// One copy: a partition of a drive, used as it is or through a leg.
+#[derive(Debug, Clone)]
+struct Copy {
+    partition: Uuid,
+    drive: DriveId,
+    number: u32,
+    leg: bool,
+}
+
+/// A script that is played on a rig.
+pub(crate) struct Play<'a> {
+    rig: &'a mut dyn Rig,
+    copies: BTreeMap<char, Copy>,
+    uid: VolumeUid,
+    volume: VolumeName,
+    blocks: u8,
+    lines: Vec<String>,
+}
+
+type Applied = Option<Result<Outcome, StepFailure>>;
+
+impl<'a> Play<'a> {
+    /// Copies A, B and C, zeroed, each on a drive of its own.
+    pub(crate) fn begin(rig: &'a mut dyn Rig, drives: &[DriveId; 3]) -> Result<Self> {
+        let copies = ('A'..).zip(0..).zip(drives).map(|((name, number), drive)| {
+            let partition = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("conform {name}").as_bytes());
+            (name, Copy { partition, drive: drive.clone(), number, leg: false })
+        });
+        let mut play = Self {
+            rig,
+            copies: copies.collect(),
+            uid: VolumeUid(Uuid::new_v5(&Uuid::NAMESPACE_OID, b"conform")),
+            volume: "conform".parse()?,
+            blocks: BLOCKS,
+            lines: Vec::new(),
+        };
+        for copy in play.copies.clone().into_values() {
+            play.carve(&copy)?;
+        }
+        Ok(play)
+    }
+
+    pub(crate) fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    fn carve(&mut self, copy: &Copy) -> Result<()> {
+        let (drive, partition) = (copy.drive.clone(), copy.partition);
+        let dev = self.drive_dev(&drive)?;
+        let disk_guid = Uuid::new_v5(&partition, b"disk");
+        self.must(&Step::PrepareDrive { drive: drive.clone(), dev, disk_guid, wipe: true })?;
+        let (name, size) = ("conform".to_owned(), partition_size(BLOCKS));
+        self.must(&Step::Carve { drive, dev, partition, name, size })?;
+        let dev = self.partition_dev(copy)?;
+        self.must(&Step::Zero { partition, dev })
+    }
+
+    /// The first superblocks of these copies.
+    pub(crate) fn headers(&mut self, names: &str) -> Result<()> {
+        let members: Result<Vec<_>> = names.chars().map(|name| self.new_member(name)).collect();
+        let members = members?;
+        let (volume, array) = (self.volume.clone(), self.array());
+        let slots = u32::try_from(members.len())?;
+        let (created_at, size) = (Timestamp(1_000_000_000_000), self.size());
+        self.told(
+            &format!("first superblocks on {names}"),
+            &Step::WriteHeaders { volume, array, column: 0, created_at, slots, size, members },
+        )
+    }
+
+    pub(crate) fn assemble(&mut self, names: &str) -> Result<()> {
+        let members: Result<Vec<_>> =
+            names.chars().map(|name| Ok((self.copy(name)?.partition, self.dev(name)?))).collect();
+        let (volume, array, device) = (self.volume.clone(), self.array(), array_device(self.uid, 0));
+        let step = Step::Assemble { volume: volume.clone(), array, device, members: members? };
+        let applied = self.rig.apply(&step);
+        if let Ok(array) = self.seen().map(|array| array.name)
+            && self
+                .seen()
+                .is_ok_and(|array| array.state == ArrayState::ReadAuto || array.state == ArrayState::ReadOnly)
+        {
+            self.must(&Step::SetWritable { volume, array })?;
+        }
+        self.settled(&format!("assemble from {names}"), &applied)
+    }
+
+    /// A volume of two copies, written once.
+    pub(crate) fn make(&mut self, names: &str) -> Result<()> {
+        self.headers(names)?;
+        self.assemble(names)
+    }
+
+    pub(crate) fn write(&mut self, block: u8, version: u64) -> Result<()> {
+        let (uuid, array) = (self.array(), self.seen()?);
+        let written = self.rig.write(uuid, &array, block, version)?;
+        let how = match written {
+            Written::Done => "done",
+            Written::Failed => "fails",
+            Written::Waits => "waits",
+        };
+        self.rest(&format!("write {version} to block {block}: {how}"))
+    }
+
+    pub(crate) fn fail(&mut self, name: char) -> Result<()> {
+        let (volume, array, member) = self.names(name)?;
+        self.told(&format!("mark {name} faulty"), &Step::FailMember { volume, array, member })
+    }
+
+    pub(crate) fn remove(&mut self, name: char) -> Result<()> {
+        let (volume, array, member) = self.names(name)?;
+        self.told(&format!("remove {name}"), &Step::RemoveMember { volume, array, member })
+    }
+
+    /// `good` is in sync.
+    pub(crate) fn add(&mut self, name: char, good: char, join: Join) -> Result<()> {
+        let (volume, array) = (self.volume.clone(), self.seen()?.name);
+        let (member, good) = (self.new_member(name)?, self.dev(good)?);
+        self.told(&format!("add {name} ({join:?})"), &Step::AddMember { volume, array, member, good, join })
+    }
+
+    /// As [`Play::add`], and nobody waits until it is filled.
+    pub(crate) fn add_at_once(&mut self, name: char, good: char, join: Join) -> Result<()> {
+        let (volume, array) = (self.volume.clone(), self.seen()?.name);
+        let (member, good) = (self.new_member(name)?, self.dev(good)?);
+        self.must(&Step::AddMember { volume, array, member, good, join })
+    }
+
+    pub(crate) fn slots(&mut self, slots: u32) -> Result<()> {
+        let (volume, array) = (self.volume.clone(), self.seen()?.name);
+        self.told(&format!("{slots} slots"), &Step::SetSlots { volume, array, slots })
+    }
+
+    pub(crate) fn write_mostly(&mut self, name: char, on: bool) -> Result<()> {
+        let (volume, array, member) = self.names(name)?;
+        self.told(
+            &format!("write-mostly of {name}: {on}"),
+            &Step::SetWriteMostly { volume, array, member, on },
+        )
+    }
+
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        let (volume, array) = (self.volume.clone(), self.seen()?.name);
+        self.told("stop", &Step::StopArray { volume, array })
+    }
+
+    pub(crate) fn set_open(&mut self, open: bool) -> Result<()> {
+        let (uuid, array) = (self.array(), self.seen()?);
+        self.rig.set_open(uuid, &array, open)?;
+        self.rest(if open { "somebody opens it" } else { "and closes it" })
+    }
+
+    pub(crate) fn pass(&mut self, time: Duration) -> Result<()> {
+        self.rig.pass(time);
+        self.rest(&format!("{} s later", time.as_secs()))
+    }
+
+    /// From now on a copy is used through a leg of this node to itself.
+    pub(crate) fn lay_leg(&mut self, name: char) -> Result<()> {
+        self.export(name)?;
+        let (partition, endpoint) = (self.copy(name)?.partition, self.rig.endpoint());
+        let (host_nqn, host_id) = (host_nqn(&node()?), host_id(&node()?));
+        self.must(&Step::Connect { partition, epoch: EPOCH, endpoint, host_nqn, host_id })?;
+        let path = self.wait_path(partition)?;
+        let size = partition_size(self.blocks);
+        self.must(&Step::MapLeg { partition, epoch: EPOCH, path, size })?;
+        if let Some(copy) = self.copies.get_mut(&name) {
+            copy.leg = true;
+        }
+        Ok(())
+    }
+
+    fn export(&mut self, name: char) -> Result<()> {
+        let copy = self.copy(name)?;
+        let (dev, endpoint) = (self.partition_dev(&copy)?, self.rig.endpoint());
+        let (partition, host_nqn) = (copy.partition, host_nqn(&node()?));
+        self.must(&Step::Export { partition, epoch: EPOCH, dev, host_nqn, endpoint })
+    }
+
+    fn wait_path(&mut self, partition: Uuid) -> Result<Dev> {
+        for _ in 0..LONGEST {
+            if let Some(connection) = self.rig.look()?.connections.get(&(partition, EPOCH))
+                && let Some(dev) = connection.dev
+            {
+                return Ok(dev);
+            }
+            self.rig.pass(LOOK);
+        }
+        bail!("no namespace of {partition} appears")
+    }
+
+    /// Its provider fences it.
+    pub(crate) fn cut(&mut self, name: char) -> Result<()> {
+        let partition = self.copy(name)?.partition;
+        self.told(&format!("fence {name}"), &Step::Fence { partition, epoch: EPOCH })
+    }
+
+    /// It is served again, and the leg told so.
+    pub(crate) fn mend(&mut self, name: char) -> Result<()> {
+        self.export(name)?;
+        let partition = self.copy(name)?.partition;
+        for _ in 0..LONGEST {
+            self.rig.pass(LOOK);
+            let path = self.wait_path(partition)?;
+            let again = self.rig.apply(&Step::ReinstateLeg { partition, epoch: EPOCH, path });
+            if matches!(again, Some(Ok(_))) && self.is_through(partition)? {
+                return self.rest(&format!("{name} is served again"));
+            }
+        }
+        bail!("the leg of {name} does not come back")
+    }
+
+    fn is_through(&mut self, partition: Uuid) -> Result<bool> {
+        let seen = self.rig.look()?;
+        Ok(seen.maps.get(&(partition, EPOCH)).is_some_and(|map| map.path_active))
+    }
+
+    pub(crate) fn let_go(&mut self, name: char) -> Result<()> {
+        let partition = self.copy(name)?.partition;
+        let path = self.rig.look()?.maps.get(&(partition, EPOCH)).and_then(|map| map.path);
+        self.told(
+            &format!("let the leg of {name} go"),
+            &Step::FailLeg { partition, epoch: EPOCH, path, cut: None },
+        )
+    }
+
+    /// Every copy is made longer by a block, then the array.
+    pub(crate) fn grow(&mut self, names: &str) -> Result<()> {
+        let (from, to) = (partition_size(self.blocks), partition_size(self.blocks + 1));
+        for name in names.chars() {
+            let copy = self.copy(name)?;
+            let (drive, partition) = (copy.drive.clone(), copy.partition);
+            let dev = self.drive_dev(&drive)?;
+            self.must(&Step::GrowPartition { drive, dev, partition, size: to })?;
+            let dev = self.partition_dev(&copy)?;
+            self.must(&Step::ZeroTail { partition, dev, from, to })?;
+        }
+        self.blocks += 1;
+        let (volume, array, size) = (self.volume.clone(), self.seen()?.name, self.size());
+        let members: Result<Vec<String>> = names.chars().map(|name| Ok(self.names(name)?.2)).collect();
+        let step = Step::GrowArray { volume, array, members: members?, size };
+        self.told("every copy and the array grow by a block", &step)
+    }
+
+    /// Everything goes, whatever state it is in.
+    pub(crate) fn end(mut self) -> Result<()> {
+        if let Ok(array) = self.seen() {
+            self.must(&Step::StopArray { volume: self.volume.clone(), array: array.name })?;
+        }
+        for copy in self.copies.clone().into_values() {
+            self.take_leg(&copy)?;
+            let dev = self.partition_dev(&copy)?;
+            let (drive, partition) = (copy.drive.clone(), copy.partition);
+            self.must(&Step::Erase { partition, dev })?;
+            let dev = self.drive_dev(&drive)?;
+            self.must(&Step::RemovePartition { drive: drive.clone(), dev, partition })?;
+            self.must(&Step::ReleaseDrive { drive, dev, disk_guid: Uuid::new_v5(&partition, b"disk") })?;
+        }
+        Ok(())
+    }
+
+    fn take_leg(&mut self, copy: &Copy) -> Result<()> {
+        let (partition, epoch) = (copy.partition, EPOCH);
+        if !copy.leg {
+            return Ok(());
+        }
+        self.must(&Step::UnmapLeg { partition, epoch })?;
+        let controller =
+            self.rig.look()?.connections.get(&(partition, EPOCH)).map(|seen| seen.controller.clone());
+        if let Some(controller) = controller {
+            self.must(&Step::Disconnect { partition, epoch, controller })?;
+        }
+        self.must(&Step::Fence { partition, epoch })
+    }
+
+    fn array(&self) -> Uuid {
+        array_uuid(self.uid, 0)
+    }
+
+    fn size(&self) -> Bytes {
+        Bytes(u64::from(self.blocks) * BLOCK.0)
+    }
+
+    fn copy(&self, name: char) -> Result<Copy> {
+        self.copies.get(&name).cloned().with_context(|| format!("there is no copy {name}"))
+    }
+
+    fn seen(&mut self) -> Result<ArraySeen> {
+        let uuid = self.array();
+        self.rig.look()?.arrays.get(&uuid).cloned().context("there is no array")
+    }
+
+    fn drive_dev(&mut self, drive: &DriveId) -> Result<Dev> {
+        Ok(self.rig.look()?.drives.get(drive).with_context(|| format!("there is no drive {drive}"))?.dev)
+    }
+
+    fn partition_dev(&mut self, copy: &Copy) -> Result<Dev> {
+        let seen = self.rig.look()?;
+        let partition = seen.partition(&copy.drive, copy.partition).context("a partition is not there")?;
+        partition.dev.context("the kernel does not have a partition")
+    }
+
+    /// What the array has as its member.
+    fn dev(&mut self, name: char) -> Result<Dev> {
+        let copy = self.copy(name)?;
+        if !copy.leg {
+            return self.partition_dev(&copy);
+        }
+        let seen = self.rig.look()?;
+        Ok(seen.maps.get(&(copy.partition, EPOCH)).with_context(|| format!("{name} has no leg"))?.dev)
+    }
+
+    fn new_member(&mut self, name: char) -> Result<NewMember> {
+        let (copy, dev) = (self.copy(name)?, self.dev(name)?);
+        Ok(NewMember { partition: copy.partition, dev, dev_number: copy.number, write_mostly: false })
+    }
+
+    fn names(&mut self, name: char) -> Result<(VolumeName, String, String)> {
+        let (dev, array) = (self.dev(name)?, self.seen()?);
+        let member = array.members.iter().find(|member| member.dev == dev);
+        let member = member.with_context(|| format!("{name} is no member"))?.name.clone();
+        Ok((self.volume.clone(), array.name, member))
+    }
+
+    fn must(&mut self, step: &Step) -> Result<()> {
+        match self.rig.apply(step) {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(failure)) => bail!("{step}: {}", failure.message),
+            None => bail!("{step} does not return"),
+        }
+    }
+
+    fn told(&mut self, what: &str, step: &Step) -> Result<()> {
+        let applied = self.rig.apply(step);
+        self.settled(what, &applied)
+    }
+
+    fn settled(&mut self, what: &str, applied: &Applied) -> Result<()> {
+        let how = match applied {
+            Some(Ok(_)) => "done".to_owned(),
+            Some(Err(failure)) => format!("{:?}", failure.kind),
+            None => "waits".to_owned(),
+        };
+        self.rest(&format!("{what}: {how}"))
+    }
+
+    /// Waits until nothing changes any more and writes down how everything is.
+    fn rest(&mut self, what: &str) -> Result<()> {
+        let (mut calm, mut last) = (0, String::new());
+        for _ in 0..LONGEST {
+            let now = self.state()?;
+            calm = if now == last { calm + 1 } else { 0 };
+            last = now;
+            if calm >= CALM {
+                break;
+            }
+            self.rig.pass(LOOK);
+        }
+        ensure!(calm >= CALM, "{what}: it does not come to rest: {last}");
+        self.lines.push(format!("{what}; {last}"));
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<String> {
+        let seen = self.rig.look()?;
+        let mut text = match seen.arrays.get(&self.array()) {
+            None => "no array".to_owned(),
+            Some(array) => self.members(array, &seen),
+        };
+        for (name, copy) in self.copies.clone() {
+            let dev = self.partition_dev(&copy)?;
+            let blocks: Result<Vec<_>> =
+                (0..self.blocks).map(|block| self.rig.read(copy.partition, dev, block)).collect();
+            write!(text, " {name}{:?}", blocks?)?;
+        }
+        Ok(text)
+    }
+
+    fn members(&self, array: &ArraySeen, seen: &Observation) -> String {
+        let mut text = format!("{} of {} slots:", word(&array.state), array.slots);
+        for (name, copy) in &self.copies {
+            let dev = if copy.leg {
+                seen.maps.get(&(copy.partition, EPOCH)).map(|map| map.dev)
+            } else {
+                seen.partition(&copy.drive, copy.partition).and_then(|partition| partition.dev)
+            };
+            let Some(member) = array.members.iter().find(|member| Some(member.dev) == dev) else { continue };
+            let flags = [MemberFlag::InSync, MemberFlag::Faulty, MemberFlag::Spare, MemberFlag::WriteMostly];
+            let set: Vec<_> =
+                flags.iter().filter(|flag| member.is(**flag)).map(|flag| format!("{flag:?}")).collect();
+            let slot = member.slot.map_or_else(|| "-".to_owned(), |slot| slot.to_string());
+            text.extend([" ", &name.to_string(), " ", &slot, " ", &set.join("+"), ","]);
+        }
+        if array.sync.action != SyncAction::Idle {
+            text.extend([" ".to_owned(), format!("{:?}", array.sync.action)]);
+        }
+        text
+    }
+}
+
+/// Whether it was written a moment ago makes no difference.
+fn word(state: &ArrayState) -> String {
+    match state {
+        ArrayState::Clean | ArrayState::Active => "writable".to_owned(),
+        ArrayState::Inactive
+        | ArrayState::ReadOnly
+        | ArrayState::ReadAuto
+        | ArrayState::Broken
+        | ArrayState::Other(_) => format!("{state:?}"),
+    }
+}
+
+fn partition_size(blocks: u8) -> Bytes {
+    Bytes(HEADER.0 + u64::from(blocks) * BLOCK.0)
+}
