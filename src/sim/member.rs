@@ -197,7 +197,7 @@ impl Cluster {
         }
         let used = array.members.iter().filter(|member| member.slot.is_some()).count();
         if used > usize::try_from(slots).unwrap_or(0) {
-            return Effect::failed(FailureKind::Busy, "raid_disks: EBUSY");
+            return Effect::retry("raid_disks: EBUSY");
         }
         if slots < array.slots {
             let mut order: Vec<_> = array.members.iter_mut().filter(|member| member.slot.is_some()).collect();
@@ -306,7 +306,7 @@ impl Cluster {
         }
         array.state = ArrayState::Broken;
         self.violate(format_args!("{node}: {} is broken: its last member was marked faulty", array.name));
-        Effect::failed(FailureKind::Busy, "state: EBUSY")
+        Effect::retry("state: EBUSY")
     }
 
     pub(super) fn remove_member(&mut self, node: &NodeName, array: &mut Array, member: &str) -> Effect {
@@ -316,7 +316,7 @@ impl Cluster {
         match array.members.iter().position(|known| known.name == member) {
             None => Effect::retry("state: ENOENT"),
             Some(index) if array.members.get(index).is_some_and(|member| member.slot.is_some()) => {
-                Effect::failed(FailureKind::Busy, "state: EBUSY")
+                Effect::retry("state: EBUSY")
             }
             Some(index) => {
                 array.members.remove(index);

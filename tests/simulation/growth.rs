@@ -1,6 +1,6 @@
 //! Volumes that become larger while they are used.
 
-use mdfabric::domain::{Bytes, FsType, PlacementEntry, VolumeName, VolumePhase, VolumeUid};
+use mdfabric::domain::{Bytes, FsType, MemberState, PlacementEntry, VolumeName, VolumePhase, VolumeUid};
 use mdfabric::plan::verbs::{self, CreateVolume, EditVolume, NewSize};
 use mdfabric::sim::{Cluster, Config, Crash, CrashWhen};
 
@@ -242,4 +242,24 @@ fn a_growth_survives_every_death() {
         }
     }
     assert!(failed.is_empty(), "{} of them fail: {failed:#?}", failed.len());
+}
+
+/// The provider makes a copy longer and hears in the same moment that it is not wanted any more: all of it is erased.
+#[test]
+fn a_copy_that_is_dropped_while_it_grows_is_erased_whole() {
+    for millis in (0..200).step_by(10) {
+        let mut scene = Scene::new(97);
+        scene.create(&CreateVolume { stripe_width: 2, ..wish(1) });
+        scene.attach(1);
+        scene.write_for(500);
+        let (from, to) = scene.a_move();
+        scene.request_move(from, to);
+        scene.until(120_000, "the old copy leaves", |cluster| {
+            let members = cluster.world().volume_status(&name()).map(|status| status.members.clone());
+            members.unwrap_or_default().iter().any(|member| member.state == MemberState::Leaving)
+        });
+        scene.cluster.run_for(millis);
+        request(&mut scene, NewSize::Of(LARGER));
+        grown(&mut scene);
+    }
 }

@@ -27,8 +27,9 @@ const ENOUGH_FOR_TWO_KIB: u64 = 16 << 20;
 const WORTH_TWO: usize = 4;
 /// How many are named as the slowest.
 const SLOWEST: usize = 12;
-/// How many of the last lines of what failed are said once more at the end, where whoever looks at a long log looks first.
-const LAST_LINES: usize = 30;
+/// How many lines of what failed are said once more at the end, where whoever looks at a long log looks first: the last ones of
+/// what was said, and the first ones of the error, which a long report may follow.
+const LINES_AGAIN: usize = 15;
 
 /// What came out.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -37,7 +38,7 @@ pub struct Tally {
     failed: u32,
     /// How long each took, seconds.
     seconds: Vec<(f64, &'static str)>,
-    /// The last lines of what failed.
+    /// What failed, in short.
     failures: Vec<String>,
 }
 
@@ -58,9 +59,9 @@ impl Tally {
             }
             Err(err) => {
                 self.failed += 1;
-                let text = format!("{said}FAIL  {name} ({seconds:.1} s)\n{err:#}");
-                self.failures.push(format!("again, the end of {name}:\n{}", last_lines(&text)));
-                text
+                let error = format!("FAIL  {name} ({seconds:.1} s)\n{err:#}");
+                self.failures.push(format!("again:\n{}\n{}", last_lines(said), first_lines(&error)));
+                format!("{said}{error}")
             }
         }
     }
@@ -168,8 +169,12 @@ impl Run {
 }
 
 fn last_lines(text: &str) -> String {
-    let skipped = text.lines().count().saturating_sub(LAST_LINES);
+    let skipped = text.lines().count().saturating_sub(LINES_AGAIN);
     text.lines().skip(skipped).collect::<Vec<_>>().join("\n")
+}
+
+fn first_lines(text: &str) -> String {
+    text.lines().take(LINES_AGAIN).collect::<Vec<_>>().join("\n")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

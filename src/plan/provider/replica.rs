@@ -310,11 +310,15 @@ fn erase(input: &Input, replica: &Replica, next: &mut ReplicaStatus, plan: &mut 
             ));
             continue;
         };
+        let is_being_made = is_being_made(input, drive, guid);
         let Some(partition) = input.seen.partition(drive, guid) else {
-            left += usize::from(is_being_carved(input, drive, guid));
+            left += usize::from(is_being_made);
             continue;
         };
         left += 1;
+        if is_being_made {
+            continue;
+        }
         plan.steps.push(match partition.dev {
             Some(dev) if !input.memory.erased.contains(&guid) => Step::Erase { partition: guid, dev },
             _ => Step::RemovePartition { drive: drive.clone(), dev: seen.dev, partition: guid },
@@ -323,10 +327,14 @@ fn erase(input: &Input, replica: &Replica, next: &mut ReplicaStatus, plan: &mut 
     next.gone = left == 0;
 }
 
-/// Dropped while it is being made: it is not to be seen yet, and it will be there.
-fn is_being_carved(input: &Input, drive: &DriveId, guid: Uuid) -> bool {
+/// Dropped while it is being made: it is not to be seen yet, and it will be there; or while it is being made longer: what is new
+/// of it was not erased with the rest.
+fn is_being_made(input: &Input, drive: &DriveId, guid: Uuid) -> bool {
     let running = input.memory.running.get(&Lane::Drive(drive.clone()));
-    running.is_some_and(|(step, _)| matches!(step, Step::Carve { partition, .. } if *partition == guid))
+    running.is_some_and(|(step, _)| match step {
+        Step::Carve { partition, .. } | Step::GrowPartition { partition, .. } => *partition == guid,
+        _ => false,
+    })
 }
 
 /// A step that keeps failing is the reason why the replica does not go on.

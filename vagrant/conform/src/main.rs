@@ -57,3 +57,16 @@ fn is_same(model: &[String], kernel: &[String]) -> bool {
     }
     model == kernel
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_can_be_played_to_its_end_on_the_simulated_kernel() {
+        let drives = ["a", "b", "c"].map(|name| name.parse().unwrap());
+        for script in SCRIPTS {
+            played(script, &mut Simulated::new(&drives).unwrap(), &drives).unwrap();
+        }
+    }
+}

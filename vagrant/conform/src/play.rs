@@ -11,8 +11,8 @@ use mdfabric::domain::{
 };
 use mdfabric::plan::placement::HEADER;
 use mdfabric::plan::{
-    ArraySeen, ArrayState, Dev, Join, MemberFlag, NewMember, Observation, Outcome, Step, StepFailure,
-    SyncAction,
+    ArraySeen, ArrayState, ConnectionState, Dev, Join, MemberFlag, NewMember, Observation, Outcome, Step,
+    StepFailure, SyncAction,
 };
 use uuid::Uuid;
 
@@ -231,24 +231,20 @@ impl<'a> Play<'a> {
         self.told(&format!("fence {name}"), &Step::Fence { partition, epoch: EPOCH })
     }
 
-    /// It is served again, and the leg told so.
+    /// It is served again, and the leg told so once its controller is back.
     pub(crate) fn mend(&mut self, name: char) -> Result<()> {
         self.export(name)?;
         let partition = self.copy(name)?.partition;
         for _ in 0..LONGEST {
-            self.rig.pass(LOOK);
-            let path = self.wait_path(partition)?;
-            let again = self.rig.apply(&Step::ReinstateLeg { partition, epoch: EPOCH, path });
-            if matches!(again, Some(Ok(_))) && self.is_through(partition)? {
+            let back = self.rig.look()?.connections.get(&(partition, EPOCH)).cloned();
+            let path = back.filter(|connection| connection.state == ConnectionState::Live);
+            if let Some(path) = path.and_then(|connection| connection.dev) {
+                self.must(&Step::ReinstateLeg { partition, epoch: EPOCH, path })?;
                 return self.rest(&format!("{name} is served again"));
             }
+            self.rig.pass(LOOK);
         }
-        bail!("the leg of {name} does not come back")
-    }
-
-    fn is_through(&mut self, partition: Uuid) -> Result<bool> {
-        let seen = self.rig.look()?;
-        Ok(seen.maps.get(&(partition, EPOCH)).is_some_and(|map| map.path_active))
+        bail!("the controller of {name} does not come back")
     }
 
     pub(crate) fn let_go(&mut self, name: char) -> Result<()> {
