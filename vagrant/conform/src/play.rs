@@ -44,6 +44,13 @@ struct Copy {
     leg: bool,
 }
 
+impl Copy {
+    fn has(&self, seen: &Observation, block: u8) -> bool {
+        let there = seen.partition(&self.drive, self.partition);
+        there.is_some_and(|partition| partition.known >= partition_size(block + 1))
+    }
+}
+
 /// A script that is played on a rig.
 pub(crate) struct Play<'a> {
     rig: &'a mut dyn Rig,
@@ -401,8 +408,10 @@ impl<'a> Play<'a> {
         };
         for (name, copy) in self.copies.clone() {
             let dev = self.partition_dev(&copy)?;
+            // One that takes no part in a growth stays as long as it was.
+            let there = (0..self.blocks).filter(|block| copy.has(&seen, *block));
             let blocks: Result<Vec<_>> =
-                (0..self.blocks).map(|block| self.rig.read(copy.partition, dev, block)).collect();
+                there.map(|block| self.rig.read(copy.partition, dev, block)).collect();
             write!(text, " {name}{:?}", blocks?)?;
         }
         Ok(text)
