@@ -20,7 +20,7 @@ use crate::rig::{Rig, Written};
 
 /// What the simulation takes for one block.
 pub(crate) const BLOCK: Bytes = Bytes::mib(128);
-/// What a volume has at first.
+/// What a volume has.
 const BLOCKS: u8 = 2;
 /// How often is looked whether something has come to rest.
 const LOOK: Duration = Duration::from_millis(200);
@@ -44,20 +44,12 @@ struct Copy {
     leg: bool,
 }
 
-impl Copy {
-    fn has(&self, seen: &Observation, block: u8) -> bool {
-        let there = seen.partition(&self.drive, self.partition);
-        there.is_some_and(|partition| partition.known >= partition_size(block + 1))
-    }
-}
-
 /// A script that is played on a rig.
 pub(crate) struct Play<'a> {
     rig: &'a mut dyn Rig,
     copies: BTreeMap<char, Copy>,
     uid: VolumeUid,
     volume: VolumeName,
-    blocks: u8,
     lines: Vec<String>,
 }
 
@@ -75,7 +67,6 @@ impl<'a> Play<'a> {
             copies: copies.collect(),
             uid: VolumeUid(Uuid::new_v5(&Uuid::NAMESPACE_OID, b"conform")),
             volume: "conform".parse()?,
-            blocks: BLOCKS,
             lines: Vec::new(),
         };
         for copy in play.copies.clone().into_values() {
@@ -93,7 +84,7 @@ impl<'a> Play<'a> {
         let dev = self.drive_dev(&drive)?;
         let disk_guid = Uuid::new_v5(&partition, b"disk");
         self.must(&Step::PrepareDrive { drive: drive.clone(), dev, disk_guid, wipe: true })?;
-        let (name, size) = ("conform".to_owned(), partition_size(BLOCKS));
+        let (name, size) = ("conform".to_owned(), partition_size());
         self.must(&Step::Carve { drive, dev, partition, name, size })?;
         let dev = self.partition_dev(copy)?;
         self.must(&Step::Zero { partition, dev })
@@ -105,7 +96,7 @@ impl<'a> Play<'a> {
         let members = members?;
         let (volume, array) = (self.volume.clone(), self.array());
         let slots = u32::try_from(members.len())?;
-        let (created_at, size) = (Timestamp(1_000_000_000_000), self.size());
+        let (created_at, size) = (Timestamp(1_000_000_000_000), volume_size());
         self.told(
             &format!("first superblocks on {names}"),
             &Step::WriteHeaders { volume, array, column: 0, created_at, slots, size, members },
@@ -205,7 +196,7 @@ impl<'a> Play<'a> {
         let (host_nqn, host_id) = (host_nqn(&node()?), host_id(&node()?));
         self.must(&Step::Connect { partition, epoch: EPOCH, endpoint, host_nqn, host_id })?;
         let path = self.wait_path(partition)?;
-        let size = partition_size(self.blocks);
+        let size = partition_size();
         self.must(&Step::MapLeg { partition, epoch: EPOCH, path, size })?;
         if let Some(copy) = self.copies.get_mut(&name) {
             copy.leg = true;
@@ -263,24 +254,6 @@ impl<'a> Play<'a> {
         )
     }
 
-    /// Every copy is made longer by a block, then the array.
-    pub(crate) fn grow(&mut self, names: &str) -> Result<()> {
-        let (from, to) = (partition_size(self.blocks), partition_size(self.blocks + 1));
-        for name in names.chars() {
-            let copy = self.copy(name)?;
-            let (drive, partition) = (copy.drive.clone(), copy.partition);
-            let dev = self.drive_dev(&drive)?;
-            self.must(&Step::GrowPartition { drive, dev, partition, size: to })?;
-            let dev = self.partition_dev(&copy)?;
-            self.must(&Step::ZeroTail { partition, dev, from, to })?;
-        }
-        self.blocks += 1;
-        let (volume, array, size) = (self.volume.clone(), self.seen()?.name, self.size());
-        let members: Result<Vec<String>> = names.chars().map(|name| Ok(self.names(name)?.2)).collect();
-        let step = Step::GrowArray { volume, array, members: members?, size };
-        self.told("every copy and the array grow by a block", &step)
-    }
-
     /// Everything goes, whatever state it is in.
     pub(crate) fn end(mut self) -> Result<()> {
         if let Ok(array) = self.seen() {
@@ -314,10 +287,6 @@ impl<'a> Play<'a> {
 
     fn array(&self) -> Uuid {
         array_uuid(self.uid, 0)
-    }
-
-    fn size(&self) -> Bytes {
-        Bytes(u64::from(self.blocks) * BLOCK.0)
     }
 
     fn copy(&self, name: char) -> Result<Copy> {
@@ -408,10 +377,8 @@ impl<'a> Play<'a> {
         };
         for (name, copy) in self.copies.clone() {
             let dev = self.partition_dev(&copy)?;
-            // One that takes no part in a growth stays as long as it was.
-            let there = (0..self.blocks).filter(|block| copy.has(&seen, *block));
             let blocks: Result<Vec<_>> =
-                there.map(|block| self.rig.read(copy.partition, dev, block)).collect();
+                (0..BLOCKS).map(|block| self.rig.read(copy.partition, dev, block)).collect();
             write!(text, " {name}{:?}", blocks?)?;
         }
         Ok(text)
@@ -451,6 +418,10 @@ fn word(state: &ArrayState) -> String {
     }
 }
 
-fn partition_size(blocks: u8) -> Bytes {
-    Bytes(HEADER.0 + u64::from(blocks) * BLOCK.0)
+fn volume_size() -> Bytes {
+    Bytes(u64::from(BLOCKS) * BLOCK.0)
+}
+
+fn partition_size() -> Bytes {
+    Bytes(HEADER.0 + volume_size().0)
 }

@@ -26,7 +26,6 @@ pub(crate) const SCRIPTS: &[Script] = &[
     Script { name: "write-mostly, and an array in use", run: in_use },
     Script { name: "a leg that queues, and comes back", run: leg_comes_back },
     Script { name: "a leg that queues, and is let go", run: leg_is_let_go },
-    Script { name: "an array grows", run: grows },
 ];
 
 /// Until the bitmap has forgotten what was written, if it may: `daemon_sleep` is 5 s, and it takes two rounds and more.
@@ -150,16 +149,5 @@ fn leg_is_let_go(play: &mut Play<'_>) -> Result<()> {
     play.let_go('B')?;
     play.write(0, 93)?;
     play.remove('B')?;
-    play.stop()
-}
-
-fn grows(play: &mut Play<'_>) -> Result<()> {
-    play.make("AB")?;
-    play.write(0, 101)?;
-    play.grow("AB")?;
-    play.write(2, 103)?;
-    play.fail('B')?;
-    play.remove('B')?;
-    play.add('B', 'A', Join::Bitmap)?;
     play.stop()
 }

@@ -11,7 +11,7 @@ use crate::spec::{DriveSpec, NodeSpec};
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     name: "simulated_kernel_does_as_the_real_one",
     shows: "the same steps, played on the simulation and on a guest's kernel, come to the same: stale halves, bitmaps, slots, \
-            queueing legs, growth",
+            queueing legs",
     lab: Needs::Nothing,
     run: does_the_same,
 }];
