@@ -55,7 +55,7 @@ fn unit_tests(cache: &Cache) -> Result<()> {
 
 /// The searches for faults: many seeds of the simulation, every guard turned off in turn, and the model.
 fn search(cache: &Cache) -> Result<()> {
-    let mut command = Command::new("cargo");
+    let mut command = patient_cargo();
     command
         .args(TESTS)
         .args(["--test", "simulation", "--test", "model", "--"])
@@ -65,7 +65,14 @@ fn search(cache: &Cache) -> Result<()> {
 }
 
 fn cargo(cache: &Cache, arguments: &[&str]) -> Result<()> {
-    shown(Command::new("cargo").args(arguments).current_dir(cache.workspace()))
+    shown(patient_cargo().args(arguments).current_dir(cache.workspace()))
+}
+
+/// It makes way for the guests of the labs beside it: one that is starved for 0.4 s counts as gone among its peers.
+fn patient_cargo() -> Command {
+    let mut command = Command::new("nice");
+    command.args(["-n", "10", "cargo"]);
+    command
 }
 
 /// Runs `command`, its output passed through.

@@ -1,11 +1,13 @@
 //! `lab test`: everything that shows that the project does what it says.
 //!
-//! Two workers play scenarios, each in a lab of its own, since one lab alone waits for a third of its time; the first of
-//! them begins with the checks that need no guest. What a neighbour would falsify is played at the end, alone.
+//! One worker runs the checks that need no guest, another one plays scenarios in a lab. Where there are processors for it the first
+//! plays scenarios, too, in a lab of its own: one lab alone waits for a third of its time. With fewer, guests of two labs starve each
+//! other for longer than their daemons take for a sign of life. What a neighbour would falsify is played at the end, alone.
 
 mod shared;
 
 use std::collections::VecDeque;
+use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -21,6 +23,8 @@ use crate::setup::cache::Cache;
 use crate::supervisor::disks;
 use shared::Shared;
 
+/// With fewer processors than this there is one lab at a time.
+const ENOUGH_FOR_TWO: usize = 4;
 /// With less memory than this available there is one lab at a time, KiB.
 const ENOUGH_FOR_TWO_KIB: u64 = 16 << 20;
 /// With fewer scenarios than this a second lab takes longer to boot than it saves.
@@ -87,21 +91,29 @@ pub fn run(filter: Option<&str>) -> Result<Tally> {
     let checks: Vec<&Check> = checks::ALL.iter().filter(|check| wanted(check.name)).collect();
     let chosen = scenarios::all().into_iter().filter(|scenario| wanted(scenario.name));
     let (alone, beside): (Vec<_>, Vec<_>) = chosen.partition(|scenario| scenarios::is_alone(scenario.name));
-    let is_double = beside.len() >= WORTH_TWO && disks::available_kib() >= ENOUGH_FOR_TWO_KIB;
+    let is_double = beside.len() >= WORTH_TWO && can_hold_two();
     let run = Run {
-        keeps: is_double,
+        keeps: is_double || !checks.is_empty() && !beside.is_empty(),
+        labs: if is_double { 2 } else { 1 },
         tally: Mutex::default(),
         parts: OnceLock::new(),
         waiting: Mutex::new(beside.into()),
     };
-    let shared = run.side_by_side(&checks, is_double);
+    let shared = run.side_by_side(&checks);
     run.play_all(shared, alone.into_iter());
     let tally = run.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     tally.lines().iter().for_each(|line| println!("{line}"));
     Ok(tally)
 }
 
+fn can_hold_two() -> bool {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    processors >= ENOUGH_FOR_TWO && disks::available_kib() >= ENOUGH_FOR_TWO_KIB
+}
+
 struct Run {
+    /// How many labs there are at a time.
+    labs: u8,
     /// Whether what is printed is kept until its end: there are two at a time.
     keeps: bool,
     tally: Mutex<Tally>,
@@ -113,15 +125,15 @@ struct Run {
 
 impl Run {
     /// Everything that may have a neighbour. Gives a lab that can be used again.
-    fn side_by_side<'a>(&'a self, checks: &[&Check], is_double: bool) -> Option<Shared<'a>> {
+    fn side_by_side<'a>(&'a self, checks: &[&Check]) -> Option<Shared<'a>> {
         thread::scope(|scope| {
-            let second = is_double.then(|| scope.spawn(|| self.play_all(None, self.taken())));
+            let worker = scope.spawn(|| self.play_all(None, self.taken()));
             for check in checks {
                 self.count(check.name, || (check.run)(&Cache::open()?));
             }
-            let first = self.play_all(None, self.taken());
+            let second = if self.labs > 1 { self.play_all(None, self.taken()) } else { None };
+            let first = worker.join().unwrap_or_else(|panic| resume_unwind(panic));
             // The second lab ends here if the first is there.
-            let second = second.and_then(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
             first.or(second)
         })
     }

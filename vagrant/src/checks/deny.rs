@@ -41,7 +41,7 @@ pub(super) fn check(cache: &Cache) -> Result<()> {
 fn install(draft: &Path) -> Result<()> {
     println!("      building cargo-deny {VERSION}, once");
     let build: PathBuf = draft.join("build");
-    let mut cargo = Command::new("cargo");
+    let mut cargo = super::patient_cargo();
     cargo.args([
         "install",
         "--quiet",

@@ -48,7 +48,7 @@ pub(super) fn check(cache: &Cache) -> Result<()> {
 }
 
 fn build(house: &Path, target: &Path) -> Result<()> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = super::patient_cargo();
     cargo.args(["build", "--quiet", "--locked", "--release", "--bins", "--target", TRIPLE]);
     super::shown(cargo.current_dir(house).env("RUSTFLAGS", COVERAGE).env("CARGO_TARGET_DIR", target))
 }

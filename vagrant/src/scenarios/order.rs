@@ -11,6 +11,7 @@ const ALONE: &[(&str, &str)] = &[
     ),
     ("move_of_one_of_two_copies_under_load", "no copy may be missing for a moment"),
     ("scale_1_2_3_2_1_under_load", "likewise"),
+    ("scale_down_refused_when_not_in_sync", "likewise, once it is in sync again"),
     ("lab_moves_bytes_between_guests", "asks for a speed"),
     ("idle_costs_nothing", "prints what daemons take of a processor"),
     ("lab_leaves_nothing_behind", "looks at the host's own mounts and network devices"),
