@@ -17,7 +17,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 /// For all scripts.
-const DEADLINE: Duration = Duration::from_mins(8);
+const DEADLINE: Duration = Duration::from_mins(20);
 
 fn does_the_same(stage: &mut Stage<'_>) -> Result<()> {
     let drives = ["a", "b", "c"].map(|letter| DriveSpec::usual("node-1", letter));
