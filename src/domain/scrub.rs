@@ -19,6 +19,9 @@ pub struct ScrubRequest {
 }
 
 impl ScrubRequest {
+    /// What a schedule may be, seconds: an hour to ten years.
+    pub const EVERY_SECONDS: std::ops::RangeInclusive<u64> = 3600..=315_360_000;
+
     /// The schedule in words: `7 days`, `12 hours`.
     #[must_use]
     pub fn every(&self) -> Option<String> {

@@ -7,12 +7,10 @@ use tonic::transport::server::UdsConnectInfo;
 
 use super::status;
 use crate::api::proto;
-use crate::domain::{Bytes, DriveId, MountRequest, NodeName, PlacementEntry};
+use crate::domain::{Bytes, DriveId, MountRequest, NodeName, PlacementEntry, ScrubRequest};
 use crate::plan::verbs::{Cordon, CreateVolume, EditVolume, NewSize, Refusal, Scrub};
 use crate::wire::convert::{self, FieldError};
 
-/// What a schedule may be, seconds: an hour to ten years.
-const SCRUB_EVERY: std::ops::RangeInclusive<u64> = 3600..=315_360_000;
 const CREATE: &str = "CreateVolumeRequest";
 const EDIT: &str = "EditVolumeRequest";
 
@@ -72,7 +70,7 @@ pub(super) fn new_size(request: &proto::GrowVolumeRequest) -> Result<NewSize, St
 /// `volume scrub`.
 pub(super) fn scrub(request: &proto::ScrubVolumeRequest) -> Result<Scrub, Status> {
     match (request.every_seconds, request.stop, request.repair) {
-        (Some(seconds), false, false) if seconds == 0 || SCRUB_EVERY.contains(&seconds) => {
+        (Some(seconds), false, false) if seconds == 0 || ScrubRequest::EVERY_SECONDS.contains(&seconds) => {
             Ok(Scrub::Every(seconds))
         }
         (Some(seconds), false, false) => Err(Status::invalid_argument(format!(

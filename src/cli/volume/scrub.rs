@@ -8,7 +8,7 @@ use crate::cli::Changing;
 use crate::cli::failure::Failure;
 use crate::cli::goal::Goal;
 use crate::cli::session::Session;
-use crate::domain::VolumeName;
+use crate::domain::{ScrubRequest, VolumeName};
 
 /// What is asked for.
 #[derive(Debug, clap::Args)]
@@ -42,8 +42,9 @@ impl FromStr for Every {
     fn from_str(text: &str) -> Result<Self, String> {
         let times = |unit: char, seconds| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(seconds);
         let seconds = if text == "off" { Some(0) } else { times('h', HOUR).or_else(|| times('d', DAY)) };
-        let sensible =
-            seconds.filter(|seconds| *seconds <= 3650 * DAY && (text == "off" || *seconds >= HOUR));
+        let sensible = seconds.filter(|seconds| {
+            *seconds == 0 && text == "off" || ScrubRequest::EVERY_SECONDS.contains(seconds)
+        });
         sensible.map(Self).ok_or_else(|| format!("{text:?} is neither 1h to 3650d nor off"))
     }
 }

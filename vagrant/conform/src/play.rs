@@ -119,7 +119,7 @@ impl<'a> Play<'a> {
         self.settled(&format!("assemble from {names}"), &applied)
     }
 
-    /// A volume of two copies, written once.
+    /// An array of these copies that was never written to.
     pub(crate) fn make(&mut self, names: &str) -> Result<()> {
         self.headers(names)?;
         self.assemble(names)
