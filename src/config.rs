@@ -30,6 +30,9 @@ pub const DEFAULT_RECORDER_SIZE: Bytes = Bytes::mib(8);
 const RECORDER: &str = "recorder";
 /// The smallest and the largest flight recorder.
 const RECORDER_SIZES: [Bytes; 2] = [Bytes::mib(1), Bytes::gib(1)];
+/// The shortest and the longest silence of a node that may be borne, ms: below it a lost datagram or two would count, and above
+/// it the store knows sooner.
+const PEER_SILENCES: [u64; 2] = [300, 10_000];
 /// What is logged.
 pub const DEFAULT_LOG_FILTER: &str = "info";
 
@@ -43,6 +46,8 @@ pub struct Config {
     pub data_address: IpAddr,
     /// The port its NVMe-oF target listens on.
     pub data_port: u16,
+    /// Milliseconds without a heartbeat after which another node counts as silent; as many as the machines are made for if not set.
+    pub peer_silent_millis: Option<u64>,
     /// Where the daemon answers.
     pub socket: PathBuf,
     /// Where the daemon keeps what has to survive it.
@@ -178,6 +183,8 @@ pub struct Layer {
     pub data_address: Option<IpAddr>,
     /// `data-port`
     pub data_port: Option<u16>,
+    /// `peer-silent-millis`
+    pub peer_silent_millis: Option<u64>,
     /// `socket`
     pub socket: Option<PathBuf>,
     /// `state-dir`
@@ -212,6 +219,7 @@ impl Layer {
             node: self.node.or(below.node),
             data_address: self.data_address.or(below.data_address),
             data_port: self.data_port.or(below.data_port),
+            peer_silent_millis: self.peer_silent_millis.or(below.peer_silent_millis),
             socket: self.socket.or(below.socket),
             state_dir: self.state_dir.or(below.state_dir),
             store_local: self.store_local.or(local),
@@ -234,6 +242,7 @@ impl Layer {
             node: node(self.node, hostname)?,
             data_address: data_address(self.data_address, &store)?,
             data_port: data_port(self.data_port)?,
+            peer_silent_millis: peer_silent_millis(self.peer_silent_millis)?,
             socket: absolute("socket", self.socket, DEFAULT_SOCKET)?,
             recorder_dir: recorder_dir(self.recorder_dir, &state_dir)?,
             recorder_size: recorder_size(self.recorder_size)?,
@@ -316,6 +325,16 @@ fn data_port(given: Option<u16>) -> Result<u16, ConfigError> {
     match given.unwrap_or(DEFAULT_DATA_PORT) {
         0 => Err(wrong("data-port", "0 is no port others could connect to: use 1 to 65535")),
         port => Ok(port),
+    }
+}
+
+fn peer_silent_millis(given: Option<u64>) -> Result<Option<u64>, ConfigError> {
+    let [shortest, longest] = PEER_SILENCES;
+    match given {
+        Some(millis) if !(shortest..=longest).contains(&millis) => {
+            Err(wrong("peer-silent-millis", format_args!("{millis} is not between {shortest} and {longest}")))
+        }
+        allowed => Ok(allowed),
     }
 }
 

@@ -40,6 +40,10 @@ pub struct DaemonArgs {
     /// The port of the NVMe-oF target [default: 4420] [env: MDFABRIC_DATA_PORT]
     #[arg(long, value_name = "PORT")]
     data_port: Option<u16>,
+    /// How long another node may be silent on the data network before its kernel is asked [default: 400]
+    /// [env: MDFABRIC_PEER_SILENT_MILLIS]
+    #[arg(long, value_name = "MILLIS")]
+    peer_silent_millis: Option<u64>,
     /// Where to keep what has to survive [default: /var/lib/mdfabric] [env: MDFABRIC_STATE_DIR]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -76,6 +80,7 @@ impl DaemonArgs {
             node: own.name,
             data_address: own.data_address,
             data_port: own.data_port,
+            peer_silent_millis: own.peer_silent_millis,
             socket: socket.cloned(),
             state_dir: own.state_dir,
             store_local: own.store_local,
@@ -147,10 +152,10 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let _only = only::lock(Path::new(only::PLACE))?;
     let socket = server::bind(&config.socket)?;
     make_state_dir(&config.state_dir)?;
-    let Parts { identity, store, kernel, events } = compose::compose(config).await?;
+    let Parts { identity, store, kernel, peers, events } = compose::compose(config).await?;
     tracing::info!(node = %identity.name, store = store.name(), socket = %config.socket.display(), "starting");
     let recorder = Recorder::start(&config.recorder_dir, config.recorder_size);
-    let mut running = daemon::start(identity, Arc::clone(&store), kernel, events, recorder);
+    let mut running = daemon::start(identity, Arc::clone(&store), kernel, peers, events, recorder);
     let preflight: Preflight = Arc::new(compose::preflight);
     let (view, place) = (running.view.clone(), place(config)?);
     let api = Api::new(store, view, preflight, place, daemon::now).rehearsed_by(sim::rehearse);

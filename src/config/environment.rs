@@ -27,6 +27,7 @@ fn set(layer: &mut Layer, key: &str, value: &str) -> Result<(), String> {
         "NODE" => layer.node = Some(parsed(value)?),
         "DATA_ADDRESS" => layer.data_address = Some(parsed(value)?),
         "DATA_PORT" => layer.data_port = Some(parsed(value)?),
+        "PEER_SILENT_MILLIS" => layer.peer_silent_millis = Some(parsed(value)?),
         "SOCKET" => layer.socket = Some(parsed(value)?),
         "STATE_DIR" => layer.state_dir = Some(parsed(value)?),
         "STORE_LOCAL" => layer.store_local = Some(parsed(value)?),

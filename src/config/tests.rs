@@ -97,6 +97,8 @@ fn values_that_do_not_go_together_are_refused_by_key() {
         (Layer { recorder_dir: Some("x".into()), ..Layer::default() }, "recorder.dir"),
         (Layer { recorder_size: Some(Bytes(512)), ..Layer::default() }, "recorder.size"),
         (Layer { data_port: Some(0), ..Layer::default() }, "data-port"),
+        (Layer { peer_silent_millis: Some(200), ..Layer::default() }, "peer-silent-millis"),
+        (Layer { peer_silent_millis: Some(60_000), ..Layer::default() }, "peer-silent-millis"),
         (Layer { data_address: Some("0.0.0.0".parse().unwrap()), ..Layer::default() }, "data-address"),
     ];
     for (layer, expected) in cases {

@@ -39,11 +39,13 @@ struct State {
     goes_down: bool,
 }
 
-/// Starts the task. A message comes whenever somebody's standing changed. Has to be called within the runtime.
+/// Starts the task, with `peers` who follow nobody yet. A message comes whenever somebody's standing changed. Has to be called
+/// within the runtime.
 #[must_use]
-pub fn start(me: NodeName, own: &Endpoint) -> (PeerNetwork, mpsc::Receiver<()>) {
+pub fn start(me: NodeName, own: &Endpoint, peers: Peers) -> (PeerNetwork, mpsc::Receiver<()>) {
     let (wake, woken) = mpsc::channel(1);
     let network = PeerNetwork::default();
+    network.lock().peers = peers;
     if let Some(own) = address(own) {
         tokio::spawn(Task { me, own, network: network.clone(), wake, sent: 0 }.run());
     } else {

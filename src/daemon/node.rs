@@ -10,6 +10,7 @@ use super::cache;
 use super::heartbeat::PeerNetwork;
 use super::status::View;
 use crate::domain::{NodeName, NodeStatus};
+use crate::plan::Peers;
 use crate::ports::{Kernel, Store};
 use crate::telemetry::recorder::Recorder;
 
@@ -44,20 +45,21 @@ impl Running {
     }
 }
 
-/// Starts the follower of the store and the brain. `events` carries a message whenever the kernel has news; `recorder`
-/// is told what is done and seen.
+/// Starts the follower of the store and the brain. `peers` follow nobody yet; `events` carries a message whenever the kernel
+/// has news; `recorder` is told what is done and seen.
 #[must_use]
 pub fn start(
     identity: Identity,
     store: Arc<dyn Store>,
     kernel: Arc<dyn Kernel>,
+    peers: Peers,
     events: mpsc::Receiver<()>,
     recorder: Recorder,
 ) -> Running {
     let (sender, records) = mpsc::channel(RECORDS_QUEUED);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(cache::follow(Arc::clone(&store), sender));
-    let (peers, standings) = super::heartbeats(identity.name.clone(), &identity.status.endpoint);
+    let (peers, standings) = super::heartbeats(identity.name.clone(), &identity.status.endpoint, peers);
     let heard = Arc::new(peers.clone());
     let ports = Ports { store, kernel, records, events, peers: heard, standings, recorder };
     let (brain, view) = Brain::new(identity.name, identity.status, ports);

@@ -1,7 +1,7 @@
 //! Which daemons are heard over the data network, and for how long each of the others has been silent.
 //!
 //! ```text
-//!            a beat comes                PEER_SILENT_MILLIS                PEER_DEAD_MILLIS
+//!            a beat comes            peer-silent-millis        PEER_DEAD_AFTER_MILLIS more
 //! Unheard ----------------> Heard --------------------------> Silent --------------------------> Dead
 //!                             ^ <----------------- a beat comes ----------------'                 |
 //!                             '-------------------------------------------------------------------'
@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::Input;
 use super::timing::{
-    ANSWER_MILLIS, BEAT_MILLIS, KEEP_ALIVE_MILLIS, NODE_DEAD_MILLIS, PEER_DEAD_MILLIS, PEER_SILENT_MILLIS,
-    SILENT_NODE_DEAD_MILLIS,
+    ANSWER_MILLIS, BEAT_MILLIS, KEEP_ALIVE_MILLIS, NODE_DEAD_MILLIS, PEER_DEAD_AFTER_MILLIS,
+    PEER_SILENT_MILLIS, SILENT_NODE_DEAD_MILLIS,
 };
 use crate::domain::{Endpoint, Key, Kind, NodeName, Timestamp, World};
 
@@ -61,6 +61,25 @@ impl fmt::Display for Standing {
     }
 }
 
+/// How much silence is borne. Less costs copies where nodes or the network are slow for a moment; more makes writes wait longer
+/// when a peer is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Patience {
+    silent_millis: u64,
+}
+
+impl Patience {
+    fn dead_millis(self) -> u64 {
+        self.silent_millis + PEER_DEAD_AFTER_MILLIS
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { silent_millis: PEER_SILENT_MILLIS }
+    }
+}
+
 /// What is known of one node's daemon.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Hearing {
@@ -75,19 +94,19 @@ struct Hearing {
 }
 
 impl Hearing {
-    fn standing(&self) -> Standing {
+    fn standing(&self, patience: Patience) -> Standing {
         match self.silent_millis {
             _ if self.goes_down => Standing::GoesDown,
             _ if self.life.is_none() => Standing::Unheard,
-            PEER_DEAD_MILLIS.. => Standing::Dead,
-            PEER_SILENT_MILLIS.. => Standing::Silent,
+            silent if silent >= patience.dead_millis() => Standing::Dead,
+            silent if silent >= patience.silent_millis => Standing::Silent,
             _ => Standing::Heard,
         }
     }
 
-    fn words(&self) -> String {
+    fn words(&self, patience: Patience) -> String {
         let seconds = self.silent_millis / 1000;
-        match self.standing() {
+        match self.standing(patience) {
             Standing::Heard => Standing::Heard.to_string(),
             other => format!("{other}; its last beat is {seconds}s old"),
         }
@@ -111,9 +130,16 @@ impl Hearing {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peers {
     nodes: BTreeMap<NodeName, Hearing>,
+    patience: Patience,
 }
 
 impl Peers {
+    /// Nobody is followed yet; a node is silent after `silent_millis` without a beat.
+    #[must_use]
+    pub fn patient(silent_millis: u64) -> Self {
+        Self { patience: Patience { silent_millis }, ..Self::default() }
+    }
+
     /// Listens to these nodes and no other. Those that are wanted are missed when they are silent.
     pub fn follow<'a>(&mut self, nodes: impl Iterator<Item = (&'a NodeName, bool)>) {
         let mut old = std::mem::take(&mut self.nodes);
@@ -145,7 +171,8 @@ impl Peers {
 
     /// To whom the next beats go, and whether they ask for an answer: nodes that are wanted, and those that want us.
     pub fn targets(&self) -> impl Iterator<Item = (&NodeName, bool)> {
-        let wants_us = |hearing: &Hearing| hearing.asks && hearing.silent_millis < PEER_DEAD_MILLIS;
+        let wants_us =
+            |hearing: &Hearing| hearing.asks && hearing.silent_millis < self.patience.dead_millis();
         self.nodes
             .iter()
             .filter(move |(_, hearing)| hearing.wanted || wants_us(hearing))
@@ -156,37 +183,38 @@ impl Peers {
     #[must_use]
     pub fn standings(&self) -> BTreeMap<&NodeName, Standing> {
         let wanted = self.nodes.iter().filter(|(_, hearing)| hearing.wanted);
-        wanted.map(|(node, hearing)| (node, hearing.standing())).collect()
+        wanted.map(|(node, hearing)| (node, hearing.standing(self.patience))).collect()
     }
 
     /// How a wanted node stands, and for how many milliseconds it has been silent.
     #[must_use]
     pub fn of(&self, node: &NodeName) -> Option<(Standing, u64)> {
         let hearing = self.nodes.get(node).filter(|hearing| hearing.wanted)?;
-        Some((hearing.standing(), hearing.silent_millis))
+        Some((hearing.standing(self.patience), hearing.silent_millis))
     }
 
     /// Every wanted node and how it stands, in words.
     #[must_use]
     pub fn words(&self) -> Vec<(NodeName, String)> {
         let wanted = self.nodes.iter().filter(|(_, hearing)| hearing.wanted);
-        wanted.map(|(node, hearing)| (node.clone(), hearing.words())).collect()
+        wanted.map(|(node, hearing)| (node.clone(), hearing.words(self.patience))).collect()
     }
 
     /// Milliseconds of silence until the standing of a node changes.
     #[must_use]
     pub fn next_change_in(&self) -> Option<u64> {
-        let next = |hearing: &Hearing| match hearing.standing() {
-            Standing::Heard => Some(PEER_SILENT_MILLIS - hearing.silent_millis),
-            Standing::Silent => Some(PEER_DEAD_MILLIS - hearing.silent_millis),
+        let next = |hearing: &Hearing| match hearing.standing(self.patience) {
+            Standing::Heard => Some(self.patience.silent_millis - hearing.silent_millis),
+            Standing::Silent => Some(self.patience.dead_millis() - hearing.silent_millis),
             Standing::Unheard | Standing::GoesDown | Standing::Dead => None,
         };
         self.nodes.values().filter(|hearing| hearing.wanted).filter_map(next).min()
     }
 
-    /// Wanted nodes that have been silent for at least [`PEER_SILENT_MILLIS`], heard before or not, and for how long.
+    /// Wanted nodes that are silent, heard before or not, and for how long.
     pub fn silent(&self) -> impl Iterator<Item = (&NodeName, u64)> {
-        let silent = |hearing: &Hearing| hearing.wanted && hearing.silent_millis >= PEER_SILENT_MILLIS;
+        let limit = self.patience.silent_millis;
+        let silent = move |hearing: &Hearing| hearing.wanted && hearing.silent_millis >= limit;
         let nodes = self.nodes.iter().filter(move |(_, hearing)| silent(hearing));
         nodes.map(|(node, hearing)| (node, hearing.silent_millis))
     }
@@ -199,7 +227,7 @@ impl Peers {
     fn is_heard(&self, node: &NodeName) -> bool {
         match self.of(node) {
             Some((Standing::Heard | Standing::Silent, _)) => true,
-            Some((Standing::GoesDown, silent)) => silent < PEER_DEAD_MILLIS,
+            Some((Standing::GoesDown, silent)) => silent < self.patience.dead_millis(),
             Some((Standing::Unheard | Standing::Dead, _)) | None => false,
         }
     }
@@ -208,7 +236,7 @@ impl Peers {
     fn fell_silent(&self, node: &NodeName) -> bool {
         match self.of(node) {
             Some((Standing::Dead, _)) => true,
-            Some((Standing::GoesDown, silent)) => silent >= PEER_DEAD_MILLIS,
+            Some((Standing::GoesDown, silent)) => silent >= self.patience.dead_millis(),
             Some((Standing::Unheard | Standing::Heard | Standing::Silent, _)) | None => false,
         }
     }

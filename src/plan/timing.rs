@@ -10,10 +10,11 @@ pub const SILENT_NODE_DEAD_MILLIS: u64 = 6_000;
 pub const HEARTBEAT_MILLIS: u64 = 2_000;
 /// How often a daemon says to those it has a volume in common with that it is there.
 pub const BEAT_MILLIS: u64 = 100;
-/// Silence after which the kernel is asked whether a peer's kernel still acknowledges: three beats are missing.
+/// Silence after which the kernel is asked whether a peer's kernel still acknowledges, unless `peer-silent-millis` says otherwise:
+/// three beats are missing.
 pub const PEER_SILENT_MILLIS: u64 = 400;
-/// Silence after which a peer's daemon is not at work any more: it is dead if the store agrees.
-pub const PEER_DEAD_MILLIS: u64 = 1_000;
+/// Further silence after which a peer's daemon is not at work any more: it is dead if the store agrees.
+pub const PEER_DEAD_AFTER_MILLIS: u64 = 600;
 /// A kernel that acknowledges nothing of what was sent to it for this long, while its daemon is silent, is out of reach. TCP
 /// tries again after 200 ms and a little (`TCP_RTO_MIN`), so one lost segment is no silence.
 pub const ANSWER_MILLIS: u64 = 300;

@@ -17,14 +17,18 @@ pub const LOG: &str = "/var/log/mdfabric.log";
 /// How long a verb may take: a full copy of a gibibyte on emulated machines.
 pub const VERB_DEADLINE: Duration = Duration::from_mins(5);
 
+/// How much silence of each other the daemons of a patient lab bear.
+const PATIENCE: &str = "peer-silent-millis = 2000\n";
+
 /// How long a daemon may take to answer after its start.
 const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The configuration of the daemon on `node` of a cluster whose records are in etcd.
 #[must_use]
 pub fn config(lab: &Lab, node: &Node) -> String {
+    let patience = if lab.is_patient() { PATIENCE } else { "" };
     format!(
-        "node = {:?}\ndata-address = {:?}\n\n[store]\netcd = [{:?}]\n\n[log]\nformat = \"text\"\n",
+        "node = {:?}\ndata-address = {:?}\n{patience}\n[store]\netcd = [{:?}]\n\n[log]\nformat = \"text\"\n",
         node.name(),
         node.address(),
         lab.etcd_endpoint()
@@ -59,6 +63,12 @@ pub fn start_all(lab: &Lab) -> Result<()> {
         start(node, &config(lab, node))?;
     }
     nodes.iter().try_for_each(|node| wait_answering(lab, node))
+}
+
+/// Ends the daemons of all nodes as crashes would, and starts others.
+pub fn restart_all(lab: &Lab) -> Result<()> {
+    lab.nodes().iter().try_for_each(kill)?;
+    start_all(lab)
 }
 
 /// Gives one drive of every node to mdfabric.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -28,6 +28,7 @@ pub struct Lab {
     dir: PathBuf,
     spec: LabSpec,
     supervisor: Option<Child>,
+    is_patient: AtomicBool,
 }
 
 impl Lab {
@@ -60,7 +61,7 @@ impl Lab {
         spec.save(&dir)?;
         payload::build(&dir, &parts.programs)?;
         let supervisor = supervisor::spawn(&dir, life)?;
-        let mut lab = Self { dir, spec, supervisor: Some(supervisor) };
+        let mut lab = Self { dir, spec, supervisor: Some(supervisor), is_patient: AtomicBool::new(false) };
         lab.wait_started()?;
         if life == Life::Detached {
             lab.supervisor = None;
@@ -74,7 +75,8 @@ impl Lab {
         if !is_running(dir)? {
             bail!("no lab runs in {}: start one with `lab up`", dir.display());
         }
-        Ok(Self { dir: dir.to_path_buf(), spec: LabSpec::load(dir)?, supervisor: None })
+        let is_patient = AtomicBool::new(false);
+        Ok(Self { dir: dir.to_path_buf(), spec: LabSpec::load(dir)?, supervisor: None, is_patient })
     }
 
     fn wait_started(&mut self) -> Result<()> {
@@ -109,6 +111,18 @@ impl Lab {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether daemons that are started from now on bear more silence of each other than they do by default: where it is not
+    /// shown how long writes wait, a guest that is starved for a moment by its neighbours shall not count as gone.
+    pub fn set_patient(&self, patient: bool) {
+        self.is_patient.store(patient, Ordering::Release);
+    }
+
+    /// See [`Self::set_patient`].
+    #[must_use]
+    pub fn is_patient(&self) -> bool {
+        self.is_patient.load(Ordering::Acquire)
     }
 
     /// How its guests run.

@@ -34,7 +34,7 @@ mod verification;
 mod zombie;
 
 use anyhow::{Result, ensure};
-pub use order::is_alone;
+pub use order::{is_alone, is_strict};
 
 use crate::daemon::mdfabric;
 use crate::lab::Lab;

@@ -12,6 +12,7 @@ use crate::config::{Config, StoreConfig};
 use crate::daemon::{Identity, MortalKernel};
 use crate::domain::Endpoint;
 use crate::kernel::{self, NodeKernel};
+use crate::plan::Peers;
 use crate::ports::{Kernel, Store};
 use crate::store::LocalStore;
 use crate::store::etcd::EtcdStore;
@@ -24,6 +25,7 @@ pub(super) struct Parts {
     pub(super) identity: Identity,
     pub(super) store: Arc<dyn Store>,
     pub(super) kernel: Arc<dyn Kernel>,
+    pub(super) peers: Peers,
     pub(super) events: mpsc::Receiver<()>,
 }
 
@@ -35,7 +37,8 @@ pub(super) async fn compose(config: &Config) -> Result<Parts, Failure> {
         Failure::caused("the kernel's events cannot be followed", "the daemon has to run as root", error)
     })?;
     let kernel = mortal(Arc::new(kernel), config);
-    Ok(Parts { identity: identity(config).await?, store, kernel, events })
+    let peers = config.peer_silent_millis.map_or_else(Peers::default, Peers::patient);
+    Ok(Parts { identity: identity(config).await?, store, kernel, peers, events })
 }
 
 /// What a daemon under test dies at; any other gets its kernel as it is.

@@ -15,7 +15,7 @@ use crate::domain::{
     Bytes, DriveState, DriveStatus, Endpoint, Key, NodeName, NodeStatus, Record, ReplicaState, ReplicaStatus,
     Revision, Timestamp, Verify, Versioned, VolumeName, VolumeSpec, World, host_id, host_nqn,
 };
-use crate::plan::{FailureKind, Lane, Observation, Outcome, Sample, Step, StepFailure};
+use crate::plan::{FailureKind, Lane, Observation, Outcome, Peers, Sample, Step, StepFailure};
 use crate::ports::{InCalls, Kernel, Listing, PortFuture, Store, StoreError, Watch};
 use crate::store::LocalStore;
 use crate::telemetry::dump::Place;
@@ -132,8 +132,14 @@ impl House {
         let me = node_name("n1");
         let identity = Identity { name: me.clone(), status: node_status(&me) };
         let (_, events) = mpsc::channel(1);
-        let running =
-            daemon::start(identity, Arc::clone(&store), Arc::new(Nothing), events, Recorder::none());
+        let running = daemon::start(
+            identity,
+            Arc::clone(&store),
+            Arc::new(Nothing),
+            Peers::default(),
+            events,
+            Recorder::none(),
+        );
         let path = dir.path().join("m.sock");
         let socket = bind(&path).unwrap();
         let check = || vec![proto::Check { name: "md".to_owned(), ok: true, detail: String::new() }];

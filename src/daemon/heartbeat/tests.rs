@@ -26,8 +26,8 @@ async fn until(network: &PeerNetwork, woken: &mut mpsc::Receiver<()>, of: u8, st
 
 #[tokio::test]
 async fn two_daemons_hear_each_other_say_goodbye_and_fall_silent() {
-    let (one, mut woken) = start(node(1), &endpoint(1));
-    let (two, heard_by_two) = start(node(2), &endpoint(2));
+    let (one, mut woken) = start(node(1), &endpoint(1), Peers::default());
+    let (two, heard_by_two) = start(node(2), &endpoint(2), Peers::default());
     one.follow(others(1, true));
     // It does not know that the other one wants to hear it, but answers.
     two.follow(others(2, false));
@@ -36,7 +36,7 @@ async fn two_daemons_hear_each_other_say_goodbye_and_fall_silent() {
     until(&one, &mut woken, 2, Standing::GoesDown).await;
     drop((two, heard_by_two));
     let (_again, _woken) = {
-        let (two, woken) = start(node(2), &endpoint(2));
+        let (two, woken) = start(node(2), &endpoint(2), Peers::default());
         two.follow(others(2, false));
         (two, woken)
     };
@@ -46,8 +46,9 @@ async fn two_daemons_hear_each_other_say_goodbye_and_fall_silent() {
 #[tokio::test]
 async fn whoever_is_heard_no_more_is_silent_and_then_dead() {
     let me = Endpoint { address: "127.0.0.3".to_owned(), ..endpoint(1) };
-    let (one, mut woken) = start(node(1), &me);
-    let (two, heard_by_two) = start(node(2), &Endpoint { address: "127.0.0.4".to_owned(), ..endpoint(2) });
+    let (one, mut woken) = start(node(1), &me, Peers::default());
+    let elsewhere = Endpoint { address: "127.0.0.4".to_owned(), ..endpoint(2) };
+    let (two, heard_by_two) = start(node(2), &elsewhere, Peers::default());
     let at = |address: &str| Endpoint { address: address.to_owned(), ..endpoint(1) };
     one.follow([(node(2), (at("127.0.0.4"), true))].into());
     two.follow([(node(1), (at("127.0.0.3"), false))].into());

@@ -31,10 +31,21 @@ fn a_node_goes_through_all_standings_and_back() {
     assert_eq!((standing(&peers), peers.next_change_in()), (Standing::Heard, Some(PEER_SILENT_MILLIS)));
     pass(&mut peers, PEER_SILENT_MILLIS + BEAT_MILLIS);
     assert_eq!(standing(&peers), Standing::Silent);
-    pass(&mut peers, PEER_DEAD_MILLIS);
+    pass(&mut peers, PEER_SILENT_MILLIS + PEER_DEAD_AFTER_MILLIS);
     assert_eq!((standing(&peers), peers.next_change_in()), (Standing::Dead, None));
     peers.hear(&node(2), &beat(1, 2));
     assert_eq!(standing(&peers), Standing::Heard);
+}
+
+#[test]
+fn who_is_told_to_be_patient_bears_more_silence() {
+    let mut peers = Peers::patient(2_000);
+    peers.follow([(&node(2), true)].into_iter());
+    peers.hear(&node(2), &beat(1, 1));
+    pass(&mut peers, 1_900);
+    assert_eq!((standing(&peers), peers.next_change_in()), (Standing::Heard, Some(100)));
+    pass(&mut peers, BEAT_MILLIS);
+    assert_eq!((standing(&peers), peers.next_change_in()), (Standing::Silent, Some(PEER_DEAD_AFTER_MILLIS)));
 }
 
 #[test]
@@ -68,7 +79,7 @@ fn who_is_not_wanted_is_answered_and_never_missed() {
     peers.hear(&node(3), &beat(1, 1));
     peers.hear(&node(4), &beat(1, 1));
     assert_eq!(targets(&peers), [(node(2), true), (node(3), false)]);
-    pass(&mut peers, PEER_DEAD_MILLIS);
+    pass(&mut peers, PEER_SILENT_MILLIS + PEER_DEAD_AFTER_MILLIS);
     assert_eq!(targets(&peers), [(node(2), true)]);
     assert_eq!(peers.silent().map(|(node, _)| node.clone()).collect::<Vec<_>>(), [node(2)]);
     assert_eq!(peers.of(&node(3)), None);

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, anyhow};
 use crate::daemon;
 use crate::lab::Lab;
 use crate::report;
-use crate::scenarios::{Needs, Scenario, Stage};
+use crate::scenarios::{self, Needs, Scenario, Stage};
 use crate::setup::Parts;
 
 /// Nodes of a shared lab.
@@ -17,17 +17,17 @@ pub(super) struct Shared<'a> {
     lab: Option<Lab>,
     /// Whether nobody has played in it since its nodes were booted with blank drives.
     fresh: bool,
-    /// Whether the last player was given a cluster and left it.
-    cluster: bool,
+    /// Whether the last player was given a cluster and left it, and whether that is a patient one.
+    cluster: Option<bool>,
 }
 
 impl<'a> Shared<'a> {
     pub(super) fn new(parts: &'a Parts) -> Self {
-        Self { parts, lab: None, fresh: false, cluster: false }
+        Self { parts, lab: None, fresh: false, cluster: None }
     }
 
     pub(super) fn play(&mut self, scenario: &Scenario) -> Result<()> {
-        let result = self.prepare(scenario.lab).and_then(|()| {
+        let result = self.prepare(scenario.lab, !scenarios::is_strict(scenario.name)).and_then(|()| {
             let lab = if scenario.lab == Needs::Nothing { None } else { self.lab.as_mut() };
             (scenario.run)(&mut Stage::new(self.parts, lab))
         });
@@ -45,12 +45,12 @@ impl<'a> Shared<'a> {
         anyhow!(text)
     }
 
-    fn prepare(&mut self, needs: Needs) -> Result<()> {
+    fn prepare(&mut self, needs: Needs, patient: bool) -> Result<()> {
         if needs == Needs::Cluster {
-            return self.prepare_cluster();
+            return self.prepare_cluster(patient);
         }
         if needs == Needs::Blank {
-            self.cluster = false;
+            self.cluster = None;
         }
         match (needs, &self.lab) {
             (Needs::Nothing, _) => self.lab = None,
@@ -67,19 +67,28 @@ impl<'a> Shared<'a> {
         if needs == Needs::Blank {
             self.fresh = false;
         }
+        if let Some(lab) = &self.lab {
+            lab.set_patient(patient);
+        }
         Ok(())
     }
 
     /// A cluster whose last player left no volume is good for the next one.
-    fn prepare_cluster(&mut self) -> Result<()> {
-        if self.cluster && self.lab.as_ref().is_some_and(daemon::is_empty_cluster) {
-            return Ok(());
+    fn prepare_cluster(&mut self, patient: bool) -> Result<()> {
+        if let (Some(was), Some(lab)) =
+            (self.cluster, self.lab.as_ref().filter(|lab| daemon::is_empty_cluster(lab)))
+        {
+            if was != patient {
+                lab.set_patient(patient);
+                daemon::restart_all(lab)?;
+            }
+        } else {
+            self.prepare(Needs::Blank, patient)?;
+            let lab = self.lab.as_ref().context("no lab")?;
+            daemon::start_all(lab)?;
+            daemon::add_drives(lab)?;
         }
-        self.prepare(Needs::Blank)?;
-        let lab = self.lab.as_ref().context("no lab")?;
-        daemon::start_all(lab)?;
-        daemon::add_drives(lab)?;
-        self.cluster = true;
+        self.cluster = Some(patient);
         Ok(())
     }
 }

@@ -16,8 +16,8 @@ use crate::product::{
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "lost_copy_is_replaced_after_the_timeout",
-        shows: "a copy whose node is gone is waited for, replaced on a healthy drive of another node under load, and erased \
-                when its node is back",
+        shows: "a copy whose node is gone is waited for, replaced on a healthy drive of another node, under load and of a \
+                detached volume, and erased when its node is back",
         lab: Needs::Cluster,
         run: replaced,
     },
@@ -33,6 +33,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 fn replaced(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let (one, load) = written_volume(lab, 61, &format!("{TWO_COPIES} --member-missing-timeout 60"))?;
+    verb(
+        &one,
+        &format!("volume create idle --size 512MiB --fs raw {TWO_COPIES} --member-missing-timeout 60"),
+    )?;
+    verb(&one, "volume attach idle")?;
+    verb(&one, "volume detach idle")?;
     let lost = copies(lab, &one, "vol")?;
     let two = lab.node("node-2")?;
     two.power_cut()?;
@@ -45,12 +51,16 @@ fn replaced(stage: &mut Stage<'_>) -> Result<()> {
     let record = until(lab, &one, "vol", "a replacement on node-3", is_replaced)?;
     println!("    {}", told(&record, "ReplicaReplacing")?);
     println!("    {}", told(&record, "ReplicaReplaced")?);
+    until(lab, &one, "idle", "a replacement, and nobody owns it", |record| {
+        is_replaced(record) && word(record, "/status/owner").is_empty()
+    })?;
     load.goes_on(20)?;
     two.power_on()?;
     two.wait_up()?;
     start_and_wait(lab, &two)?;
     until(lab, &one, "vol", "the old copy is erased", |record| is_settled_on(record, &["node-1", "node-3"]))?;
     lost.iter().filter(|copy| copy.node.name() == "node-2").try_for_each(crate::product::Copy::is_wiped)?;
+    verb(&one, "volume rm idle")?;
     end(lab, &one, load)
 }
 

@@ -2,16 +2,12 @@
 
 use super::{Needs, Scenario};
 
+/// What is played with daemons that bear no more silence of each other than they do by default, by the beginning of its name.
+const STRICT: &str = "stall_";
+
 /// What nothing else may run beside, by the beginning of its name, and why.
 const ALONE: &[(&str, &str)] = &[
-    ("stall_", "prints how long writes wait, and a provider that is starved for 0.4 s counts as gone"),
-    (
-        "daemon_killed_reattaches",
-        "nothing may be made anew, and a provider without a daemon is the first to count as gone",
-    ),
-    ("move_of_one_of_two_copies_under_load", "no copy may be missing for a moment"),
-    ("scale_1_2_3_2_1_under_load", "likewise"),
-    ("scale_down_refused_when_not_in_sync", "likewise, once it is in sync again"),
+    (STRICT, "prints how long writes wait, and a provider that is starved for 0.4 s counts as gone"),
     ("lab_moves_bytes_between_guests", "asks for a speed"),
     ("idle_costs_nothing", "prints what daemons take of a processor"),
     ("lab_leaves_nothing_behind", "looks at the host's own mounts and network devices"),
@@ -24,6 +20,9 @@ const LONG: &[&str] = &[
     "lost_copy_is_replaced_after_the_timeout",
     "killed_before_every_step",
     "killed_after_every_step",
+    "scale_1_2_3_2_1_under_load",
+    "simulated_kernel_does_as_the_real_one",
+    "stripes_of_two_columns",
     "volume_life_xfs",
     "volume_life_ext4_and_raw",
     "systemd_unit_runs_the_daemon",
@@ -33,6 +32,12 @@ const LONG: &[&str] = &[
 #[must_use]
 pub fn is_alone(name: &str) -> bool {
     ALONE.iter().any(|(begin, _)| name.starts_with(begin))
+}
+
+/// Whether the scenario `name` is played with daemons as patient as they are by default, and no more.
+#[must_use]
+pub fn is_strict(name: &str) -> bool {
+    name.starts_with(STRICT)
 }
 
 /// Where a scenario stands in the order. Those without the shared lab come before there is one, since it makes way for them;
