@@ -18,8 +18,8 @@ use crate::plan::Write;
 pub use crate::plan::placement::MAX_COLUMNS;
 pub use crate::plan::scale::MAX_REPLICAS;
 
-/// The smallest volume.
-pub const MIN_VOLUME: crate::domain::Bytes = crate::domain::Bytes::mib(512);
+/// The smallest volume: as large as the smallest XFS (`mkfs.xfs` makes none below).
+pub const MIN_VOLUME: crate::domain::Bytes = crate::domain::Bytes::mib(300);
 /// The largest volume: far beyond any drive, far below where sums of sizes could overflow.
 pub const MAX_VOLUME: crate::domain::Bytes = crate::domain::Bytes::gib(1 << 20);
 

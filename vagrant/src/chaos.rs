@@ -109,7 +109,7 @@ fn prepare(lab: &Lab) -> Result<()> {
     for used in VOLUMES {
         let home = lab.node(used.home)?;
         let (name, fs, copies) = (used.name, used.fs, used.copies);
-        verb(&home, &format!("volume create {name} --size 512MiB --fs {fs} {copies}"))?;
+        verb(&home, &format!("volume create {name} --size 320MiB --fs {fs} {copies}"))?;
         verb(&home, &format!("volume attach {name}"))?;
         if let Some(at) = used.mount_point() {
             verb(&home, &format!("volume mount {name} {at}"))?;

@@ -108,10 +108,10 @@ pub const FILE: &str = "/mnt/vol/data";
 /// Two copies, one of them on node-1.
 pub const TWO_COPIES: &str = "--replicas 2 --on node-1 --on node-2";
 
-/// The volume `vol` of 512 MiB with the copies that `copies` asks for, mounted on node-1, its owner, and a writer on it.
+/// The volume `vol` of 320 MiB with the copies that `copies` asks for, mounted on node-1, its owner, and a writer on it.
 pub fn written_volume<'a>(lab: &'a Lab, seed: u64, copies: &str) -> Result<(Node, Load<'a>)> {
     let one = lab.node("node-1")?;
-    verb(&one, &format!("volume create vol --size 512MiB {copies}"))?;
+    verb(&one, &format!("volume create vol --size 320MiB {copies}"))?;
     verb(&one, "volume attach vol")?;
     verb(&one, "volume mount vol /mnt/vol")?;
     let mut load = Load::new(lab, seed);

@@ -23,6 +23,9 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("daemon log", "tail -n 25 /var/log/mdfabric.log 2>/dev/null"),
 ];
 
+/// As much of the console of a node that does not answer: the whole of what a kernel says when it panics.
+const CONSOLE_LINES: usize = 120;
+
 /// A node that is asked may be the one that hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -54,7 +57,8 @@ fn of_node(node: &Node) -> String {
             }
             Err(err) => {
                 let console = fs::read_to_string(node.files().console_log()).unwrap_or_default();
-                writeln!(text, "---- {}: {err:#}; console ----\n{}", node.name(), tail(&console, 25)).ok();
+                let console = tail(&console, CONSOLE_LINES);
+                writeln!(text, "---- {}: {err:#}; console ----\n{console}", node.name()).ok();
                 break;
             }
         }

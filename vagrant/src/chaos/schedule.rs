@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::VOLUMES;
 use super::fault::Fault;
+use super::timeline::WAY;
 use crate::guest::pattern::Dice;
 use crate::spec::{ETCD, node_name};
 
@@ -296,7 +297,7 @@ impl Wish {
     /// What it is called in the summary.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Attach { .. } => "attach elsewhere",
+            Self::Attach { .. } => WAY,
             Self::Move { .. } => "move",
             Self::AddCopy { .. } => "one more copy",
             Self::DropCopy { .. } => "one copy less",

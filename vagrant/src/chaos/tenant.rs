@@ -85,7 +85,7 @@ impl<'a> Tenant<'a> {
             return;
         }
         self.say(&format!("wanted on {to}, not on {}", self.home));
-        self.way.get_or_insert_with(|| self.world.line.begin("attach elsewhere"));
+        self.way.get_or_insert_with(|| self.world.line.begin_way(self.used.name));
         self.end_writer();
         self.home = to;
         self.is_asking = true;

@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 
 /// Writes that wait shorter than this are not worth a line.
 const TOLD: Duration = Duration::from_secs(1);
+/// What begins so soon after a wait began may have caused it: acknowledgements are looked for now and then.
+const CAUSE: Duration = Duration::from_millis(500);
+/// A volume on its way from one node to another.
+pub(super) const WAY: &str = "attach elsewhere";
 
 /// Everything since the start.
 pub(super) struct TimeLine {
@@ -17,7 +21,7 @@ pub(super) struct TimeLine {
 #[derive(Debug, Default)]
 struct Notes {
     spans: Vec<Span>,
-    stalls: Vec<(Duration, Duration)>,
+    waits: Vec<Wait>,
     refused: u32,
     /// Faults that could not be begun or wishes that nobody could be asked for.
     left_out: u32,
@@ -27,9 +31,19 @@ struct Notes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Span {
     kind: &'static str,
+    /// Of [`WAY`]: which volume.
+    volume: Option<&'static str>,
     begin: Duration,
     end: Option<Duration>,
     happened: bool,
+}
+
+/// Nothing of a volume was acknowledged.
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    volume: &'static str,
+    from: Duration,
+    to: Duration,
 }
 
 /// One row of the summary.
@@ -58,7 +72,16 @@ impl TimeLine {
     }
 
     pub(super) fn begin(&self, kind: &'static str) -> Begun {
-        let span = Span { kind, begin: self.now(), end: None, happened: true };
+        self.begin_span(kind, None)
+    }
+
+    /// From here on `volume` is on its way.
+    pub(super) fn begin_way(&self, volume: &'static str) -> Begun {
+        self.begin_span(WAY, Some(volume))
+    }
+
+    fn begin_span(&self, kind: &'static str, volume: Option<&'static str>) -> Begun {
+        let span = Span { kind, volume, begin: self.now(), end: None, happened: true };
         let mut notes = self.notes();
         notes.spans.push(span);
         Begun(notes.spans.len() - 1)
@@ -89,9 +112,9 @@ impl TimeLine {
     }
 
     /// Nothing of `volume` was acknowledged for so long until now.
-    pub(super) fn stalled(&self, volume: &str, waited: Duration) {
-        let now = self.now();
-        self.notes().stalls.push((now.saturating_sub(waited), now));
+    pub(super) fn stalled(&self, volume: &'static str, waited: Duration) {
+        let to = self.now();
+        self.notes().waits.push(Wait { volume, from: to.saturating_sub(waited), to });
         if waited >= TOLD {
             self.say(&format!("{volume}: no write was acknowledged for {:.1} s", waited.as_secs_f64()));
         }
@@ -101,7 +124,8 @@ impl TimeLine {
     pub(super) fn summary(&self) -> String {
         let notes = self.notes();
         let mut text =
-            "kind                       times   longest wait of any volume's writes meanwhile\n".to_owned();
+            "kind                       times   longest wait of any volume's writes that began meanwhile\n"
+                .to_owned();
         for (kind, row) in notes.rows() {
             writeln!(text, "{kind:25} {:6} {:8.1} s", row.count, row.longest.as_secs_f64()).ok();
         }
@@ -115,19 +139,35 @@ impl TimeLine {
 }
 
 impl Notes {
-    /// Where several things overlap, a wait counts for each.
+    /// Where several things go on when a wait begins, it counts for each; that of a volume on its way, whose writer was ended,
+    /// for that alone.
     fn rows(&self) -> BTreeMap<&'static str, Row> {
         let mut rows: BTreeMap<&'static str, Row> = BTreeMap::new();
         for span in self.spans.iter().filter(|span| span.happened) {
             let row = rows.entry(span.kind).or_default();
             row.count += 1;
-            let meets = |&&(from, to): &&(Duration, Duration)| {
-                from <= span.end.unwrap_or(Duration::MAX) && to >= span.begin
-            };
-            let longest = self.stalls.iter().filter(meets).map(|(from, to)| to.saturating_sub(*from)).max();
+            let waits = self.waits.iter().filter(|wait| self.counts_for(wait, span));
+            let longest = waits.map(|wait| wait.to.saturating_sub(wait.from)).max();
             row.longest = row.longest.max(longest.unwrap_or_default());
         }
         rows
+    }
+
+    fn counts_for(&self, wait: &Wait, span: &Span) -> bool {
+        if self.spans.iter().any(|way| way.is_way_of(wait)) {
+            return span.is_way_of(wait);
+        }
+        span.volume.is_none() && span.begin <= wait.from + CAUSE && span.end_or_never() >= wait.from
+    }
+}
+
+impl Span {
+    fn end_or_never(&self) -> Duration {
+        self.end.unwrap_or(Duration::MAX)
+    }
+
+    fn is_way_of(&self, wait: &Wait) -> bool {
+        self.volume == Some(wait.volume) && self.begin <= wait.to && self.end_or_never() >= wait.from
     }
 }
 
@@ -139,17 +179,42 @@ mod tests {
         Duration::from_secs(count)
     }
 
+    fn span(kind: &'static str, begin: u64, end: u64) -> Span {
+        Span { kind, volume: None, begin: seconds(begin), end: Some(seconds(end)), happened: true }
+    }
+
+    fn wait(volume: &'static str, from: u64, to: u64) -> Wait {
+        Wait { volume, from: seconds(from), to: seconds(to) }
+    }
+
     #[test]
-    fn a_wait_counts_for_what_it_meets() {
-        let span =
-            |kind, begin, end| Span { kind, begin: seconds(begin), end: Some(seconds(end)), happened: true };
+    fn a_wait_counts_for_what_goes_on_when_it_begins() {
         let notes = Notes {
-            spans: vec![span("cut", 10, 12), span("cut", 40, 41), span("pause", 13, 20)],
-            stalls: vec![(seconds(11), seconds(14)), (seconds(30), seconds(39))],
+            spans: vec![
+                span("cut", 10, 12),
+                span("cut", 40, 41),
+                span("pause", 11, 20),
+                span("full", 13, 20),
+            ],
+            waits: vec![wait("raw", 11, 14), wait("raw", 30, 39)],
             ..Notes::default()
         };
         let rows = notes.rows();
         assert_eq!(rows["cut"], Row { count: 2, longest: seconds(3) });
         assert_eq!(rows["pause"], Row { count: 1, longest: seconds(3) });
+        assert_eq!(rows["full"], Row { count: 1, longest: seconds(0) });
+    }
+
+    #[test]
+    fn a_volume_on_its_way_waits_for_nothing_else() {
+        let way = Span { volume: Some("raw"), ..span(WAY, 12, 30) };
+        let notes = Notes {
+            spans: vec![span("cut", 10, 40), way],
+            waits: vec![wait("raw", 11, 31), wait("xfs", 11, 13)],
+            ..Notes::default()
+        };
+        let rows = notes.rows();
+        assert_eq!(rows["cut"].longest, seconds(2));
+        assert_eq!(rows[WAY].longest, seconds(20));
     }
 }

@@ -52,7 +52,7 @@ impl World<'_> {
             wish(format!("volume rm {BRIEF} --no-wait"));
             return;
         }
-        let is_made = wish(format!("volume create {BRIEF} --size 512MiB --fs ext4 --replicas 2 --no-wait"));
+        let is_made = wish(format!("volume create {BRIEF} --size 320MiB --fs ext4 --replicas 2 --no-wait"));
         if is_made && wish(format!("volume attach {BRIEF} --node {on} --no-wait")) {
             wish(format!("volume mount {BRIEF} /mnt/{BRIEF} --no-wait"));
         }

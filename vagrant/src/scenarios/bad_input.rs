@@ -62,20 +62,20 @@ fn to_create(stage: &mut Stage<'_>) -> Result<()> {
     let one = lab.node("node-1")?;
     let cases: &[(&str, i32, &[&str])] = &[
         ("bad --size 0", 2, &["\"0\" is not a size"]),
-        ("bad --size 0MiB", 1, &["volume bad", "0 B", "512 MiB"]),
-        ("bad --size 100MiB", 1, &["volume bad", "100 MiB", "512 MiB"]),
+        ("bad --size 0MiB", 1, &["volume bad", "0 B", "300 MiB"]),
+        ("bad --size 100MiB", 1, &["volume bad", "100 MiB", "300 MiB"]),
         ("bad --size 20GiB", 1, &["volume bad", "no place", "node-1", "node-2", "node-3"]),
         ("bad --size much", 2, &["much"]),
         ("bad --size -1", 2, &["-1"]),
         ("bad --size 99999999999999999999TiB", 2, &["99999999999999999999TiB"]),
-        ("bad --size 512MiB --replicas 0", 1, &["volume bad", "0 replicas", "1 to 3"]),
-        ("bad --size 512MiB --replicas 4", 1, &["volume bad", "4 replicas", "1 to 3"]),
-        ("bad --size 512MiB --replicas x", 2, &["x"]),
-        ("bad --size 512MiB --on node-9", 1, &["node-9"]),
-        ("bad --size 512MiB --on node-1/none", 1, &["none"]),
-        ("bad --size 512MiB --replicas 1 --on node-1 --on node-2", 1, &["2 places", "1 cop"]),
-        ("bad --size 512MiB --fs ntfs", 2, &["ntfs"]),
-        ("Bad_Name --size 512MiB", 2, &["Bad_Name"]),
+        ("bad --size 320MiB --replicas 0", 1, &["volume bad", "0 replicas", "1 to 3"]),
+        ("bad --size 320MiB --replicas 4", 1, &["volume bad", "4 replicas", "1 to 3"]),
+        ("bad --size 320MiB --replicas x", 2, &["x"]),
+        ("bad --size 320MiB --on node-9", 1, &["node-9"]),
+        ("bad --size 320MiB --on node-1/none", 1, &["none"]),
+        ("bad --size 320MiB --replicas 1 --on node-1 --on node-2", 1, &["2 places", "1 cop"]),
+        ("bad --size 320MiB --fs ntfs", 2, &["ntfs"]),
+        ("Bad_Name --size 320MiB", 2, &["Bad_Name"]),
         ("bad", 2, &["--size"]),
     ];
     let judged = cases
@@ -90,7 +90,7 @@ fn to_attach_move_and_delete(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let one = lab.node("node-1")?;
     unknown_objects(&one)?;
-    verb(&one, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2")?;
+    verb(&one, "volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2")?;
     names_are_taken(&one)?;
     wrong_moves(&one)?;
     refused(&one, "volume mount vol /mnt/vol", 1, &["vol", "not attached", "attach"])?;
@@ -110,8 +110,8 @@ fn unknown_objects(node: &Node) -> Result<()> {
 }
 
 fn names_are_taken(node: &Node) -> Result<()> {
-    verb(node, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2")?;
-    refused(node, "volume create vol --size 1GiB", 1, &["volume vol already", "512 MiB"])?;
+    verb(node, "volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2")?;
+    refused(node, "volume create vol --size 1GiB", 1, &["volume vol already", "320 MiB"])?;
     ensure!(list(node, "volume")?.len() == 1, "a second volume was made");
     Ok(())
 }

@@ -65,7 +65,7 @@ fn hangs(stage: &mut Stage<'_>) -> Result<()> {
 
 /// A volume on the other drives lives its whole life.
 fn others_go_on(node: &Node) -> Result<()> {
-    verb(node, "volume create other --size 512MiB --replicas 2 --on node-1/node-1-a --on node-2")?;
+    verb(node, "volume create other --size 320MiB --replicas 2 --on node-1/node-1-a --on node-2")?;
     verb(node, "volume attach other")?;
     verb(node, "volume mount other /mnt/other")?;
     node.sh("echo written >/mnt/other/file && sync /mnt/other/file && cat /mnt/other/file")?.ok()?;

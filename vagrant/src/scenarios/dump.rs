@@ -21,7 +21,7 @@ const DUMP: &str = "/tmp/dump.tar";
 fn dump_reads_like_the_node(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let one = lab.node("node-1")?;
-    verb(&one, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2")?;
+    verb(&one, "volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2")?;
     verb(&one, "volume attach vol")?;
     until(lab, &one, "vol", "both copies in sync", |record| is_settled_on(record, &["node-1", "node-2"]))?;
     verb(&one, &format!("dump -o {DUMP}"))?;
@@ -92,7 +92,7 @@ fn without_ages(text: &str) -> Vec<String> {
 
 fn changes_nothing(one: &Node) -> Result<()> {
     for line in
-        ["volume rm vol", "volume create more --size 512MiB", "drive add node-1-b", "node cordon node-1"]
+        ["volume rm vol", "volume create more --size 320MiB", "drive add node-1-b", "node cordon node-1"]
     {
         let line = format!("--root {DUMP} {line}");
         let said = mdfabric(one, &line.split_whitespace().collect::<Vec<_>>())?;

@@ -52,7 +52,7 @@ fn attach(lab: &Lab, numbers: std::ops::Range<usize>) -> Result<()> {
         let place = home(number);
         verb(
             &asked,
-            &format!("volume create v{number} --size 512MiB --replicas 1 --fs raw --on {place} --no-wait"),
+            &format!("volume create v{number} --size 320MiB --replicas 1 --fs raw --on {place} --no-wait"),
         )?;
     }
     for number in numbers {

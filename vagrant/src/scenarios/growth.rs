@@ -31,7 +31,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 
 const MIB: u64 = 1 << 20;
 /// What every volume here is made with, MiB.
-const SMALL: u64 = 512;
+const SMALL: u64 = 320;
 
 /// A volume of its own node, with drives of its own.
 struct Growing<'a> {
@@ -68,9 +68,9 @@ impl<'a> Growing<'a> {
     fn write_beyond(&self) -> Result<()> {
         let random = "if=/dev/urandom bs=1M conv=fsync status=none";
         let line = match self.name {
-            "raw" => format!("dd {random} of={} seek=1000 count=24", self.path),
+            "raw" => format!("dd {random} of={} seek=600 count=24", self.path),
             name => format!(
-                "fallocate -l 700M /mnt/{name}/large && dd {random} of=/mnt/{name}/large conv=notrunc seek=660 count=24"
+                "fallocate -l 400M /mnt/{name}/large && dd {random} of=/mnt/{name}/large conv=notrunc seek=370 count=24"
             ),
         };
         self.owner.sh(&line)?.ok().map(drop)
@@ -155,9 +155,9 @@ fn in_place(stage: &mut Stage<'_>) -> Result<()> {
         volume.load.goes_on(20)?;
     }
     let one = lab.node("node-1")?;
-    let same = verb(&one, "volume grow raw 1GiB")?;
-    ensure!(same.contains("is 1 GiB large already"), "{same}");
-    refused(&one, "volume grow raw 512MiB", 1, &["raw", "cannot be made smaller"])?;
+    let same = verb(&one, "volume grow raw 640MiB")?;
+    ensure!(same.contains("is 640 MiB large already"), "{same}");
+    refused(&one, "volume grow raw 320MiB", 1, &["raw", "cannot be made smaller"])?;
     refused(&one, "volume grow raw 64GiB", 1, &["raw", "no other place", "node-3"])?;
     for volume in volumes {
         volume.end(lab, large)?;
@@ -182,7 +182,7 @@ fn by_moving_first(stage: &mut Stage<'_>) -> Result<()> {
     let before = copies(lab, &one, "vol")?;
     verb(&one, "drive cordon node-2-a")?;
     let said = verb(&one, "volume grow vol +64MiB --dry-run")?;
-    for words in ["it moves first, now it would go to node-1", "now it would go to node-3", "576 MiB large"] {
+    for words in ["it moves first, now it would go to node-1", "now it would go to node-3", "384 MiB large"] {
         ensure!(said.contains(words), "{words:?} is not in\n{said}");
     }
     println!("    {}", verb(&one, "volume grow vol +64MiB")?.trim().replace('\n', "; "));

@@ -48,7 +48,7 @@ fn power_cycle_target(lab: &Lab) -> Result<()> {
 fn survives(stage: &mut Stage<'_>, interrupt: &dyn Fn(&Lab) -> Result<()>) -> Result<()> {
     let lab = stage.lab()?;
     let one = lab.node("node-1")?;
-    verb(&one, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2")?;
+    verb(&one, "volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2")?;
     verb(&one, "volume attach vol")?;
     verb(&one, "volume mount vol /mnt/vol")?;
     let mut load = Load::new(lab, 9);

@@ -34,7 +34,7 @@ const FILE: &str = "/mnt/vol/data";
 /// Bytes that are written beside the load, so that what is in use moves.
 const WRITTEN: u64 = 64 << 20;
 /// 2 % of the volume: twice what is not worth a record, since the file system has metadata that moves by itself.
-const NOT_TOLD: u64 = (512 << 20) / 50;
+const NOT_TOLD: u64 = (320 << 20) / 50;
 /// What is in use is measured every minute.
 const USE_DEADLINE: Duration = Duration::from_mins(3);
 
@@ -57,7 +57,7 @@ fn life_ext4_and_raw(stage: &mut Stage<'_>) -> Result<()> {
 /// Written on node-1, read and judged on node-2, deleted from node-3.
 fn mounted_life(lab: &Lab, spec: &str, is_clean: fn(&Node, &str) -> Result<()>) -> Result<()> {
     let [one, two, three] = [lab.node("node-1")?, lab.node("node-2")?, lab.node("node-3")?];
-    verb(&one, &format!("volume create vol --size 512MiB {spec}"))?;
+    verb(&one, &format!("volume create vol --size 320MiB {spec}"))?;
     verb(&one, "volume attach vol")?;
     verb(&one, &format!("volume mount vol {MOUNT}"))?;
     let mut load = Load::new(lab, 1);
@@ -113,7 +113,7 @@ fn field<'a>(said: &'a str, name: &str) -> Option<&'a str> {
 /// One copy on node-1, written through its device there and read through the fabric on node-2.
 fn raw_life(lab: &Lab) -> Result<()> {
     let [one, two] = [lab.node("node-1")?, lab.node("node-2")?];
-    verb(&one, "volume create raw --size 512MiB --fs raw --replicas 1 --on node-1 --locality fixed")?;
+    verb(&one, "volume create raw --size 320MiB --fs raw --replicas 1 --on node-1 --locality fixed")?;
     verb(&one, "volume attach raw")?;
     let mut load = Load::new(lab, 2);
     load.start(&one, &device(&one, "raw")?)?;

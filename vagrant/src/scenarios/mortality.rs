@@ -130,7 +130,7 @@ fn at_every_step(stage: &mut Stage<'_>, death: &str) -> Result<()> {
     let [one, three] = [lab.node("node-1")?, lab.node("node-3")?];
     let all = Mortals::start(lab, death)?;
     let repeatable = |_: &Mortals| false;
-    all.play("volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2", repeatable)?;
+    all.play("volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2", repeatable)?;
     all.play("volume attach vol --node node-1", repeatable)?;
     all.play("volume mount vol /mnt/vol", repeatable)?;
     let mut load = Load::new(lab, 12);
@@ -138,7 +138,7 @@ fn at_every_step(stage: &mut Stage<'_>, death: &str) -> Result<()> {
     let before = copies(lab, &one, "vol")?;
     all.play("volume move vol --from node-2 --to node-3", has_moved)?;
     load.goes_on(20)?;
-    all.play("volume grow vol 640MiB", repeatable)?;
+    all.play("volume grow vol 384MiB", repeatable)?;
     load.goes_on(20)?;
     load.stop()?;
     let old = before.iter().find(|copy| copy.node.name() == "node-2").context("no copy on node-2")?;

@@ -51,7 +51,7 @@ impl Sampler {
 fn one_of_two(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let one = lab.node("node-1")?;
-    verb(&one, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2")?;
+    verb(&one, "volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2")?;
     verb(&one, "volume attach vol")?;
     verb(&one, "volume mount vol /mnt/vol")?;
     let before = copies(lab, &one, "vol")?;
@@ -86,7 +86,7 @@ fn one_of_two(stage: &mut Stage<'_>) -> Result<()> {
 fn follows_owner(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let [one, two] = [lab.node("node-1")?, lab.node("node-2")?];
-    verb(&one, "volume create solo --size 512MiB --replicas 1 --on node-1")?;
+    verb(&one, "volume create solo --size 320MiB --replicas 1 --on node-1")?;
     verb(&one, "volume attach solo")?;
     verb(&one, "volume mount solo /mnt/solo")?;
     let mut load = Load::new(lab, 4);

@@ -60,8 +60,8 @@ fn play(lab: &Lab, node: &Node) -> Result<()> {
     is_confined(node)?;
     wait_answering(lab, node)?;
     verb(node, "drive add node-1-a")?;
-    refused(node, "volume create vol --size 512MiB --replicas 2", 1, &["2 replicas", "there are 1"])?;
-    verb(node, "volume create vol --size 512MiB --replicas 1")?;
+    refused(node, "volume create vol --size 320MiB --replicas 2", 1, &["2 replicas", "there are 1"])?;
+    verb(node, "volume create vol --size 320MiB --replicas 1")?;
     verb(node, "volume attach vol")?;
     verb(node, "volume mount vol /mnt/vol")?;
     logs_have_fields(node)?;
@@ -132,7 +132,7 @@ fn logs_have_fields(node: &Node) -> Result<()> {
     let entries: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let word =
         |entry: &Value, name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let carved = entries.iter().find(|entry| word(entry, "F_STEP").starts_with("carve 513 MiB"));
+    let carved = entries.iter().find(|entry| word(entry, "F_STEP").starts_with("carve 321 MiB"));
     let carved = carved.with_context(|| format!("no step as a field among {} entries", entries.len()))?;
     ensure!(word(carved, "SYSLOG_IDENTIFIER") == "mdfabric", "{carved}");
     ensure!(word(carved, "TARGET").starts_with("mdfabric::daemon"), "{carved}");

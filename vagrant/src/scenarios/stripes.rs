@@ -24,8 +24,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
 
 const MIB: u64 = 1 << 20;
 /// What the volume is made with and what it becomes, MiB.
-const SMALL: u64 = 512;
-const LARGE: u64 = 640;
+const SMALL: u64 = 320;
+const LARGE: u64 = 384;
 const FILE: &str = "/mnt/wide/data";
 
 fn two_columns(stage: &mut Stage<'_>) -> Result<()> {

@@ -52,7 +52,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 fn store_lost(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let one = lab.node("node-1")?;
-    verb(&one, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2")?;
+    verb(&one, "volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2")?;
     verb(&one, "volume attach vol")?;
     verb(&one, "volume mount vol /mnt/vol")?;
     let mut load = Load::new(lab, 8);
@@ -65,7 +65,7 @@ fn store_lost(stage: &mut Stage<'_>) -> Result<()> {
         Ok(listed.stderr.contains("store does not answer").then_some(()))
     })?;
     load.goes_on(100)?;
-    let refused = mdfabric(&one, &["volume", "create", "more", "--size", "512MiB"])?;
+    let refused = mdfabric(&one, &["volume", "create", "more", "--size", "320MiB"])?;
     ensure!(refused.status == 1 && refused.stderr.contains("store"), "{refused:?}");
     lab.etcd_power(Power::On)?;
     lab.wait_for("the store to answer again", Duration::from_mins(1), || {
@@ -82,7 +82,7 @@ fn store_lost(stage: &mut Stage<'_>) -> Result<()> {
 fn store_unreachable_at_start(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let one = lab.node("node-1")?;
-    verb(&one, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2")?;
+    verb(&one, "volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2")?;
     verb(&one, "volume attach vol")?;
     verb(&one, "volume mount vol /mnt/vol")?;
     let mut load = Load::new(lab, 11);

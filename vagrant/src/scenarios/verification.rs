@@ -32,13 +32,13 @@ const CHECKS: &str = "/tmp/checks";
 /// The kernel's own brakes, KiB a second: minimum and maximum, as the kernel has them without anybody's doing, and on.
 const RELEASED: (u32, u32) = (1000, 200_000);
 const BRAKED: (u32, u32) = (500, 1000);
-/// The damaged byte, bytes from the start of the data: near the end of 512 MiB, where nothing was written.
-const DAMAGE: u64 = 480 << 20;
+/// The damaged byte, bytes from the start of the data: near the end of 320 MiB, where nothing was written.
+const DAMAGE: u64 = 290 << 20;
 
 /// A volume with a copy on node-1, its owner, and on node-2, a writer on it, and node-2's copy asked to go to node-3.
 fn moving_volume(lab: &Lab, seed: u64, braked: bool) -> Result<(Node, Load<'_>, Spawned)> {
     let one = lab.node("node-1")?;
-    verb(&one, "volume create vol --size 512MiB --replicas 2 --on node-1 --on node-2 --verify full")?;
+    verb(&one, "volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2 --verify full")?;
     verb(&one, "volume attach vol")?;
     verb(&one, "volume mount vol /mnt/vol")?;
     let mut load = Load::new(lab, seed);

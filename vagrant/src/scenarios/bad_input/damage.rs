@@ -12,7 +12,7 @@ use crate::scenarios::Stage;
 pub(super) fn partition_table(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let two = lab.node("node-2")?;
-    verb(&two, "volume create vol --size 512MiB --replicas 1 --on node-2")?;
+    verb(&two, "volume create vol --size 320MiB --replicas 1 --on node-2")?;
     let drive = drive_device(&two, "node-2-a")?;
     kill(&two)?;
     two.sh(&format!("head -c 16384 /dev/urandom | dd of={drive} bs=512 seek=1 conv=notrunc oflag=direct"))?
@@ -36,7 +36,7 @@ pub(super) fn partition_table(stage: &mut Stage<'_>) -> Result<()> {
 pub(super) fn superblock(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let one = lab.node("node-1")?;
-    verb(&one, "volume create vol --size 512MiB --replicas 2 --fs raw --on node-1 --on node-2")?;
+    verb(&one, "volume create vol --size 320MiB --replicas 2 --fs raw --on node-1 --on node-2")?;
     verb(&one, "volume attach vol")?;
     let mut load = Load::new(lab, 10);
     load.start(&one, &device(&one, "vol")?)?;

@@ -82,7 +82,7 @@ fn is_seen(lab: &Lab, node: &Node, state: &str) -> Result<()> {
 pub(super) fn vanishes(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let three = lab.node("node-3")?;
-    verb(&three, "volume create vol --size 512MiB --replicas 1 --on node-3 --no-wait")?;
+    verb(&three, "volume create vol --size 320MiB --replicas 1 --on node-3 --no-wait")?;
     pull_drive(&three, "node-3-a")?;
     lab.wait_for("the missing drive to be reported", Duration::from_mins(1), || {
         let drives = list(&three, "drive")?;

@@ -14,18 +14,18 @@ pub(super) fn no_room(stage: &mut Stage<'_>) -> Result<()> {
     verb(&one, "node cordon node-3")?;
     let words =
         ["copy 3 of 3", "node-1: hosts another copy", "node-2: hosts another copy", "node-3: cordoned"];
-    refused(&one, "volume create bad --size 512MiB --replicas 3", 1, &words)?;
+    refused(&one, "volume create bad --size 320MiB --replicas 3", 1, &words)?;
     verb(&one, "node uncordon node-3")?;
     nothing_left(lab)?;
 
-    verb(&one, "volume create vol --size 512MiB --replicas 1 --on node-1")?;
+    verb(&one, "volume create vol --size 320MiB --replicas 1 --on node-1")?;
     // Placed and never carved: its node's daemon is away until it is deleted again.
     kill(&three)?;
-    verb(&one, "volume create large --size 3584MiB --replicas 1 --on node-3 --no-wait")?;
+    verb(&one, "volume create large --size 3776MiB --replicas 1 --on node-3 --no-wait")?;
     until(lab, &one, "large", "its place", |record| {
         record.pointer("/status/members").and_then(Value::as_array).is_some_and(|members| !members.is_empty())
     })?;
-    let words = ["volume vol", "no room for a copy on node-3", "drive node-3-a", "free of 513 MiB needed"];
+    let words = ["volume vol", "no room for a copy on node-3", "drive node-3-a", "free of 321 MiB needed"];
     refused(&one, "volume move vol --from node-1 --to node-3", 1, &words)?;
     verb(&one, "volume rm large --no-wait")?;
     start_and_wait(lab, &three)?;
