@@ -197,8 +197,8 @@ fn in_the_way(serving: &Serving, arrays: &[&ArraySeen]) -> Option<&'static str> 
     let (status, next) = (serving.status, &serving.next);
     let ours = |action| match action {
         SyncAction::Idle | SyncAction::Piece => true,
-        SyncAction::Check | SyncAction::Repair => serving.is_busy(),
-        SyncAction::Frozen | SyncAction::Resync | SyncAction::Recover | SyncAction::Reshape => false,
+        SyncAction::Check | SyncAction::Repair | SyncAction::Frozen => serving.is_busy(),
+        SyncAction::Resync | SyncAction::Recover | SyncAction::Reshape => false,
     };
     let whole = |array: &&ArraySeen| array.is_writable() && ours(array.sync.action);
     let good = |member: &Member| serving.in_kernel(member) == InKernel::InSync && !serving.is_lost(member);
