@@ -28,7 +28,7 @@ pub use reason::{Reason, Severity};
 pub use replica::{
     Endpoint, ExportTo, PartitionRecord, Replica, ReplicaSpec, ReplicaState, ReplicaStatus, Wanted,
 };
-pub use scrub::{ScrubReport, ScrubRequest, ScrubRun, ScrubStatus};
+pub use scrub::{BadSchedule, ScrubReport, ScrubRequest, ScrubRun, ScrubStatus};
 pub use units::{Bytes, InvalidSize, Timestamp};
 pub use volume::{
     ArrayReport, Attachment, Event, FsType, Locality, MdState, Member, MemberState, MountRequest, MoveCause,

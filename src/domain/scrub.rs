@@ -18,17 +18,35 @@ pub struct ScrubRequest {
     pub repair: bool,
 }
 
+/// Copies would be compared all the time, or never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0} seconds is neither 0 nor an hour ({least}) to ten years ({most})",
+    least = ScrubRequest::EVERY_SECONDS.start(),
+    most = ScrubRequest::EVERY_SECONDS.end()
+)]
+pub struct BadSchedule(pub u64);
+
 impl ScrubRequest {
     /// What a schedule may be, seconds: an hour to ten years.
     pub const EVERY_SECONDS: std::ops::RangeInclusive<u64> = 3600..=315_360_000;
 
-    /// The schedule in words: `7 days`, `12 hours`.
+    /// Seconds from one comparison to the next; `None`: only when asked. Whatever was written into the record by hand is judged here, too.
+    pub fn schedule(&self) -> Result<Option<u64>, BadSchedule> {
+        match self.every_seconds {
+            0 => Ok(None),
+            every if Self::EVERY_SECONDS.contains(&every) => Ok(Some(every)),
+            every => Err(BadSchedule(every)),
+        }
+    }
+
+    /// The schedule in words: `7 days`, `12 hours`; none where it is none, or may not be.
     #[must_use]
     pub fn every(&self) -> Option<String> {
         const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
-        let whole = |(seconds, _): &(u64, &str)| self.every_seconds.is_multiple_of(*seconds);
-        let (seconds, unit) = UNITS.into_iter().find(whole).filter(|_| self.every_seconds > 0)?;
-        let count = self.every_seconds / seconds;
+        let every = self.schedule().ok()??;
+        let (seconds, unit) = UNITS.into_iter().find(|(seconds, _)| every.is_multiple_of(*seconds))?;
+        let count = every / seconds;
         Some(if count == 1 { unit.to_owned() } else { format!("{count} {unit}s") })
     }
 }
@@ -80,7 +98,16 @@ mod tests {
     fn a_schedule_is_told_in_the_largest_unit_that_fits() {
         let every = |every_seconds| ScrubRequest { every_seconds, ..ScrubRequest::default() }.every();
         assert_eq!(every(0), None);
-        let told = [7 * 86_400, 86_400, 12 * 3600, 90].map(|seconds| every(seconds).unwrap());
-        assert_eq!(told, ["7 days", "day", "12 hours", "90 seconds"]);
+        let told = [7 * 86_400, 86_400, 12 * 3600, 5400].map(|seconds| every(seconds).unwrap());
+        assert_eq!(told, ["7 days", "day", "12 hours", "90 minutes"]);
+    }
+
+    #[test]
+    fn a_schedule_out_of_bounds_is_none() {
+        let of = |every_seconds| ScrubRequest { every_seconds, ..ScrubRequest::default() };
+        assert_eq!([of(0).schedule(), of(3600).schedule()], [Ok(None), Ok(Some(3600))]);
+        for bad in [1, 3599, 315_360_001, u64::MAX] {
+            assert_eq!((of(bad).schedule(), of(bad).every()), (Err(BadSchedule(bad)), None));
+        }
     }
 }

@@ -33,8 +33,8 @@ fn failure(kind: FailureKind, message: impl std::fmt::Display) -> StepFailure {
     StepFailure { kind, message: message.to_string() }
 }
 
-fn done(result: Result<(), NoteError>) -> Result<Outcome, StepFailure> {
-    result.map(|()| Outcome::Done).map_err(|error| retry(&error))
+fn noted(result: Result<(), NoteError>) -> Done {
+    result.map_err(|error| retry(&error))
 }
 
 type Done = Result<(), StepFailure>;
@@ -46,23 +46,23 @@ pub(super) fn step(
     step: &Step,
     abandoned: &Abandoned,
 ) -> Result<Outcome, StepFailure> {
-    match step {
+    let done: Done = match step {
         Step::Compare { array, dev, good, size, how, .. } => {
-            verify::compare(root, &verify::Pair::new(root, array, *good, *dev)?, *size, *how, abandoned)
+            return verify::compare(
+                root,
+                &verify::Pair::new(root, array, *good, *dev)?,
+                *size,
+                *how,
+                abandoned,
+            );
         }
         Step::Check { array, from, size, repair, .. } => {
-            scrub::slice(root, array, (*from, *size), *repair, abandoned)
+            return scrub::slice(root, array, (*from, *size), *repair, abandoned);
         }
-        Step::MeasureUse { dev, path, .. } => filesystem::measure_use(*dev, Path::new(path)),
-        Step::FindHolders { devs, .. } => holders::find(root, devs),
-        Step::NoteAlone { note } => done(notes.add(note)),
-        Step::ForgetAlone { note } => done(notes.remove(note)),
-        other => simple(root, tables, other).map(|()| Outcome::Done),
-    }
-}
-
-fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
-    match step {
+        Step::MeasureUse { dev, path, .. } => return filesystem::measure_use(*dev, Path::new(path)),
+        Step::FindHolders { devs, .. } => return holders::find(root, devs),
+        Step::NoteAlone { note } => noted(notes.add(note)),
+        Step::ForgetAlone { note } => noted(notes.remove(note)),
         Step::PrepareDrive { dev, disk_guid, wipe, .. } => {
             drive::prepare(root, tables, *dev, *disk_guid, *wipe)
         }
@@ -92,14 +92,10 @@ fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
         | Step::ReinstateLeg { .. }
         | Step::FailLeg { .. }
         | Step::UnmapLeg { .. } => leg::apply(root, step),
-        Step::NoteAlone { .. } | Step::ForgetAlone { .. } => Ok(()),
         Step::MapTop { .. } | Step::UnmapTop { .. } => top::apply(root, step),
-        Step::Format { .. }
-        | Step::Mount { .. }
-        | Step::Unmount { .. }
-        | Step::MeasureUse { .. }
-        | Step::ShutDown { .. } => filesystem::apply(root, step),
-        Step::FindHolders { devs, .. } => holders::find(root, devs).map(drop),
+        Step::Format { .. } | Step::Mount { .. } | Step::Unmount { .. } | Step::ShutDown { .. } => {
+            filesystem::apply(root, step)
+        }
         Step::EndProcesses { processes, .. } => holders::end(root, processes),
         Step::AddMember { .. }
         | Step::SetWriteMostly { .. }
@@ -110,8 +106,7 @@ fn simple(root: &Root, tables: &Tables, step: &Step) -> Done {
         | Step::Assemble { .. }
         | Step::SetWritable { .. }
         | Step::SetSlots { .. }
-        | Step::StopArray { .. }
-        | Step::Compare { .. }
-        | Step::Check { .. } => array::apply(root, step),
-    }
+        | Step::StopArray { .. } => array::apply(root, step),
+    };
+    done.map(|()| Outcome::Done)
 }

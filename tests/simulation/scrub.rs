@@ -3,9 +3,9 @@
 use mdfabric::domain::{Bytes, ScrubStatus, Timestamp};
 use mdfabric::plan::explain::{Facts, explain};
 use mdfabric::plan::verbs::{self, CreateVolume, Scrub};
-use mdfabric::sim::Cluster;
+use mdfabric::sim::{Cluster, Crash, CrashWhen};
 
-use super::support::{Scene, edit_record, name, node, wish};
+use super::support::{Scene, edit_record, is_mounted, name, node, wish};
 
 /// The application writes everywhere but here.
 const QUIET: u8 = 0;
@@ -162,6 +162,73 @@ fn whose_content_a_repair_spreads_is_said_before() {
     assert_eq!(wins.iter().filter(|won| **won).count(), 1, "the wrong copy won where it was the first");
 }
 
+/// A scrub with a death in it. Returns how many moments there were to die at.
+fn with_a_death(seed: u64, crash: Option<Crash>) -> usize {
+    let mut scene = served(seed, &wish(2));
+    let bad = remote(&scene);
+    let wrong = rot(&mut scene, bad);
+    let base = scene.cluster.counted();
+    let may_heal = crash.as_ref().is_some_and(|crash| crash.when == CrashWhen::PowerCut);
+    scene.cluster.crash(crash.map(|crash| Crash { at: crash.at + base, ..crash }));
+    let differ = scrubbed(&mut scene, false);
+    let moments = scene.cluster.counted() - base;
+    scene.until(60_000, "everybody is back", Cluster::is_up);
+    scene.until(120_000, "mounted", is_mounted);
+    scene.whole();
+    // A copy that is caught up after its node, or the owner's, lost power may have got the place written anew before it was compared.
+    let healed = may_heal && content(&scene, bad) == content(&scene, 1);
+    scene.demand(differ == PLACE || healed, &format!("one place differs: {differ}"));
+    scene.demand(content(&scene, bad) == wrong || healed, "nothing was changed");
+    scene.demand(condition(&scene).is_some() || healed, "it is told");
+    scene.quiet_while_writing();
+    moments
+}
+
+#[test]
+fn a_scrub_survives_every_death_and_counts_once() {
+    let mut failed = Vec::new();
+    for (when, down) in
+        [(CrashWhen::BeforeEffect, 300), (CrashWhen::AfterEffect, 300), (CrashWhen::PowerCut, 3_000)]
+    {
+        for at in 0..with_a_death(83, None) {
+            for node in [None, Some(node(2)), Some(node(3))] {
+                if node.is_some() && when != CrashWhen::PowerCut {
+                    continue;
+                }
+                let what = format!("{when:?} at step {at} of {node:?}");
+                let crash = Crash { at, when, node, down };
+                if std::panic::catch_unwind(|| with_a_death(83, Some(crash))).is_err() {
+                    failed.push(what);
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} of them fail: {failed:#?}", failed.len());
+}
+
+#[test]
+fn another_owner_goes_on_with_it() {
+    let mut begun = 0;
+    for millis in [700, 1_500, 2_500] {
+        let mut scene = served(84, &wish(3));
+        rot(&mut scene, 3);
+        request(&mut scene, Scrub::Begin { repair: false });
+        scene.cluster.run_for(millis);
+        scene.detach();
+        begun += usize::from(scrub_of(&scene.cluster).running.is_some());
+        scene.attach(2);
+        scene.cluster.app(&name()).writing = true;
+        let differ = found(&mut scene);
+        scene.demand(differ == PLACE, &format!("one place differs: {differ}"));
+        let started = told(&scene, "ScrubStarted");
+        scene.demand(
+            started == 1,
+            &format!("it was started {started} times, first {millis} ms before the release"),
+        );
+    }
+    assert!(begun > 0, "no release came in the middle of a scrub");
+}
+
 #[test]
 fn it_waits_while_a_copy_is_missed_and_says_so() {
     let mut scene = served(85, &wish(2));
@@ -197,7 +264,7 @@ fn a_scrub_that_is_stopped_changes_nothing_any_more() {
 /// One copy after the other ends is the time between; nothing happens in between, and the machines are not even asked.
 #[test]
 fn a_schedule_is_kept_and_costs_nothing_in_between() {
-    const EVERY: u64 = 60_000;
+    const EVERY: u64 = 3_600_000;
     let mut scene = served(87, &wish(2));
     let bad = remote(&scene);
     scene.quiet_while_writing();
@@ -208,7 +275,7 @@ fn a_schedule_is_kept_and_costs_nothing_in_between() {
         scene.cluster.plans() - before
     };
     let without = plans(&mut scene);
-    edit_record(&mut scene, |spec| spec.scrub.every_seconds = EVERY / 1000);
+    request(&mut scene, Scrub::Every(EVERY / 1000));
     let mut ends: Vec<Timestamp> = Vec::new();
     for round in 0..3 {
         let before = ends.last().copied();
@@ -234,4 +301,24 @@ fn a_schedule_is_kept_and_costs_nothing_in_between() {
     scene.cluster.run_for(2 * EVERY);
     let last = scrub_of(&scene.cluster).last.unwrap().finished_at;
     scene.demand(Some(&last) == ends.last(), "no schedule, no scrub");
+}
+
+/// The API refuses such a schedule, but a record can be edited past it.
+#[test]
+fn a_schedule_out_of_bounds_is_refused_by_name() {
+    let mut scene = served(88, &wish(2));
+    edit_record(&mut scene, |spec| spec.scrub.every_seconds = 1);
+    scene.cluster.run_for(30_000);
+    scene.demand(told(&scene, "ScrubStarted") == 0, "nothing is compared by such a schedule");
+    let refused = |scene: &Scene| {
+        let reasons = scene.status().unwrap().reasons.clone();
+        reasons.into_iter().find(|reason| reason.code == "ScrubScheduleRefused")
+    };
+    let reason = refused(&scene).unwrap();
+    scene.demand(reason.message.contains("1 seconds is neither 0 nor an hour (3600)"), &reason.message);
+    let differ = scrubbed(&mut scene, false);
+    scene.demand(differ == Bytes(0), "what is asked for is done");
+    request(&mut scene, Scrub::Every(7 * 86_400));
+    scene.quiet_while_writing();
+    scene.demand(refused(&scene).is_none(), "it is told no longer than it is so");
 }

@@ -11,7 +11,7 @@ mod words;
 mod tests;
 
 pub use observe::{
-    Activity, ArrayObservation, MemberObservation, SyncCompleted, activity, array, arrays, names,
+    Activity, ArrayObservation, MemberObservation, SyncCompleted, activity, array, arrays, names, sync_limit,
 };
 pub use set::{
     BitmapLocation, Made, SpeedLimit, SyncLimit, bitmap_set_bits, create_node, new_dev, set_array_state,

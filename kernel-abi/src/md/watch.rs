@@ -28,6 +28,8 @@ pub enum Watched {
     ArrayState(NodeName),
     /// `md/sync_action`.
     SyncAction(NodeName),
+    /// `md/sync_completed`: each time all that was read so far is done with, and where a check stands at its end (`md_do_sync`).
+    SyncCompleted(NodeName),
     /// `md/degraded`; comes some 20 ms after the member's state, when the superblocks are written.
     Degraded(NodeName),
     /// `md/dev-X/state`: the first to tell of a failure.
@@ -42,6 +44,7 @@ impl Watched {
             Self::Mdstat => mdstat::PATH.to_owned(),
             Self::ArrayState(name) => name.attribute("array_state"),
             Self::SyncAction(name) => name.attribute("sync_action"),
+            Self::SyncCompleted(name) => name.attribute("sync_completed"),
             Self::Degraded(name) => name.attribute("degraded"),
             Self::Member(name, dir) => name.attribute(format_args!("{dir}/state")),
         }
@@ -100,7 +103,7 @@ impl AsFd for Watch {
     }
 }
 
-/// Everything of one array that tells of its changes.
+/// Everything of one array that tells of its changes, but for `sync_completed`, which tells while nothing of interest changes.
 #[derive(Debug)]
 pub struct ArrayWatch {
     name: NodeName,

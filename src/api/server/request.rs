@@ -70,12 +70,11 @@ pub(super) fn new_size(request: &proto::GrowVolumeRequest) -> Result<NewSize, St
 /// `volume scrub`.
 pub(super) fn scrub(request: &proto::ScrubVolumeRequest) -> Result<Scrub, Status> {
     match (request.every_seconds, request.stop, request.repair) {
-        (Some(seconds), false, false) if seconds == 0 || ScrubRequest::EVERY_SECONDS.contains(&seconds) => {
-            Ok(Scrub::Every(seconds))
+        (Some(every_seconds), false, false) => {
+            let asked = ScrubRequest { every_seconds, ..ScrubRequest::default() };
+            let bad = |error| Status::invalid_argument(format!("ScrubVolumeRequest.every_seconds: {error}"));
+            asked.schedule().map(|_| Scrub::Every(every_seconds)).map_err(bad)
         }
-        (Some(seconds), false, false) => Err(Status::invalid_argument(format!(
-            "ScrubVolumeRequest.every_seconds: {seconds} is neither 0 nor an hour (3600) to ten years (315360000)"
-        ))),
         (None, true, false) => Ok(Scrub::Stop),
         (None, false, repair) => Ok(Scrub::Begin { repair }),
         _ => {

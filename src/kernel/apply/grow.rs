@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kernel_abi::md::header::{self, ReadHeaderError};
-use kernel_abi::md::sysfs::{self, SyncLimit, SyncVerb};
+use kernel_abi::md::sysfs::{self, SyncVerb};
 use kernel_abi::md::{MemberDir, geometry};
 use kernel_abi::nvme::Nsid;
 use kernel_abi::{CallError, Root, fs, nvmet};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::array::node;
 use super::replica::{nqn, zero_range};
-use super::{Done, failure, retry};
+use super::{Done, check, failure, retry};
 use crate::domain::{Bytes, Epoch, subsystem_nqn};
 use crate::kernel::device;
 use crate::plan::{Dev, FailureKind};
@@ -69,10 +69,7 @@ pub(super) fn array(root: &Root, array: &str, members: &[String], size: Bytes) -
 }
 
 pub(super) fn thaw(root: &Root, array: &str) -> Done {
-    let name = node(array)?;
-    let thawed = sysfs::set_sync_max(root, &name, SyncLimit::Max)
-        .and_then(|()| sysfs::set_sync_action(root, &name, SyncVerb::Idle));
-    thawed.map_err(|error| retry(&error))
+    check::end(root, &node(array)?).map_err(|error| retry(&error))
 }
 
 /// ENODEV when another file system is seen at `path` by now.

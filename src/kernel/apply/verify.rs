@@ -124,7 +124,7 @@ fn check(
     size: u64,
     abandoned: &Abandoned,
 ) -> Result<u64, StepFailure> {
-    let check = Check::begin(root, name, SyncVerb::Check, range.clone(), size, abandoned)?;
+    let mut check = Check::begin(root, name, SyncVerb::Check, range.clone(), size, abandoned)?;
     let mismatched = check.wait(range.end);
     check.end()?;
     mismatched

@@ -25,6 +25,19 @@ pub(super) fn plan(serving: &mut Serving) {
         None => begin_when_due(serving),
     }
     tell(serving);
+    refuse_schedule(serving);
+}
+
+/// The record may have been edited past the API. Nothing is done by such a schedule; what was asked for is.
+fn refuse_schedule(serving: &mut Serving) {
+    if let Err(error) = serving.spec.scrub.schedule() {
+        let says = format!("the copies are not compared by themselves: a schedule of {error}");
+        let next_step = format!(
+            "set one that may be: `mdfabric volume scrub {} --every 7d`, or `off`",
+            serving.spec.name
+        );
+        serving.wait(Reason::warning("ScrubScheduleRefused", says, next_step));
+    }
 }
 
 fn is_asked(serving: &Serving) -> bool {
@@ -59,12 +72,12 @@ fn begin(serving: &mut Serving, repair: bool) {
 
 /// Hours at least: that the last one's end was told by another node's clock makes no difference.
 fn begin_when_due(serving: &mut Serving) {
-    let every = serving.spec.scrub.every_seconds.saturating_mul(1000);
-    if every == 0 || serving.status.in_sync.len() < 2 {
+    let Ok(Some(every)) = serving.spec.scrub.schedule() else { return };
+    if serving.status.in_sync.len() < 2 {
         return;
     }
     let last = serving.status.scrub.last.as_ref().map_or(serving.spec.created_at, |last| last.finished_at);
-    let due = last.plus(every);
+    let due = last.plus(every * 1000);
     if serving.input.now >= due { begin(serving, false) } else { serving.plan.wake(due) }
 }
 
@@ -197,8 +210,8 @@ fn in_the_way(serving: &Serving, arrays: &[&ArraySeen]) -> Option<&'static str> 
     let (status, next) = (serving.status, &serving.next);
     let ours = |action| match action {
         SyncAction::Idle | SyncAction::Piece => true,
-        SyncAction::Check | SyncAction::Repair => serving.is_busy(),
-        SyncAction::Frozen | SyncAction::Resync | SyncAction::Recover | SyncAction::Reshape => false,
+        SyncAction::Check | SyncAction::Repair | SyncAction::Frozen => serving.is_busy(),
+        SyncAction::Resync | SyncAction::Recover | SyncAction::Reshape => false,
     };
     let whole = |array: &&ArraySeen| array.is_writable() && ours(array.sync.action);
     let good = |member: &Member| serving.in_kernel(member) == InKernel::InSync && !serving.is_lost(member);

@@ -118,6 +118,11 @@ pub fn activity(root: &Root, name: &NodeName) -> Result<Option<Activity>, CallEr
     Ok(read.text("array_state")?.map(|_| activity))
 }
 
+/// Where the check of the array `name` ends, `Max` too when none runs; `None` when there is no such array.
+pub fn sync_limit(root: &Root, name: &NodeName) -> Result<Option<SyncLimit>, CallError> {
+    Attributes { root, directory: name.attribute("") }.sync_limit()
+}
+
 /// The names of all arrays.
 pub fn names(root: &Root) -> Result<Vec<NodeName>, CallError> {
     let blocks = root.list("sys/block")?;
@@ -194,12 +199,14 @@ impl Attributes<'_> {
         let sync_action = self.text("sync_action")?.map(|word| SyncAction::from(word.as_str()));
         let sync_completed = self.text("sync_completed")?.and_then(|text| SyncCompleted::parse(&text));
         let sync_limit = match sync_action {
-            Some(SyncAction::Check | SyncAction::Repair) => {
-                self.text("sync_max")?.and_then(|text| SyncLimit::parse(&text))
-            }
+            Some(SyncAction::Check | SyncAction::Repair) => self.sync_limit()?,
             _ => None,
         };
         Ok(Activity { sync_action, sync_completed, sync_limit })
+    }
+
+    fn sync_limit(&self) -> Result<Option<SyncLimit>, CallError> {
+        Ok(self.text("sync_max")?.and_then(|text| SyncLimit::parse(&text)))
     }
 
     /// `None` when the attribute, or what it belongs to, is gone.
