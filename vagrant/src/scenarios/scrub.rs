@@ -20,9 +20,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     run: scrub,
 }];
 
-/// Bytes from the start of the data, near the end of 512 MiB, where nothing was written: on the second copy, on the first.
-const SECOND: u64 = 480 << 20;
-const FIRST: u64 = 490 << 20;
+/// Bytes from the start of the data, near the end of 320 MiB, where nothing was written: on the second copy, on the first.
+const SECOND: u64 = 290 << 20;
+const FIRST: u64 = 300 << 20;
 /// What md counts for one place.
 const PLACE: u64 = 64 << 10;
 /// The kernel's own brakes, KiB a second: slow enough to be caught in the middle, and as they are without anybody's doing.
