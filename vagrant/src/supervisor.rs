@@ -34,9 +34,6 @@ pub const LOCK: &str = "lock";
 /// The outer process's id, for `lab down`.
 pub const PID: &str = "supervisor.pid";
 
-/// How much more of the processors a lab's session gets than others.
-const GUESTS_NICE: i8 = -5;
-
 /// How long a lab lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
@@ -61,7 +58,6 @@ pub fn spawn(dir: &Path, life: Life) -> Result<Child> {
 /// The outer process: returns when the lab has ended.
 pub fn run(dir: &Path, life: Life) -> Result<()> {
     nix::unistd::setsid().ok();
-    go_first();
     let lock = try_lock(&dir.join(LOCK))?.context("this lab runs already")?;
     fs::write(dir.join(PID), std::process::id().to_string())?;
     let signals = catch_signals()?;
@@ -81,12 +77,6 @@ pub fn run(dir: &Path, life: Life) -> Result<()> {
     }
     drop(lock);
     ended.map(drop)
-}
-
-/// Where the kernel shares processors out by session (`CONFIG_SCHED_AUTOGROUP`), nice values count within one only: a build in another
-/// session would take as much as all guests together, however nice it is.
-fn go_first() {
-    fs::write("/proc/self/autogroup", GUESTS_NICE.to_string()).ok();
 }
 
 fn catch_signals() -> Result<SignalFd> {
