@@ -90,6 +90,7 @@ pub(super) fn step(
         | Step::MapLeg { .. }
         | Step::ReloadLeg { .. }
         | Step::ReinstateLeg { .. }
+        | Step::HoldLeg { .. }
         | Step::FailLeg { .. }
         | Step::UnmapLeg { .. } => leg::apply(root, step),
         Step::MapTop { .. } | Step::UnmapTop { .. } => top::apply(root, step),

@@ -94,6 +94,8 @@ pub enum Step {
     ReloadLeg { partition: Uuid, epoch: Epoch, path: Dev, size: Bytes },
     /// Tell a map that its path works again.
     ReinstateLeg { partition: Uuid, epoch: Epoch, path: Dev },
+    /// Tell a map that its path is gone: from here on it holds I/O, whatever becomes of the connection below.
+    HoldLeg { partition: Uuid, epoch: Epoch, path: Dev },
     /// Let go of what a map holds: its I/O fails and MD drops the member. Only after the record says so. `cut`: the provider is
     /// gone; every connection to it is aborted, for its driver holds I/O as long as it believes in it.
     FailLeg { partition: Uuid, epoch: Epoch, path: Option<Dev>, cut: Option<Endpoint> },
@@ -201,6 +203,7 @@ impl Step {
             | Self::MapLeg { partition, .. }
             | Self::ReloadLeg { partition, .. }
             | Self::ReinstateLeg { partition, .. }
+            | Self::HoldLeg { partition, .. }
             | Self::FailLeg { partition, .. }
             | Self::UnmapLeg { partition, .. } => Lane::Leg(*partition),
             Self::WriteHeaders { volume, .. }
@@ -295,6 +298,9 @@ impl fmt::Display for Step {
             Self::ReloadLeg { partition, path, .. } => write!(f, "give leg {partition} the path {path}"),
             Self::ReinstateLeg { partition, path, .. } => {
                 write!(f, "reinstate path {path} of leg {partition}")
+            }
+            Self::HoldLeg { partition, path, .. } => {
+                write!(f, "let leg {partition} hold: its path {path} is gone")
             }
             Self::FailLeg { partition, .. } => write!(f, "let leg {partition} fail"),
             Self::NoteAlone { note } => write!(f, "note that {} lacks writes", note.replica),

@@ -47,6 +47,7 @@ impl Step {
             | Self::MapLeg { .. }
             | Self::ReloadLeg { .. }
             | Self::ReinstateLeg { .. }
+            | Self::HoldLeg { .. }
             | Self::FailLeg { .. }
             | Self::NoteAlone { .. }
             | Self::ForgetAlone { .. }

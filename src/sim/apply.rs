@@ -80,6 +80,7 @@ impl Cluster {
             | Step::MapLeg { .. }
             | Step::ReloadLeg { .. }
             | Step::ReinstateLeg { .. }
+            | Step::HoldLeg { .. }
             | Step::FailLeg { .. }
             | Step::UnmapLeg { .. } => self.apply_leg(node, step).unwrap_or_else(|| Effect::retry("ENODEV")),
             Step::WriteHeaders { array, slots, size, members, volume, .. } => {
@@ -263,6 +264,13 @@ impl Cluster {
                 map.path = Some(*path);
                 map.active = true;
                 map.queueing = true;
+            }
+            Step::HoldLeg { partition, epoch, path } => {
+                let map = self.nodes.get_mut(node)?.kernel.maps.get_mut(&(*partition, *epoch))?;
+                if map.path != Some(*path) {
+                    return Some(Effect::retry("fail_path: EINVAL"));
+                }
+                map.active = false;
             }
             Step::FailLeg { partition, epoch, cut, .. } => {
                 self.fail_leg(node, (*partition, *epoch), cut.is_some())?;

@@ -151,6 +151,10 @@ impl State {
                 let leg = self.nodes[me].legs.entry(key(partition, epoch)).or_default();
                 leg.map = Some(Map { active: true, queueing: true });
             }
+            Step::HoldLeg { partition, epoch, .. } => {
+                let leg = self.nodes[me].legs.entry(key(partition, epoch)).or_default();
+                leg.map = leg.map.map(|map| Map { active: false, ..map });
+            }
             Step::FailLeg { partition, epoch, .. } => {
                 let leg = self.nodes[me].legs.entry(key(partition, epoch)).or_default();
                 leg.map = leg.map.map(|_| Map { active: false, queueing: false });

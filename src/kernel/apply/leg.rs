@@ -32,6 +32,7 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
             load(&open(root)?, &leg_map_uuid(*partition, *epoch), *path, *size)
         }
         Step::ReinstateLeg { partition, epoch, path } => reinstate(root, *partition, *epoch, *path),
+        Step::HoldLeg { partition, epoch, path } => hold(root, *partition, *epoch, *path),
         Step::FailLeg { partition, epoch, path, cut: target } => {
             fail(root, *partition, *epoch, *path)?;
             target.as_ref().map_or(Ok(()), cut)
@@ -97,6 +98,14 @@ fn reinstate(root: &Root, partition: Uuid, epoch: Epoch, path: Dev) -> Done {
         control.reinstate_path(MapKey::Uuid(&uuid), device::number(path))
     };
     all().map_err(|error| retry(&error))
+}
+
+/// `queue_if_no_path` is left as it is. The kernel brings a failed path back only when it is told to (`reinstate_path`,
+/// drivers/md/dm-mpath.c).
+fn hold(root: &Root, partition: Uuid, epoch: Epoch, path: Dev) -> Done {
+    let uuid = leg_map_uuid(partition, epoch);
+    let failed = open(root)?.fail_path(MapKey::Uuid(&uuid), device::number(path));
+    failed.map_err(|error| retry(&error))
 }
 
 /// What the map holds fails now. The path is failed too, or new I/O would find it and wait in the driver below.

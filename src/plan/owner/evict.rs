@@ -2,9 +2,9 @@
 //! old data on the way.
 //!
 //! ```text
-//! file system shut down -> members cut -> users ended -> legs let go -> unmount, stop, unmap, disconnect
-//!   its reads end           direct reads    nobody hears    what they
-//!   (XFS: writes, too)      wait            an answer       hold, fails
+//! file system shut down -> legs hold -> members cut -> users ended -> legs let go -> unmount, stop, unmap, disconnect
+//!   its reads end          for good     direct reads    nobody hears    what they
+//!   (XFS: writes, too)                  wait            an answer       hold, fails
 //! ```
 //!
 //! A write that is on one member and held on a leg is acknowledged by the kernel when that leg fails (`raid1_end_write_request`),
@@ -89,19 +89,24 @@ fn is_shut_down(serving: &mut Serving) -> bool {
 }
 
 /// Every member is dropped but the legs that hold I/O, so that direct reads wait there instead of being answered from an old
-/// copy. Only if one of those is in sync: the last one that is cannot be dropped.
+/// copy. Only if one of those is in sync: the last one that is cannot be dropped. And only when it holds for good: one that comes back
+/// by itself would take a write that is on no other copy, and have it acknowledged.
 fn is_cut_off(serving: &mut Serving) -> bool {
     let steps: Vec<Step> =
-        arrays(serving).into_iter().flat_map(|array| members_to_cut(serving, array)).collect();
+        arrays(serving).into_iter().flat_map(|array| steps_to_cut_off(serving, array)).collect();
     let tried: Vec<bool> = steps.into_iter().map(|step| is_tried(serving, step)).collect();
     !tried.contains(&false)
 }
 
-fn members_to_cut(serving: &Serving, array: &ArraySeen) -> Vec<Step> {
+fn steps_to_cut_off(serving: &Serving, array: &ArraySeen) -> Vec<Step> {
     let (holding, others): (Vec<&MemberSeen>, Vec<&MemberSeen>) =
         array.members.iter().partition(|member| holds(serving.input, member.dev));
     if !holding.iter().any(|member| member.is(MemberFlag::InSync)) {
         return Vec::new();
+    }
+    let to_hold: Vec<Step> = holding.iter().filter_map(|member| hold(serving.input, member.dev)).collect();
+    if !to_hold.is_empty() {
+        return to_hold;
     }
     let serves = |member: &&&MemberSeen| member.slot.is_some() && !member.is(MemberFlag::Faulty);
     let cut = |member: &&MemberSeen| Step::CutMember {
@@ -115,6 +120,13 @@ fn members_to_cut(serving: &Serving, array: &ArraySeen) -> Vec<Step> {
 
 fn holds(input: &Input, dev: Dev) -> bool {
     input.seen.maps.iter().any(|(key, map)| map.dev == dev && leg::holds(input, *key))
+}
+
+/// What makes the leg `dev` hold even if its connection comes back.
+fn hold(input: &Input, dev: Dev) -> Option<Step> {
+    let ((partition, epoch), map) = input.seen.maps.iter().find(|(_, map)| map.dev == dev)?;
+    let path = map.path.filter(|_| map.path_active)?;
+    Some(Step::HoldLeg { partition: *partition, epoch: *epoch, path })
 }
 
 /// Nobody is left who hears an answer of the kernel. Whoever uses the volume is ended; a list that is not of this moment is

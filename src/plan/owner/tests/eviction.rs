@@ -96,6 +96,22 @@ fn an_xfs_goes_rung_by_rung_and_does_not_wait_for_its_users() {
 }
 
 #[test]
+fn a_leg_that_could_come_back_by_itself_is_made_to_hold_before_anything_is_cut() {
+    let mut scene = deposed(FsType::Raw);
+    let map = |scene: &mut Scene, path_active| {
+        scene.seen.maps.get_mut(&(REMOTE, EPOCH)).unwrap().path_active = path_active;
+    };
+    map(&mut scene, true);
+    let hold = Step::HoldLeg { partition: REMOTE, epoch: EPOCH, path: PATH };
+    assert_eq!(scene.plan().steps, [hold.clone()]);
+    let failure = StepFailure { kind: FailureKind::Retry, message: "EINVAL".to_owned() };
+    scene.memory.record(&hold, Err(failure), scene.now);
+    assert!(!scene.plan().steps.contains(&cut()), "what may come back is not left alone with the writes");
+    map(&mut scene, false);
+    assert_eq!(scene.plan().steps, [cut()]);
+}
+
+#[test]
 fn an_ext4_that_is_being_shut_down_waits_for_nothing_but_its_users() {
     let mut scene = deposed(FsType::Ext4);
     scene.memory.begin(shut_down(), NOW);
