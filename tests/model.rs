@@ -251,7 +251,10 @@ fn scope(otherwise: [u8; 5]) -> Scope {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation: --profile checked -- --include-ignored")]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "takes minutes without optimisation: --profile checked -- --include-ignored"
+)]
 fn two_nodes_with_two_copies() {
     search(scope([2, 2, 1, 0, 1]), None).assert_properties();
 }
