@@ -313,7 +313,7 @@ pub(super) async fn reach(
     changing: Changing,
 ) -> Result<(), Failure> {
     if report(change, changing)? {
-        let done = wait::until(session, goal, changing.waiting).await?;
+        let done = wait::until(session, goal, change, changing.waiting).await?;
         output::put(&format!("{done}\n"))?;
     }
     Ok(())

@@ -9,14 +9,17 @@ use tokio::time::Instant;
 use super::failure::Failure;
 use super::goal::{Goal, Progress};
 use super::session::{Session, Worlds};
-use crate::api::client::Client;
+use crate::api::client::{Client, ClientError};
 use crate::api::proto;
-use crate::domain::Reason;
+use crate::domain::{Key, Reason, Revision, World};
+use crate::wire::convert::FieldError;
 
 /// A reason that stands this long is told.
 const TELL_AFTER: Duration = Duration::from_secs(4);
 /// A standstill without a reason is explained after this long.
 const EXPLAIN_AFTER: Duration = Duration::from_secs(10);
+/// A daemon that has not taken in what was written after this long is believed all the same: it may be removed again.
+const UNSEEN_AT_MOST: Duration = Duration::from_mins(1);
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(150);
 /// How often reasons are looked at while no record changes.
@@ -33,14 +36,45 @@ pub(super) struct Waiting {
     pub(super) timeout: Option<u64>,
 }
 
-/// Waits until the goal is reached and returns what came of it.
-pub(super) async fn until(session: &mut Session, goal: &Goal, waiting: Waiting) -> Result<String, Failure> {
+/// What is waited for, and what was written for it.
+struct Errand<'a> {
+    goal: &'a Goal,
+    written: Vec<(Key, Revision)>,
+    since: Instant,
+}
+
+impl<'a> Errand<'a> {
+    fn new(goal: &'a Goal, change: &proto::Change) -> Result<Self, Failure> {
+        let written =
+            change.written.iter().cloned().map(TryInto::try_into).collect::<Result<_, FieldError>>();
+        Ok(Self { goal, written: written.map_err(ClientError::from)?, since: Instant::now() })
+    }
+
+    /// A world from before the verb says nothing of it: a volume that is not there yet is not gone.
+    fn progress(&self, world: &World) -> Progress {
+        let shown = self.written.iter().all(|(key, revision)| world.revision(key) >= *revision);
+        if shown || self.since.elapsed() >= UNSEEN_AT_MOST {
+            return self.goal.progress(world);
+        }
+        let line = format!("{}: recorded; the daemon has not taken it in yet", self.goal.object());
+        Progress { line, ..Progress::default() }
+    }
+}
+
+/// Waits until the goal of what was changed is reached and returns what came of it.
+pub(super) async fn until(
+    session: &mut Session,
+    goal: &Goal,
+    change: &proto::Change,
+    waiting: Waiting,
+) -> Result<String, Failure> {
+    let errand = Errand::new(goal, change)?;
     let worlds = session.worlds().await?;
     let client = session.client()?.clone();
     let deadline = waiting.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut teller = Teller::new();
     let outcome = tokio::select! {
-        outcome = follow(client, worlds, goal, &mut teller) => Ok(outcome),
+        outcome = follow(client, worlds, &errand, &mut teller) => Ok(outcome),
         () = sleep_until(deadline) => Err("the time to wait is over"),
         _ = tokio::signal::ctrl_c() => Err("interrupted"),
     };
@@ -68,21 +102,21 @@ fn left(goal: &Goal, why: &str, teller: &Teller) -> Failure {
 async fn follow(
     mut client: Client,
     mut worlds: Worlds,
-    goal: &Goal,
+    errand: &Errand<'_>,
     teller: &mut Teller,
 ) -> Result<String, Failure> {
+    let object = errand.goal.object();
     loop {
-        let progress = goal.progress(worlds.world());
+        let progress = errand.progress(worlds.world());
         if let Some(done) = progress.done {
             return Ok(done);
         }
         if let Some(why) = progress.failed {
-            let object = goal.object();
             return Err(Failure::new(why, format_args!("`mdfabric explain {object}` says more")));
         }
         teller.show(&progress);
         if teller.is_stalled(&progress) {
-            teller.say_all(&explained(&mut client, goal.object()).await);
+            teller.say_all(&explained(&mut client, object.clone()).await);
         }
         // A pause in the changes is the time to tell the reasons that stand.
         if let Ok(changed) = tokio::time::timeout(LOOK_EVERY, worlds.changed()).await {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, Exit};
@@ -27,6 +27,9 @@ const SHORT: Duration = Duration::from_millis(800);
 
 /// Pause between two looks at a short command.
 const CLOSELY: Duration = Duration::from_millis(5);
+
+/// What a kernel says at its end.
+const PANIC: &str = "Kernel panic - not syncing";
 
 /// A handle on one guest; cheap to clone, may be used from several threads.
 #[derive(Debug, Clone)]
@@ -229,6 +232,13 @@ impl Node {
 
     fn agent(&self) -> Result<Agent> {
         Agent::connect(&self.files.agent(), CALL_DEADLINE).with_context(|| self.name().to_owned())
+    }
+
+    /// An error once its kernel has panicked since it was powered on.
+    pub fn has_kernel(&self) -> Result<()> {
+        let console = std::fs::read_to_string(self.files.console_log()).unwrap_or_default();
+        ensure!(!console.contains(PANIC), "{}: its kernel panicked", self.name());
+        Ok(())
     }
 }
 

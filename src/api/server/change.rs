@@ -49,10 +49,13 @@ impl Api {
             };
             let (object, chosen) = (verdict.object, verdict.chosen);
             if dry_run || already_so {
-                return Ok(answer(&view, proto::Change { already_so, steps, object, chosen }));
+                let written = Vec::new();
+                return Ok(answer(&view, proto::Change { already_so, steps, object, chosen, written }));
             }
             match self.write(world, &verdict.writes).await {
-                Ok(()) => return Ok(answer(&view, proto::Change { already_so, steps, object, chosen })),
+                Ok(written) => {
+                    return Ok(answer(&view, proto::Change { already_so, steps, object, chosen, written }));
+                }
                 Err(Failure::Overtaken) => fresh = Some(self.list().await?),
                 Err(Failure::Final(status)) => return Err(status),
             }
@@ -71,19 +74,23 @@ impl Api {
         steps.await.map_err(|error| Status::internal(format!("rehearsal: {error}")))
     }
 
-    async fn write(&self, world: &World, writes: &[Write]) -> Result<(), Failure> {
-        for write in writes {
-            let expected = world.revision(&write.key);
-            match self.store.put(&write.key, write.record.as_ref(), expected).await {
-                Ok(revision) => self.echo(&write.key, revision).await,
+    async fn write(&self, world: &World, writes: &[Write]) -> Result<Vec<proto::Written>, Failure> {
+        let mut written = Vec::new();
+        for Write { key, record } in writes {
+            match self.store.put(key, record.as_ref(), world.revision(key)).await {
+                Ok(revision) => {
+                    self.echo(key, revision).await;
+                    let kept = record.as_ref().map(|_| (key.clone(), revision).into());
+                    written.extend(kept);
+                }
                 Err(StoreError::Conflict { .. }) => return Err(Failure::Overtaken),
                 Err(error) => return Err(Failure::Final(status::not_stored(&error))),
             }
         }
-        Ok(())
+        Ok(written)
     }
 
-    /// A caller that asks this daemon next sees its own write.
+    /// A caller that asks this daemon next sees its own write, unless the daemon is slow: then it has to compare what was written.
     async fn echo(&self, key: &Key, revision: Revision) {
         let mut view = self.view.clone();
         let shown = view.wait_for(|view| view.world.revision(key) >= revision);

@@ -9,7 +9,7 @@ use crate::api::server::{self, Api};
 use crate::cli::goal::Goal;
 use crate::cli::wait::{self, Waiting};
 use crate::daemon::{NodeView, StoreHealth, View};
-use crate::domain::{DriveState, DriveStatus, Key, Record, Revision, Timestamp, Versioned};
+use crate::domain::{DriveState, DriveStatus, Key, Kind, Record, Revision, Timestamp, Versioned};
 use crate::store::LocalStore;
 use crate::telemetry::dump::Place;
 
@@ -70,7 +70,8 @@ async fn waiting_goes_on_over_a_restart_of_the_daemon() {
     let daemon = Daemon::start(dir.path(), &store, view(DriveState::Preparing, 1));
     let mut session = Session::open(&dir.path().join("m.sock")).await.unwrap();
     let waiting = tokio::spawn(async move {
-        wait::until(&mut session, &Goal::DriveReady("S1".parse().unwrap()), PATIENT).await
+        let goal = Goal::DriveReady("S1".parse().unwrap());
+        wait::until(&mut session, &goal, &proto::Change::default(), PATIENT).await
     });
     // The watch is known to be open once the daemon's view has a second reader.
     while daemon.view.receiver_count() < 2 {
@@ -91,13 +92,33 @@ async fn a_wait_that_is_over_says_that_the_work_goes_on() {
     let mut session = Session::open(&dir.path().join("m.sock")).await.unwrap();
     let goal = Goal::DriveReady("S1".parse().unwrap());
     let short = Waiting { timeout: Some(1), ..PATIENT };
-    let text = wait::until(&mut session, &goal, short).await.unwrap_err().text();
+    let text = wait::until(&mut session, &goal, &proto::Change::default(), short).await.unwrap_err().text();
     assert!(text.contains("the time to wait is over: drive/S1 is not done; drive S1 is Preparing"), "{text}");
     assert!(text.contains("the work goes on"), "{text}");
 
     daemon.view.send_replace(view(DriveState::Foreign, 2));
-    let text = wait::until(&mut session, &goal, PATIENT).await.unwrap_err().text();
+    let text = wait::until(&mut session, &goal, &proto::Change::default(), PATIENT).await.unwrap_err().text();
     assert!(text.contains("error: drive S1 is Foreign"), "{text}");
+    daemon.kill().await;
+}
+
+/// The view of a daemon that is slow shows what was there before the verb.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_from_before_the_verb_is_not_judged() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(&dir.path().join("s")).unwrap();
+    let daemon = Daemon::start(dir.path(), &store, view(DriveState::Foreign, 2));
+    let mut session = Session::open(&dir.path().join("m.sock")).await.unwrap();
+    let written = vec![(Key::new(Kind::DriveStatus, "S1"), Revision(3)).into()];
+    let change = proto::Change { written, ..proto::Change::default() };
+    let goal = Goal::DriveReady("S1".parse().unwrap());
+    let short = Waiting { timeout: Some(1), ..PATIENT };
+    let text = wait::until(&mut session, &goal, &change, short).await.unwrap_err().text();
+    assert!(text.contains("drive/S1: recorded; the daemon has not taken it in yet"), "{text}");
+
+    daemon.view.send_replace(view(DriveState::Ready, 3));
+    let done = wait::until(&mut session, &goal, &change, PATIENT).await;
+    assert_eq!(done.unwrap(), "drive S1 on n1 is ready, 1 GiB free");
     daemon.kill().await;
 }
 

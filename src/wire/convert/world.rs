@@ -27,6 +27,21 @@ impl TryFrom<proto::Entry> for Change {
     }
 }
 
+impl From<(Key, Revision)> for proto::Written {
+    fn from((key, revision): (Key, Revision)) -> Self {
+        Self { key: Some(key.into()), revision: revision.0 }
+    }
+}
+
+impl TryFrom<proto::Written> for (Key, Revision) {
+    type Error = FieldError;
+
+    fn try_from(wire: proto::Written) -> Result<Self, FieldError> {
+        let key = Message("Written").required("key", wire.key)?.try_into()?;
+        Ok((key, Revision(wire.revision)))
+    }
+}
+
 impl From<Listing> for proto::World {
     fn from(value: Listing) -> Self {
         let entry = |(key, versioned): (Key, Versioned<Record>)| {
