@@ -5,9 +5,9 @@ use std::fmt::Display;
 use uuid::Uuid;
 
 use super::{
-    Bytes, DriveState, DriveStatus, FsType, Key, Locality, Member, MemberState, NodeName, OnStoreLoss,
-    PlacementRequest, Record, ReplicaId, Revision, ScrubRequest, SectorSize, Timestamp, Verify, Versioned,
-    VolumeSpec, VolumeUid, World,
+    Bytes, DriveState, DriveStatus, Endpoint, FsType, Key, Locality, Member, MemberState, NodeName,
+    NodeStatus, OnStoreLoss, PlacementRequest, Record, ReplicaId, Revision, ScrubRequest, SectorSize,
+    Timestamp, Verify, Versioned, VolumeSpec, VolumeUid, World,
 };
 
 /// The identity of every [`volume_spec`].
@@ -18,6 +18,20 @@ pub(crate) fn put(world: &mut World, name: impl Display, value: Record) {
     let key = Key::new(value.kind(), name);
     let revision = Revision(world.revision(&key).0 + 1);
     world.set(key, Some(Versioned { revision, value }));
+}
+
+/// A node whose daemon was heard at `heartbeat_at`.
+pub(crate) fn node_status(heartbeat_at: Timestamp) -> NodeStatus {
+    NodeStatus {
+        endpoint: Endpoint { address: "10.0.0.2".to_owned(), port: 4420 },
+        host_nqn: "nqn".to_owned(),
+        host_id: Uuid::nil(),
+        kernel: "6.12".to_owned(),
+        version: "0".to_owned(),
+        boot_id: "b".to_owned(),
+        missing: Vec::new(),
+        heartbeat_at,
+    }
 }
 
 /// Two copies of 1 GiB, asked for at the beginning of time, everything else at its default.

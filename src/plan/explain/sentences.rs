@@ -56,6 +56,8 @@ fn what(volume: &Volume, facts: &Facts) -> String {
 fn placed(world: &World, facts: &Facts, volume: &Volume, status: &VolumeStatus) -> Vec<String> {
     let mut lines =
         vec![format!("It is {}{}.", status.phase, array(status)), ownership(facts, volume, status)];
+    lines
+        .extend(status.owner.as_ref().and_then(|owner| silent_owner(world, facts, &volume.spec.name, owner)));
     lines.extend(status.members.iter().map(|member| copy(world, facts, status, member)));
     lines.extend(status.relocation.as_ref().map(|relocation| under_way(facts, status, relocation)));
     lines.extend(scaling(&volume.spec, status));
@@ -95,19 +97,35 @@ fn ownership(facts: &Facts, volume: &Volume, status: &VolumeStatus) -> String {
     }
 }
 
+/// For how long a node's daemon has been silent, if that is too long.
+fn silence(facts: &Facts, status: &NodeStatus) -> Option<String> {
+    let silent = facts.now.since(status.heartbeat_at) >= timing::NODE_DEAD_MILLIS;
+    silent.then(|| age(facts.now, status.heartbeat_at))
+}
+
+/// Nobody but the owner changes anything of a volume.
+fn silent_owner(world: &World, facts: &Facts, name: &VolumeName, owner: &NodeName) -> Option<String> {
+    let heard = silence(facts, world.node_status(owner)?)?;
+    Some(format!(
+        "The daemon of its owner {owner} was last heard {heard} ago: what uses it there goes on, but no copy is healed, moved or added until that daemon is back. If the node is lost, `mdfabric volume detach {name}` and `mdfabric volume attach {name} --node OTHER` take it over."
+    ))
+}
+
 fn copy(world: &World, facts: &Facts, status: &VolumeStatus, member: &Member) -> String {
     let drives: Vec<String> = member.drives.iter().map(ToString::to_string).collect();
     let provider = world.replica_status(&member.replica).map_or_else(
         || "its provider has not answered yet".to_owned(),
         |provider| format!("its provider says {} (epoch {})", provider.state, provider.acked_epoch),
     );
+    let silent = world.node_status(&member.node).and_then(|node| silence(facts, node));
+    let silent = silent.map(|heard| format!(", and was last heard {heard} ago")).unwrap_or_default();
     let in_sync = if status.in_sync.contains(&member.replica) { "in sync" } else { "not in sync" };
     let waited = match member.waited_millis / 1000 {
         0 => String::new(),
         seconds => format!(", waited for {seconds} s"),
     };
     format!(
-        "Copy on {} (drive {}) is {} for {}, {in_sync}{waited}; {provider}. It is replica/{}.",
+        "Copy on {} (drive {}) is {} for {}, {in_sync}{waited}; {provider}{silent}. It is replica/{}.",
         member.node,
         drives.join(", "),
         member.state.word(),
@@ -367,9 +385,8 @@ fn reported_node(facts: &Facts, name: &NodeName, status: &NodeStatus) -> Vec<Str
         "Node {name}: kernel {}, mdfabric {}, its target at {}:{}.",
         status.kernel, status.version, status.endpoint.address, status.endpoint.port
     )];
-    let silent = facts.now.since(status.heartbeat_at) >= timing::NODE_DEAD_MILLIS;
     let heard = age(facts.now, status.heartbeat_at);
-    lines.push(if silent {
+    lines.push(if silence(facts, status).is_some() {
         format!("Its last sign of life is {heard} old: its daemon, the node or its way to the store is down.")
     } else {
         format!("Its last sign of life is {heard} old.")

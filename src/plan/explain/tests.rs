@@ -1,7 +1,7 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::testing::{member, put, volume_spec};
+use crate::domain::testing::{member, node_status, put, volume_spec};
 use crate::domain::{Epoch, Event, MemberState, NodeSpec, Record, VolumePhase, VolumeSpec, VolumeStatus};
 
 const NOW: Timestamp = Timestamp(10_000_000);
@@ -172,4 +172,27 @@ fn ages() {
         assert_eq!(age(Timestamp(seconds * 1000), Timestamp(0)), expected);
     }
     assert_eq!(age(Timestamp(0), Timestamp(5)), "0s");
+}
+
+/// Whoever heals a volume is not there to say that it does not.
+#[test]
+fn that_an_owner_or_a_provider_is_silent_is_said_by_whoever_answers() {
+    let mut world = World::default();
+    volume(&mut world, "a");
+    put(&mut world, "a", Record::VolumeStatus(status()));
+    let said = |world: &World| explain(world, &Here::quiet().facts(), "volume/a").unwrap().join("\n");
+    for node in ["n1", "n2"] {
+        put(&mut world, node, Record::NodeStatus(node_status(Timestamp(NOW.0 - 1000))));
+    }
+    assert!(!said(&world).contains("last heard"));
+    for node in ["n1", "n2"] {
+        put(&mut world, node, Record::NodeStatus(node_status(Timestamp(NOW.0 - 40_000))));
+    }
+    for expected in [
+        "The daemon of its owner n1 was last heard 40s ago",
+        "`mdfabric volume attach a --node OTHER` take it over.",
+        "not answered yet, and was last heard 40s ago.",
+    ] {
+        assert!(said(&world).contains(expected), "{expected:?} in\n{}", said(&world));
+    }
 }

@@ -9,7 +9,7 @@ use super::{
     CreateVolume, Refusal, RefusalKind, Verdict, add_drive, attach, cordon_drive, cordon_node, create,
     delete, detach, mount, move_replica, remove_drive, unmount,
 };
-use crate::domain::testing::{self, drive_status, put};
+use crate::domain::testing::{self, drive_status, node_status, put};
 use crate::domain::{
     Bytes, DriveId, DriveSpec, DriveState, DriveStatus, Endpoint, Epoch, FsType, Member, MemberState,
     MountRequest, MoveCause, NodeName, NodeStatus, Record, Relocation, Timestamp, VolumeName, VolumeStatus,
@@ -46,11 +46,7 @@ fn add_node(world: &mut World, index: u8) {
         endpoint: Endpoint { address: format!("10.0.0.{index}"), port: 4420 },
         host_nqn: crate::domain::host_nqn(&node(index)),
         host_id: Uuid::from_u128(u128::from(index)),
-        kernel: String::new(),
-        version: String::new(),
-        boot_id: String::new(),
-        missing: Vec::new(),
-        heartbeat_at: NOW,
+        ..node_status(NOW)
     };
     put(world, node(index), Record::NodeStatus(status));
     let spec = DriveSpec {
