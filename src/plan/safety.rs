@@ -82,6 +82,8 @@ pub(super) enum Refusal {
     LastInSync,
     /// This one stays and does not hold every write, as far as is known.
     NotInSync { node: NodeName },
+    /// The leg of this one holds I/O.
+    LegQueues { node: NodeName },
 }
 
 impl From<Refusal> for Reason {
@@ -108,6 +110,12 @@ impl From<Refusal> for Reason {
                 "CopyNotInSync",
                 format_args!("the copy on {node} does not hold every write yet; no copy goes before"),
             ),
+            Refusal::LegQueues { node } => Self::waiting(
+                "LegQueues",
+                format_args!(
+                    "the path to the copy on {node} is lost and holds I/O: nothing is asked of the array before it is back, or recorded as lost"
+                ),
+            ),
         }
     }
 }
@@ -120,6 +128,12 @@ pub(super) fn may_let_go(input: &Input, status: &VolumeStatus, replica: ReplicaI
 /// R2: a copy counts once the kernel has it in sync; one that is being filled does not.
 pub(super) fn may_join(input: &Input, in_sync: bool, filling: bool) -> bool {
     in_sync || filling && !is_on(input, Guard::JoinAfterProof)
+}
+
+/// R1: while a leg holds I/O nothing is asked of its array: what writes superblocks would wait for that leg, with everybody who uses the
+/// array behind it (KERNEL2.md, rule 3). `queues` is whose leg does.
+pub(super) fn may_touch_array(queues: Option<&Member>) -> Result<(), Refusal> {
+    queues.map_or(Ok(()), |member| Err(Refusal::LegQueues { node: member.node.clone() }))
 }
 
 /// R1, R2: a copy may leave the set while somebody stays in it, and all who stay are `good` in the kernel.

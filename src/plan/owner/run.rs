@@ -10,7 +10,7 @@ pub(super) fn plan(serving: &mut Serving) {
         return;
     }
     members::learn(serving);
-    let held = serving.status.members.iter().any(|member| serving.holds_writes(member));
+    let held = serving.may_touch_array().is_err();
     if !held {
         thaw(serving);
         top::map(serving);

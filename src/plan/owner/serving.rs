@@ -8,6 +8,7 @@ use crate::domain::{
 };
 pub(super) use crate::plan::event::push as push_event;
 use crate::plan::leg::{self, Leg, Release};
+use crate::plan::safety::{self, Refusal};
 use crate::plan::{Alone, ArraySeen, Dev, DriveSeen, Input, Lane, MemberFlag, Plan, Step, TableSeen};
 
 /// A member as the kernel has it, the worst of its columns.
@@ -135,6 +136,11 @@ impl<'a> Serving<'a> {
             let queues = self.input.seen.maps.get(&key).is_some_and(|map| map.queueing);
             queues && matches!(self.leg(member, column), Leg::Lost(_))
         })
+    }
+
+    /// Whether anything may be asked of the arrays now.
+    pub(super) fn may_touch_array(&self) -> Result<(), Refusal> {
+        safety::may_touch_array(self.status.members.iter().find(|member| self.holds_writes(member)))
     }
 
     /// Since when a member has no working path, by the first column that lost it.

@@ -1,16 +1,22 @@
-//! Taking a volume down: unmount, take the stripes away, stop, unmap, disconnect, in that order.
+//! Taking a volume down: unmount, take the stripes away, stop, unmap, disconnect, in that order. What a leg holds is brought to an end
+//! first (`members::lost`): an unmount would wait for it in the kernel.
 
 use uuid::Uuid;
 
 use super::serving::Serving;
 use super::{start, top};
 use crate::domain::{Epoch, Reason, Volume, VolumeStatus, array_device, array_uuid, partition_guid};
+use crate::plan::safety::Refusal;
 use crate::plan::{ArraySeen, Input, MountSeen, Step, leg};
 
 /// The next steps down. `true` once nothing is left on this node and nothing is on its way.
 pub(super) fn plan(serving: &mut Serving) -> bool {
     if serving.is_busy() {
         start::free_assembly(serving);
+        return false;
+    }
+    if let Some(refusal) = held(serving) {
+        serving.wait(refusal.into());
         return false;
     }
     if let Some(path) = mounted_by_us(serving) {
@@ -23,6 +29,12 @@ pub(super) fn plan(serving: &mut Serving) -> bool {
         return false;
     }
     top::unmap(serving) && stop_arrays(serving) && release_legs(serving)
+}
+
+/// What a running array waits for. Legs without one hold nobody's writes.
+fn held(serving: &Serving) -> Option<Refusal> {
+    let runs = serving.columns().any(|column| serving.array(column).is_some());
+    serving.may_touch_array().err().filter(|_| runs)
 }
 
 /// Any mount of the volume's devices.

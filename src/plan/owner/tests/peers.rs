@@ -1,21 +1,9 @@
 //! What is made of a peer that is silent, out of reach, or going down.
 
 use super::*;
+use crate::domain::testing::node_status;
 use crate::domain::{Endpoint, NodeStatus, ReplicaSpec, Wanted};
 use crate::plan::{Beat, Peers};
-
-fn node_status(endpoint: Endpoint) -> NodeStatus {
-    NodeStatus {
-        endpoint,
-        host_nqn: "nqn".to_owned(),
-        host_id: Uuid::nil(),
-        kernel: "6.12".to_owned(),
-        version: "0".to_owned(),
-        boot_id: "b".to_owned(),
-        missing: Vec::new(),
-        heartbeat_at: NOW,
-    }
-}
 
 /// The copy on the other node.
 fn replica_spec() -> ReplicaSpec {
@@ -63,7 +51,11 @@ fn silence_of_the_daemon_or_of_its_kernel_alone_costs_nobody_a_leg() {
 fn who_is_out_of_reach_is_recorded_first_and_then_let_go_and_cut_off() {
     let mut scene = Scene::mounted();
     let endpoint = Endpoint { address: "10.0.0.2".to_owned(), port: 4420 };
-    put(&mut scene.world, "n2", Record::NodeStatus(node_status(endpoint.clone())));
+    put(
+        &mut scene.world,
+        "n2",
+        Record::NodeStatus(NodeStatus { endpoint: endpoint.clone(), ..node_status(NOW) }),
+    );
     silent_for(&mut scene, timing::PEER_SILENT_MILLIS);
     scene.memory.unanswered.insert("n2".parse().unwrap(), timing::ANSWER_MILLIS);
     assert_eq!(lets_go(&scene), [], "not before it is recorded");
@@ -100,4 +92,26 @@ fn a_live_controller_of_a_silent_peer_is_not_removed_until_it_is_known_how_that_
     assert!(!removes(&scene) && scene.plan().wake_at.is_some());
     silent_for(&mut scene, timing::KEEP_ALIVE_MILLIS);
     assert!(removes(&scene), "a kernel that was not there would have been missed by now");
+}
+
+/// An unmount would wait in the kernel for what the leg holds.
+#[test]
+fn nothing_is_taken_down_while_a_leg_holds_writes() {
+    let mut scene = Scene::mounted();
+    let mut spec = scene.world.volume_spec(&"v".parse().unwrap()).unwrap().clone();
+    spec.attachment = None;
+    put(&mut scene.world, "v", Record::VolumeSpec(spec));
+    let unmounts = |scene: &Scene| scene.plan().steps.iter().any(|step| matches!(step, Step::Unmount { .. }));
+    assert!(unmounts(&scene));
+    silent_for(&mut scene, timing::PEER_SILENT_MILLIS);
+    scene.memory.unanswered.insert("n2".parse().unwrap(), timing::ANSWER_MILLIS);
+    scene.seen.maps.insert((REMOTE, EPOCH), MapSeen { path_active: false, ..map() });
+    assert!(!unmounts(&scene) && scene.plan().reasons.iter().any(|reason| reason.code == "LegQueues"));
+    scene.settle();
+    assert_eq!((lets_go(&scene).len(), unmounts(&scene)), (1, false), "recorded, and let go");
+    scene
+        .seen
+        .maps
+        .insert((REMOTE, EPOCH), MapSeen { path: None, path_active: false, queueing: false, ..map() });
+    assert!(unmounts(&scene));
 }
