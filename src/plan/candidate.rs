@@ -78,11 +78,15 @@ pub(super) fn unavailable(
 
 /// Drives that were tried in vain and are still those they were, and those of the leaving copy.
 fn avoided(world: &World, status: &VolumeStatus, leaving: &Member) -> Vec<(DriveId, String)> {
+    let own = leaving.drives.iter().map(|drive| (drive.clone(), "has the copy that goes".to_owned()));
+    tried(world, status).into_iter().chain(own).collect()
+}
+
+/// Drives that were tried in vain and are still those they were, with what came of it.
+pub(super) fn tried(world: &World, status: &VolumeStatus) -> Vec<(DriveId, String)> {
     let same = |drive: &DriveId, guid| world.drive_spec(drive).is_some_and(|spec| spec.disk_guid == guid);
     let tried = status.tried.iter().filter(|tried| same(&tried.drive, tried.disk_guid));
-    let tried = tried.map(|tried| (tried.drive.clone(), format!("tried in vain: {}", tried.why)));
-    let own = leaving.drives.iter().map(|drive| (drive.clone(), "has the copy that goes".to_owned()));
-    tried.chain(own).collect()
+    tried.map(|tried| (tried.drive.clone(), format!("tried in vain: {}", tried.why))).collect()
 }
 
 /// The place of a copy that joins in favour of `leaving`, as the owner chooses it now.

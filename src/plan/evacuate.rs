@@ -12,7 +12,7 @@ pub(super) fn due<'a>(world: &World, status: &'a VolumeStatus) -> Option<&'a Mem
 }
 
 /// Whether the place of a copy is being emptied.
-fn is_emptied(world: &World, member: &Member) -> bool {
+pub(super) fn is_emptied(world: &World, member: &Member) -> bool {
     let drive = |id| world.drive_spec(id).is_some_and(|spec| spec.evicting);
     world.node_spec(&member.node).is_some_and(|spec| spec.draining) || member.drives.iter().any(drive)
 }

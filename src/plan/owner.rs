@@ -30,6 +30,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 mod top;
+mod unfinished;
 
 pub(super) use expand::grows_when_mounted;
 pub(super) use relocate::finish as finish_relocation;

@@ -1,6 +1,6 @@
 //! Copies that are lost and replaced, and those that come back.
 
-use mdfabric::domain::{DriveId, Member, MemberState, MoveCause};
+use mdfabric::domain::{DriveId, Member, MemberState, MoveCause, VolumeStatus};
 use mdfabric::plan::verbs::{self, Cordon, CreateVolume};
 use mdfabric::sim::{Config, Crash, CrashWhen, DriveFault};
 
@@ -150,24 +150,95 @@ fn a_replacement_that_cannot_be_finished_is_made_elsewhere() {
     let (mut scene, gone) = two_copies(46, 5, 1);
     scene.cluster.power_cut(&node(gone), None);
     until_missing(&mut scene, gone);
-    let begun = |scene: &mut Scene| {
-        scene.until(TIMEOUT + 60_000, "a replacement is begun", |cluster| {
-            let status = cluster.world().volume_status(&name()).unwrap();
-            status.relocation.as_ref().is_some_and(|relocation| relocation.cause == MoveCause::Heal)
-        });
-        let status = scene.status().unwrap();
-        status.member(status.relocation.as_ref().unwrap().joining.unwrap()).unwrap().clone()
-    };
-    let first = begun(&mut scene);
+    let first = begun(&mut scene, MoveCause::Heal);
     scene.cluster.set_drive(&first.drives[0], DriveFault::Failing);
     scene.until(120_000, "given up", |cluster| {
         let status = cluster.world().volume_status(&name()).unwrap();
         status.events.iter().any(|event| event.reason == "ReplacementGivenUp")
     });
-    let second = begun(&mut scene);
+    let second = begun(&mut scene, MoveCause::Heal);
     scene.demand(second.node != first.node, "another drive is tried");
     until_replaced(&mut scene, gone);
     scene.demand(scene.status().unwrap().tried.is_empty(), "forgotten once it worked");
+}
+
+/// The copy that is being built, for a cause.
+fn begun(scene: &mut Scene, cause: MoveCause) -> Member {
+    let of = |status: &VolumeStatus| {
+        let relocation = status.relocation.as_ref().filter(|relocation| relocation.cause == cause)?;
+        status.member(relocation.joining?).cloned()
+    };
+    scene.until(TIMEOUT + 60_000, "a new copy is begun", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| of(status).is_some())
+    });
+    of(&scene.status().unwrap()).unwrap()
+}
+
+/// A drain goes on elsewhere when what it builds on dies for good.
+#[test]
+fn a_move_nobody_named_that_cannot_be_finished_is_made_elsewhere() {
+    for power in [false, true] {
+        let (mut scene, other) = two_copies(56, 5, 1);
+        scene.cluster.request(|world, _| verbs::cordon_node(world, &node(other), Cordon::Empty)).unwrap();
+        let first = begun(&mut scene, MoveCause::Evacuate);
+        if power {
+            scene.cluster.power_cut(&first.node, None);
+        } else {
+            scene.cluster.set_drive(&first.drives[0], DriveFault::Failing);
+        }
+        scene.until(240_000, "moved", |cluster| {
+            let status = cluster.world().volume_status(&name()).unwrap();
+            let stays: Vec<&Member> = status.staying().collect();
+            status.in_sync.len() == 2 && stays.iter().all(|member| member.node != node(other))
+        });
+        scene.demand(events(&scene, "ReplicaGivenUp").len() == 1, "told once");
+        let status = scene.status().unwrap();
+        scene.demand(status.staying().all(|member| member.node != first.node), "elsewhere");
+        scene.write_for(500);
+    }
+}
+
+#[test]
+fn an_owners_own_copy_is_built_on_its_other_drive_after_one_failed() {
+    let mut scene = Scene::with(Config { seed: 57, nodes: 2, drives: 2, ..Config::default() });
+    scene.create(&CreateVolume { replicas: 1, ..wish(1) });
+    let home = (1..=2).find(|index| member_on(&scene, *index).is_some()).unwrap();
+    let owner = 3 - home;
+    scene.attach(owner);
+    let first = begun(&mut scene, MoveCause::FollowOwner);
+    scene.cluster.set_drive(&first.drives[0], DriveFault::Failing);
+    scene.until(120_000, "given up", |cluster| {
+        let status = cluster.world().volume_status(&name()).unwrap();
+        status.events.iter().any(|event| event.reason == "ReplicaGivenUp")
+    });
+    scene.write_for(5_000);
+    // What was begun can be erased; that it failed is not forgotten.
+    scene.cluster.set_drive(&first.drives[0], DriveFault::None);
+    scene.until(240_000, "followed", |cluster| {
+        let status = cluster.world().volume_status(&name()).unwrap();
+        status.in_sync.len() == 1 && status.staying().all(|member| member.node == node(owner))
+    });
+    scene.demand(member_on(&scene, owner).unwrap().drives != first.drives, "on the other drive");
+    scene.write_for(500);
+}
+
+/// Uncordoned before anything of the new copy is in the array: nothing moves.
+#[test]
+fn a_drain_that_is_taken_back_moves_nothing_more() {
+    let (mut scene, other) = two_copies(58, 4, 1);
+    let before = member_on(&scene, other).unwrap().replica;
+    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(other), Cordon::Empty)).unwrap();
+    let new = begun(&mut scene, MoveCause::Evacuate);
+    scene.cluster.set_drive(&new.drives[0], DriveFault::Pulled);
+    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(other), Cordon::Off)).unwrap();
+    scene.until(30_000, "given up", |cluster| {
+        cluster.world().volume_status(&name()).is_some_and(|status| status.relocation.is_none())
+    });
+    let told = events(&scene, "ReplicaGivenUp");
+    scene.demand(told.iter().any(|event| event.contains("is not emptied any more")), &format!("{told:?}"));
+    scene.cluster.set_drive(&new.drives[0], DriveFault::None);
+    scene.until(60_000, "what was begun is erased", is_whole);
+    scene.demand(scene.status().unwrap().member(before).is_some(), "the copy stayed");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Replacing a lost copy: a new one joins elsewhere, and once it holds every write the lost one goes.
 
 use super::relocate;
-use super::serving::{InKernel, Serving};
-use crate::domain::{Member, MemberState, MoveCause, Reason, Relocation, Tried};
+use super::serving::Serving;
+use crate::domain::{Member, MemberState, MoveCause, Reason};
 use crate::plan::candidate::{self, First};
 use crate::plan::placement::{self, Place};
 use crate::plan::{heal, timing};
@@ -91,25 +91,6 @@ pub(super) fn find_place(
         .ok()
 }
 
-/// A replacement that is under way and not in sync yet: it ends when the lost copy is back before there is anything of
-/// the new one in the array, or when it cannot be made.
-pub(super) fn watch(serving: &mut Serving, relocation: &Relocation) {
-    let of = |replica| serving.status.member(replica).cloned();
-    let (Some(new), Some(old)) = (relocation.joining.and_then(of), relocation.leaving.and_then(of)) else {
-        return;
-    };
-    if serving.next.in_sync.contains(&new.replica) {
-        return;
-    }
-    if let Some(why) = cannot_be_made(serving, &new, relocation) {
-        give_up(serving, &new, &why, true);
-    } else if !serving.input.is_alive(&new.node) {
-        give_up(serving, &new, "its node does not answer", false);
-    } else if is_back(serving, &old) && serving.in_kernel(&new) == InKernel::Absent {
-        give_up(serving, &new, &format!("the copy on {} is back", old.node), false);
-    }
-}
-
 /// It failed a moment ago: whether its drive was pulled is not known yet.
 fn is_fresh(serving: &mut Serving, lost: &Member) -> bool {
     let (now, until) = (serving.input.now, lost.since.plus(timing::FAILED_MILLIS));
@@ -120,34 +101,8 @@ fn is_fresh(serving: &mut Serving, lost: &Member) -> bool {
     fresh
 }
 
-fn is_back(serving: &Serving, old: &Member) -> bool {
+pub(super) fn is_back(serving: &Serving, old: &Member) -> bool {
     !matches!(old.state, MemberState::Faulty | MemberState::Leaving)
         && serving.ready(old).is_some()
         && !serving.is_gone(old)
-}
-
-/// What its provider says against it for a while, or that the kernel threw it out although its path works.
-fn cannot_be_made(serving: &Serving, new: &Member, relocation: &Relocation) -> Option<String> {
-    if serving.in_kernel(new) == InKernel::Faulty && serving.has_failed(new) {
-        return Some("its drive failed in the array".to_owned());
-    }
-    let (now, claimed) = (serving.input.now, serving.status.claimed_at);
-    let begun = if relocation.started_at > now { claimed } else { relocation.started_at.max(claimed) };
-    let status = serving.input.world.replica_status(&new.replica)?;
-    let reason = status.reason.as_ref().filter(|_| !status.zeroed)?;
-    (now.since(begun) >= timing::CANDIDATE_MILLIS).then(|| reason.message.clone())
-}
-
-/// The new copy goes again and nobody goes in its favour. A drive that is to blame is not tried again.
-pub(super) fn give_up(serving: &mut Serving, new: &Member, why: &str, to_blame: bool) {
-    serving.set_state(new.replica, MemberState::Leaving);
-    serving.next.relocation = None;
-    if to_blame {
-        let guid = |drive| serving.input.world.drive_spec(drive).map(|spec| spec.disk_guid);
-        let tried = new.drives.iter().filter_map(|drive| {
-            Some(Tried { drive: drive.clone(), disk_guid: guid(drive)?, why: why.to_owned() })
-        });
-        serving.next.tried.extend(tried);
-    }
-    serving.event("ReplacementGivenUp", format_args!("the new copy on {} is not finished: {why}", new.node));
 }

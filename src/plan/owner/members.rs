@@ -7,7 +7,7 @@
 //! ```
 
 use super::serving::{InKernel, Serving};
-use super::{alone, heal};
+use super::{alone, unfinished};
 use crate::domain::{Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid};
 use crate::plan::leg::{self, Leg, Release};
 use crate::plan::placement::HEADER;
@@ -206,24 +206,19 @@ fn compare(serving: &mut Serving, member: &Member) {
     }
 }
 
+/// What the user asked for stays, Faulty, for them to see; what nobody asked for by name is tried elsewhere.
 fn refuse(serving: &mut Serving, member: &Member, mismatched_sectors: u64) {
-    if serving.status.is_healing() {
-        let why = format!("{mismatched_sectors} sectors differ from the other copies");
-        return heal::give_up(serving, member, &why, true);
-    }
-    serving.set_state(member.replica, MemberState::Faulty);
-    serving.next.relocation = None;
-    serving.event(
-        "VerificationFailed",
-        format_args!(
-            "the new copy on {} differs in {mismatched_sectors} sectors; no other one goes",
-            member.node
-        ),
-    );
+    let differs = format!("differs in {mismatched_sectors} sectors");
+    let told = format!("the new copy on {} {differs}; no other one goes", member.node);
+    serving.event("VerificationFailed", told);
     let of_request =
         serving.status.relocation.as_ref().is_some_and(|relocation| relocation.cause == MoveCause::Placement);
     if of_request {
+        serving.set_state(member.replica, MemberState::Faulty);
+        serving.next.relocation = None;
         scale::give_up(&mut serving.next, member, serving.input.now);
+    } else {
+        unfinished::give_up(serving, member, &format!("it {differs}"), true);
     }
 }
 

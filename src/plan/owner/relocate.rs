@@ -2,7 +2,7 @@
 //! round. A move is both, more copies is only the first half, fewer only the second.
 
 use super::serving::{InKernel, Serving, push_event};
-use super::{evacuate, heal, lifecycle, top};
+use super::{evacuate, heal, lifecycle, top, unfinished};
 use crate::domain::{
     Bytes, Member, MemberState, MoveCause, MoveReport, NodeName, Placed, PlacementEntry, Reason, Relocation,
     ReplicaId, Timestamp, VolumeSpec, VolumeStatus,
@@ -44,7 +44,7 @@ fn begin(serving: &mut Serving) {
 
 /// The owner has no local replica: build one here and let a remote one go (seed A).
 fn follow(serving: &mut Serving) {
-    if serving.status.member_on(serving.input.me).is_some() {
+    if serving.status.staying().any(|member| member.node == *serving.input.me) {
         serving.next.follow_owner = false;
         return;
     }
@@ -135,7 +135,10 @@ fn choose(
 ) -> Result<Place, Vec<Unfit>> {
     let promised = placement::promised(serving.input.world);
     let size = serving.status.target(serving.spec);
-    let request = Request::of(serving.spec, size, taken, &promised);
+    // A drive that the user names is tried whatever came of it before.
+    let named = entry.is_some_and(|entry| entry.drive.is_some());
+    let tried = if named { Vec::new() } else { candidate::tried(serving.input.world, serving.status) };
+    let request = Request { avoided: &tried, ..Request::of(serving.spec, size, taken, &promised) };
     placement::choose(serving.input.world, &request, entry)
 }
 
@@ -188,11 +191,13 @@ fn no_place(serving: &mut Serving, entry: Option<&PlacementEntry>, unfit: &[Unfi
 /// Once the new copy is in the recorded in-sync set, the old one leaves it.
 fn advance(serving: &mut Serving, relocation: &Relocation) {
     if !has_joined(serving.status, relocation) && safety::is_on(serving.input, Guard::OldCopyLast) {
-        return match relocation.cause {
-            MoveCause::Placement => take_back(serving, relocation),
-            MoveCause::Heal => heal::watch(serving, relocation),
-            MoveCause::FollowOwner | MoveCause::Evacuate | MoveCause::Expand => {}
-        };
+        if relocation.cause == MoveCause::Placement {
+            take_back(serving, relocation);
+        }
+        if serving.next.relocation.is_some() {
+            unfinished::watch(serving, relocation);
+        }
+        return;
     }
     let leaving = relocation.leaving.and_then(|leaving| serving.status.member(leaving)).cloned();
     match leaving {

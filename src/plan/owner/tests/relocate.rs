@@ -1,7 +1,9 @@
 //! The user does not want the copy any more that is being built.
 
 use super::*;
-use crate::domain::{Member, MoveCause, Placed, PlacementEntry, Relocation, ReplicaId, VolumeSpec};
+use crate::domain::{
+    Key, Kind, Member, MoveCause, Placed, PlacementEntry, Relocation, ReplicaId, VolumeSpec,
+};
 use crate::plan::Compared;
 
 const NEW: Uuid = Uuid::from_u128(3);
@@ -93,8 +95,9 @@ fn another_wish_that_still_names_its_place_takes_nothing_back() {
 
 #[test]
 fn what_nobody_asked_for_by_name_is_not_taken_back() {
-    for cause in [MoveCause::FollowOwner, MoveCause::Evacuate, MoveCause::Expand] {
+    for cause in [MoveCause::FollowOwner, MoveCause::Expand] {
         let mut scene = building("n1 n3", Some(ReplicaId(REMOTE)));
+        scene.memory.liveness.heard([Key::new(Kind::NodeStatus, "n3")], NOW);
         let mut status = scene.status().clone();
         status.relocation.as_mut().unwrap().cause = cause;
         put(&mut scene.world, "v", Record::VolumeStatus(status));
