@@ -25,6 +25,7 @@ mod network;
 mod order;
 mod power;
 mod scaling;
+mod scrub;
 mod service;
 mod stall;
 mod store_loss;
@@ -99,6 +100,7 @@ pub fn all() -> Vec<Scenario> {
         growth::SCENARIOS,
         stripes::SCENARIOS,
         verification::SCENARIOS,
+        scrub::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
         force::SCENARIOS,

@@ -21,7 +21,7 @@ use crate::rig::{Rig, Written};
 /// What the simulation takes for one block.
 pub(crate) const BLOCK: Bytes = Bytes::mib(128);
 /// What a volume has.
-const BLOCKS: u8 = 2;
+pub(crate) const BLOCKS: u8 = 2;
 /// How often is looked whether something has come to rest.
 const LOOK: Duration = Duration::from_millis(200);
 /// Looks without a change after which it has.
@@ -87,7 +87,7 @@ impl<'a> Play<'a> {
         let (name, size) = ("conform".to_owned(), partition_size());
         self.must(&Step::Carve { drive, dev, partition, name, size })?;
         let dev = self.partition_dev(copy)?;
-        self.must(&Step::Zero { partition, dev })
+        self.rig.blank(partition, dev)
     }
 
     /// The first superblocks of these copies.
@@ -195,7 +195,7 @@ impl<'a> Play<'a> {
         let (partition, endpoint) = (self.copy(name)?.partition, self.rig.endpoint());
         let (host_nqn, host_id) = (host_nqn(&node()?), host_id(&node()?));
         self.must(&Step::Connect { partition, epoch: EPOCH, endpoint, host_nqn, host_id })?;
-        let path = self.wait_path(partition)?;
+        let path = self.wait_live(partition)?;
         let size = partition_size();
         self.must(&Step::MapLeg { partition, epoch: EPOCH, path, size })?;
         if let Some(copy) = self.copies.get_mut(&name) {
@@ -211,16 +211,17 @@ impl<'a> Play<'a> {
         self.must(&Step::Export { partition, epoch: EPOCH, dev, host_nqn, endpoint })
     }
 
-    fn wait_path(&mut self, partition: Uuid) -> Result<Dev> {
+    /// The namespace that a controller leads to, once that is live.
+    fn wait_live(&mut self, partition: Uuid) -> Result<Dev> {
         for _ in 0..LONGEST {
-            if let Some(connection) = self.rig.look()?.connections.get(&(partition, EPOCH))
-                && let Some(dev) = connection.dev
-            {
+            let seen = self.rig.look()?.connections.get(&(partition, EPOCH)).cloned();
+            let live = seen.filter(|connection| connection.state == ConnectionState::Live);
+            if let Some(dev) = live.and_then(|connection| connection.dev) {
                 return Ok(dev);
             }
             self.rig.pass(LOOK);
         }
-        bail!("no namespace of {partition} appears")
+        bail!("no live controller leads to {partition}")
     }
 
     /// Its provider fences it.
@@ -233,16 +234,25 @@ impl<'a> Play<'a> {
     pub(crate) fn mend(&mut self, name: char) -> Result<()> {
         self.export(name)?;
         let partition = self.copy(name)?.partition;
-        for _ in 0..LONGEST {
-            let back = self.rig.look()?.connections.get(&(partition, EPOCH)).cloned();
-            let path = back.filter(|connection| connection.state == ConnectionState::Live);
-            if let Some(path) = path.and_then(|connection| connection.dev) {
-                self.must(&Step::ReinstateLeg { partition, epoch: EPOCH, path })?;
-                return self.rest(&format!("{name} is served again"));
-            }
-            self.rig.pass(LOOK);
-        }
-        bail!("the controller of {name} does not come back")
+        let path = self.wait_live(partition)?;
+        self.must(&Step::ReinstateLeg { partition, epoch: EPOCH, path })?;
+        self.rest(&format!("{name} is served again"))
+    }
+
+    /// It is served again, but the leg was told before that its path is gone.
+    pub(crate) fn comes_back_unasked(&mut self, name: char) -> Result<()> {
+        self.export(name)?;
+        let partition = self.copy(name)?.partition;
+        self.wait_live(partition)?;
+        self.rest(&format!("{name} could be served again"))
+    }
+
+    /// The leg holds, whatever becomes of its controller.
+    pub(crate) fn hold(&mut self, name: char) -> Result<()> {
+        let partition = self.copy(name)?.partition;
+        let path = self.rig.look()?.maps.get(&(partition, EPOCH)).and_then(|map| map.path);
+        let path = path.with_context(|| format!("the leg of {name} has no path"))?;
+        self.told(&format!("hold the leg of {name}"), &Step::HoldLeg { partition, epoch: EPOCH, path })
     }
 
     pub(crate) fn let_go(&mut self, name: char) -> Result<()> {
@@ -263,7 +273,7 @@ impl<'a> Play<'a> {
             self.take_leg(&copy)?;
             let dev = self.partition_dev(&copy)?;
             let (drive, partition) = (copy.drive.clone(), copy.partition);
-            self.must(&Step::Erase { partition, dev })?;
+            self.rig.blank(partition, dev)?;
             let dev = self.drive_dev(&drive)?;
             self.must(&Step::RemovePartition { drive: drive.clone(), dev, partition })?;
             self.must(&Step::ReleaseDrive { drive, dev, disk_guid: Uuid::new_v5(&partition, b"disk") })?;

@@ -17,21 +17,21 @@ use mdfabric::ports::Kernel as _;
 use nix::libc::O_DIRECT;
 use uuid::Uuid;
 
-use crate::play::BLOCK;
+use crate::play::{BLOCK, BLOCKS};
 use crate::rig::{PATIENCE, Rig, Written};
 
-/// Zeroing a partition and reading it back takes longer than any call that waits for nothing.
-const ZERO_PATIENCE: Duration = Duration::from_mins(3);
 /// An NVMe target of this machine that only this machine uses.
 const ENDPOINT: (&str, u16) = ("127.0.0.1", 4420);
 
-/// What is written and read at a time; direct I/O wants it aligned.
+/// What is written and read at a time, bytes; direct I/O wants it aligned.
+const PAGE: usize = 4096;
+
 #[repr(align(4096))]
-struct Page([u8; 4096]);
+struct Page([u8; PAGE]);
 
 impl Page {
     fn of(version: u64) -> Self {
-        let mut bytes = [0; 4096];
+        let mut bytes = [0; PAGE];
         bytes.chunks_exact_mut(8).for_each(|word| word.copy_from_slice(&version.to_le_bytes()));
         Self(bytes)
     }
@@ -76,10 +76,17 @@ impl Rig for Real {
     }
 
     fn apply(&mut self, step: &Step) -> Option<Result<Outcome, StepFailure>> {
-        let patience =
-            if matches!(step, Step::Zero { .. } | Step::Erase { .. }) { ZERO_PATIENCE } else { PATIENCE };
         let (kernel, step) = (self.kernel.clone(), step.clone());
-        within(patience, &aside(move || kernel.apply(&step)))
+        within(PATIENCE, &aside(move || kernel.apply(&step)))
+    }
+
+    /// Only that: to zero all of it would take most of the time.
+    fn blank(&mut self, partition: Uuid, dev: Dev) -> Result<()> {
+        let file = direct(dev, true)?;
+        let header = (0..HEADER.0).step_by(PAGE);
+        let blocks = (0..BLOCKS).map(|block| HEADER.0 + u64::from(block) * BLOCK.0);
+        let zeroed = header.chain(blocks).try_for_each(|at| file.write_all_at(&Page::of(0).0, at));
+        zeroed.with_context(|| format!("blank {partition}"))
     }
 
     fn write(&mut self, _: Uuid, array: &ArraySeen, block: u8, version: u64) -> Result<Written> {

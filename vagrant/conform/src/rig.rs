@@ -28,6 +28,9 @@ pub(crate) trait Rig {
     /// Does a step; nothing if it has not returned after [`PATIENCE`].
     fn apply(&mut self, step: &Step) -> Option<Result<Outcome, StepFailure>>;
 
+    /// Zeroes what a script can tell of a partition: what comes before its blocks, and the blocks.
+    fn blank(&mut self, partition: Uuid, dev: Dev) -> Result<()>;
+
     /// Writes a version into a block of an array.
     fn write(&mut self, uuid: Uuid, array: &ArraySeen, block: u8, version: u64) -> Result<Written>;
 

@@ -26,6 +26,7 @@ pub(crate) const SCRIPTS: &[Script] = &[
     Script { name: "write-mostly, and an array in use", run: in_use },
     Script { name: "a leg that queues, and comes back", run: leg_comes_back },
     Script { name: "a leg that queues, and is let go", run: leg_is_let_go },
+    Script { name: "a leg that was told to hold, and could come back", run: leg_holds },
 ];
 
 /// Until the bitmap has forgotten what was written, if it may: `daemon_sleep` is 5 s, and it takes two rounds and more.
@@ -138,6 +139,18 @@ fn leg_comes_back(play: &mut Play<'_>) -> Result<()> {
     play.write(1, 82)?;
     play.write_mostly('B', true)?;
     play.mend('B')?;
+    play.stop()
+}
+
+fn leg_holds(play: &mut Play<'_>) -> Result<()> {
+    play.lay_leg('B')?;
+    play.make("AB")?;
+    play.cut('B')?;
+    play.hold('B')?;
+    play.comes_back_unasked('B')?;
+    play.write(1, 96)?;
+    play.let_go('B')?;
+    play.remove('B')?;
     play.stop()
 }
 

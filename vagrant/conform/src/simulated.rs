@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use mdfabric::domain::{Bytes, DriveId, Endpoint};
 use mdfabric::plan::{ArraySeen, Dev, Observation, Outcome, Step, StepFailure};
 use mdfabric::sim::Bench;
@@ -34,6 +34,13 @@ impl Rig for Simulated {
 
     fn apply(&mut self, step: &Step) -> Option<Result<Outcome, StepFailure>> {
         self.0.apply(step, millis(PATIENCE))
+    }
+
+    fn blank(&mut self, partition: Uuid, dev: Dev) -> Result<()> {
+        match self.apply(&Step::Zero { partition, dev }) {
+            Some(Ok(_)) => Ok(()),
+            other => bail!("blank {partition}: {other:?}"),
+        }
     }
 
     fn write(&mut self, uuid: Uuid, _: &ArraySeen, block: u8, version: u64) -> Result<Written> {
