@@ -9,7 +9,7 @@ use mdfabric::plan::{
 use uuid::Uuid;
 
 use super::records::{Setup, number_of};
-use super::state::{Array, Leg, Map, Pending, Role, State, User};
+use super::state::{Array, Call, Leg, Map, Pending, Role, State, User};
 
 /// Where I/O to a member goes at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl State {
     }
 
     /// Whether a connection's two ends still serve each other.
-    fn is_through(&self, me: usize, key: (u8, u64)) -> bool {
+    pub(crate) fn is_through(&self, me: usize, key: (u8, u64)) -> bool {
         let provider = usize::from(key.0);
         let connected = self.nodes[me].legs.get(&key).is_some_and(|leg| leg.connected);
         connected && self.talks(me, provider) && self.nodes[provider].exports.contains(&key)
@@ -113,9 +113,17 @@ impl State {
 
     /// Whom an export of an epoch lets in: the owner that was told in it.
     fn host_of(&self, setup: &Setup, me: usize, key: (u8, u64)) -> Option<String> {
-        let spec = self.nodes[me].view.world.replica_spec(&setup.replicas[usize::from(key.0)])?;
+        let spec = self.view(me).world.replica_spec(&setup.replicas[usize::from(key.0)])?;
         let export = spec.export.as_ref().filter(|export| export.epoch.0 == key.1)?;
         Some(export.host_nqn.clone())
+    }
+
+    /// A step that is begun and comes to its end, if the kernel does not hold it.
+    pub(crate) fn run(&mut self, setup: &Setup, me: usize, step: Call) -> bool {
+        if !self.apply(setup, me, &step) {
+            self.nodes[me].running.push(step);
+        }
+        true
     }
 
     /// The end of a call; `false` while it does not return.
@@ -128,7 +136,7 @@ impl State {
         returns
     }
 
-    fn apply(&mut self, setup: &Setup, me: usize, step: &Step) -> bool {
+    pub(crate) fn apply(&mut self, setup: &Setup, me: usize, step: &Step) -> bool {
         let key = |partition: &Uuid, epoch: &Epoch| {
             (u8::try_from(setup.copy_of(*partition).unwrap()).unwrap(), number_of(*epoch))
         };
@@ -203,7 +211,7 @@ impl State {
         let copies: Vec<u8> = members.iter().map(|(_, dev)| copy_at(*dev)).collect();
         let epoch =
             members.iter().map(|(_, dev)| dev).find(|dev| dev.major == 253).map(|dev| dev.minor % 1000);
-        let epoch = epoch.map_or(self.nodes[me].view.key.epoch, u64::from);
+        let epoch = epoch.map_or(self.view(me).key.epoch, u64::from);
         let reached: Vec<Reach> = copies.iter().map(|copy| self.reach(me, *copy, epoch)).collect();
         if reached.contains(&Reach::Held) {
             return false;
@@ -264,7 +272,10 @@ impl State {
             }
             Step::FailMember { member, .. } => kick(&mut array, named(member)),
             Step::RemoveMember { member, .. } => {
-                array.members.remove(&named(member));
+                // Not while anything is under way to it (`md_kick_rdev_from_array` waits for `nr_pending`).
+                if !array.pending.as_ref().is_some_and(|pending| pending.waiting.contains(&named(member))) {
+                    array.members.remove(&named(member));
+                }
             }
             other => panic!("the model does not know {other}"),
         }
@@ -289,11 +300,14 @@ impl State {
         goes
     }
 
-    pub(crate) fn issue(&mut self, me: usize) {
+    /// Before its bit is anywhere a write is nowhere: it is as well issued when the bit can be set.
+    pub(crate) fn issue(&mut self, me: usize) -> bool {
         self.written += 1;
         let version = self.written;
         let pending = Pending { version, marked: false, waiting: [].into(), landed: false };
         self.nodes[me].array.as_mut().unwrap().pending = Some(pending);
+        self.mark(me);
+        true
     }
 
     /// The bit reaches every member before the data reaches any.
@@ -328,8 +342,9 @@ impl State {
             (Some(Role::Faulty), Reach::Copy) => {
                 self.copies[usize::from(copy)].version = pending.version;
             }
-            (None | Some(Role::Faulty), _) => {}
+            // A leg holds it whatever has become of the member: the answer waits for it (`raid1_end_write_request`).
             (Some(_), Reach::Held) => return false,
+            (None | Some(Role::Faulty), _) => {}
             (Some(role), Reach::Copy) => {
                 self.copies[usize::from(copy)].version = pending.version;
                 pending.landed |= role == Role::InSync;
