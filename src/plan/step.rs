@@ -304,9 +304,7 @@ impl fmt::Display for Step {
             }
             Self::FailLeg { partition, .. } => write!(f, "let leg {partition} fail"),
             Self::NoteAlone { note } => write!(f, "note that {} lacks writes", note.replica),
-            Self::ForgetAlone { note } => {
-                write!(f, "remove the note that {} lacks writes", note.replica)
-            }
+            Self::ForgetAlone { note } => write!(f, "forget that {} lacks writes", note.replica),
             Self::UnmapLeg { partition, .. } => write!(f, "unmap leg {partition}"),
             Self::WriteHeaders { volume, column, members, .. } => {
                 write!(f, "write superblocks of {volume} column {column} on {} members", members.len())

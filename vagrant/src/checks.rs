@@ -63,7 +63,7 @@ fn search(cache: &Cache) -> Result<()> {
         .args(TESTS)
         .args(["--test", "simulation", "--test", "model", "--"])
         .args(SEARCHES)
-        .arg("--nocapture");
+        .args(["--include-ignored", "--nocapture"]);
     shown(command.env("SIM_SEEDS", SEEDS).current_dir(cache.workspace()))
 }
 

@@ -25,7 +25,6 @@ mod network;
 mod order;
 mod power;
 mod scaling;
-mod scrub;
 mod service;
 mod stall;
 mod store_loss;
@@ -100,7 +99,6 @@ pub fn all() -> Vec<Scenario> {
         growth::SCENARIOS,
         stripes::SCENARIOS,
         verification::SCENARIOS,
-        scrub::SCENARIOS,
         adoption::SCENARIOS,
         failover::SCENARIOS,
         force::SCENARIOS,

@@ -103,7 +103,7 @@ fn a_leg_that_could_come_back_by_itself_is_made_to_hold_before_anything_is_cut()
     };
     map(&mut scene, true);
     let hold = Step::HoldLeg { partition: REMOTE, epoch: EPOCH, path: PATH };
-    assert_eq!(scene.plan().steps, [hold.clone()]);
+    assert_eq!(scene.plan().steps, std::slice::from_ref(&hold));
     let failure = StepFailure { kind: FailureKind::Retry, message: "EINVAL".to_owned() };
     scene.memory.record(&hold, Err(failure), scene.now);
     assert!(!scene.plan().steps.contains(&cut()), "what may come back is not left alone with the writes");
