@@ -30,6 +30,8 @@ mod quiet;
 mod records;
 #[path = "model/recovery.rs"]
 mod recovery;
+#[path = "model/seen.rs"]
+mod seen;
 #[path = "model/state.rs"]
 mod state;
 
@@ -153,8 +155,8 @@ impl Protocol {
         let nodes = 0..self.scope.nodes;
         let (so_far, may) = (state.faults, self.scope.faults);
         if state.attaches < self.scope.attaches {
-            actions
-                .extend(nodes.clone().filter(|node| *node != state.store.key.attached).map(Action::Attach));
+            let elsewhere = nodes.clone().filter(|node| *node != state.store.key.attached);
+            actions.extend(elsewhere.map(Action::Attach));
         }
         for (index, node) in state.nodes.iter().enumerate() {
             if !node.up {
@@ -260,40 +262,54 @@ impl Model for Protocol {
     }
 }
 
-/// What was found, if anything: which promise is broken, and the shortest way there.
-fn search(scope: Scope, sabotage: Option<Guard>) -> Option<(&'static str, Vec<Action>)> {
-    let began = Instant::now();
+/// A promise that is broken, how to get there, and how many states were seen until then.
+struct Find {
+    promise: &'static str,
+    path: Vec<Action>,
+    states: usize,
+}
+
+/// Every state there is, or those until the first broken promise.
+fn searched(scope: Scope, sabotage: Option<Guard>) -> impl Checker<Protocol> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let model = Protocol::new(scope, sabotage).checker().threads(threads);
-    let checker = model.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    model.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join()
+}
+
+fn broken(checker: &impl Checker<Protocol>) -> Option<Find> {
+    let is_broken =
+        |name| matches!(checker.discovery_classification(name), DiscoveryClassification::Counterexample);
+    let (promise, path) = checker.discoveries().into_iter().find(|(name, _)| is_broken(name))?;
+    Some(Find { promise, path: path.into_actions(), states: checker.unique_state_count() })
+}
+
+/// What is to be seen in some life, and was not.
+fn unseen(checker: &impl Checker<Protocol>) -> Option<&'static str> {
+    let properties = checker.model().properties();
+    let mut names = properties.iter().map(|property| property.name);
+    names.find(|name| {
+        let sometimes = matches!(checker.discovery_classification(name), DiscoveryClassification::Example);
+        sometimes && checker.discovery(name).is_none()
+    })
+}
+
+/// Every state there is was looked at, and none breaks a promise.
+fn holds(scope: Scope) {
+    let began = Instant::now();
+    let checker = searched(scope, None);
     println!(
-        "{scope:?}, without {sabotage:?}: {} states, {} transitions, depth {}, {:.1} s",
+        "{scope:?}: {} states, {} transitions, depth {}, {:.1} s",
         checker.unique_state_count(),
         checker.state_count(),
         checker.max_depth(),
         began.elapsed().as_secs_f32()
     );
-    let broken =
-        |name| matches!(checker.discovery_classification(name), DiscoveryClassification::Counterexample);
-    if let Some((name, path)) = checker.discoveries().into_iter().find(|(name, _)| broken(name)) {
-        return Some((name, path.into_actions()));
+    if let Some(find) = broken(&checker) {
+        find.path.iter().for_each(|action| println!("{action}"));
+        panic!("broken: {}", find.promise);
     }
-    // What is to be seen in some life is seen only where somebody else owns the volume in the end.
-    let properties = checker.model().properties();
-    let mut names = properties.iter().map(|property| property.name);
-    let unseen = names.find(|name| {
-        let sometimes = matches!(checker.discovery_classification(name), DiscoveryClassification::Example);
-        sometimes && checker.discovery(name).is_none()
-    });
-    unseen.filter(|_| scope.attaches > 0).map(|name| (name, Vec::new()))
-}
-
-/// Every state there is was looked at, and none breaks a promise.
-fn holds(scope: Scope) {
-    if let Some((promise, path)) = search(scope, None) {
-        path.iter().for_each(|action| println!("{action}"));
-        panic!("broken: {promise}");
-    }
+    // Seen only where somebody else owns the volume in the end.
+    assert!(scope.attaches == 0 || unseen(&checker).is_none(), "never seen: {:?}", unseen(&checker));
 }
 
 /// Nodes, copies, hand-overs and writes; nothing breaks.
@@ -307,7 +323,8 @@ fn with(mut scope: Scope, break_it: impl FnOnce(&mut Faults)) -> Scope {
     scope
 }
 
-/// `MODEL_SCOPE=nodes,copies,attaches,writes,calls,news,kills,powers,links,stores` is searched, however long it takes.
+/// `MODEL_SCOPE=nodes,copies,attaches,writes,calls,news,kills,powers,links,stores` is searched, however long it takes; with
+/// `MODEL_WITHOUT=Guard` until it is found out what that guard is there for.
 #[test]
 #[ignore = "takes a scope"]
 fn a_scope() {
@@ -316,7 +333,15 @@ fn a_scope() {
     let [nodes, copies, attaches, writes, calls, news, kills, powers, links, stores] =
         numbers.try_into().unwrap();
     let faults = Faults { calls, news, kills, powers, links, stores };
-    holds(Scope { faults, ..scope([nodes, copies, attaches, writes]) });
+    let scope = Scope { faults, ..scope([nodes, copies, attaches, writes]) };
+    match std::env::var("MODEL_WITHOUT") {
+        Ok(name) => {
+            let guard = Guard::ALL.into_iter().find(|guard| format!("{guard:?}") == name).unwrap();
+            let find = missed(guard, scope).unwrap();
+            find.path.iter().for_each(|action| println!("{action}"));
+        }
+        Err(_) => holds(scope),
+    }
 }
 
 #[test]
@@ -325,35 +350,79 @@ fn two_copies_are_handed_over() {
 }
 
 #[test]
+#[ignore = "long without optimisation"]
 fn two_copies_a_killed_daemon_and_a_late_call() {
     holds(with(scope([3, 2, 1, 1]), |faults| (faults.kills, faults.calls) = (1, 1)));
 }
 
 #[test]
+#[ignore = "long without optimisation"]
 fn two_copies_and_a_node_without_power() {
     holds(with(scope([3, 2, 1, 1]), |faults| faults.powers = 1));
 }
 
 #[test]
+#[ignore = "long without optimisation"]
 fn two_copies_and_a_cut_link() {
     holds(with(scope([3, 2, 1, 1]), |faults| faults.links = 1));
 }
 
 #[test]
+#[ignore = "long without optimisation"]
 fn two_copies_and_late_news() {
     holds(with(scope([3, 2, 1, 1]), |faults| faults.news = 1));
 }
 
 #[test]
+#[ignore = "long without optimisation"]
 fn two_copies_and_a_store_out_of_reach() {
     holds(with(scope([3, 2, 1, 1]), |faults| faults.stores = 1));
 }
 
 /// Nobody wants it elsewhere, and everything breaks once.
 #[test]
+#[ignore = "long without optimisation"]
 fn two_copies_stay_and_everything_breaks_once() {
     let once = Faults { calls: 1, news: 1, kills: 1, powers: 1, links: 1, stores: 0 };
     holds(Scope { faults: once, ..scope([3, 2, 0, 1]) });
+}
+
+/// What is found without a guard.
+fn missed(guard: Guard, scope: Scope) -> Option<Find> {
+    let find = broken(&searched(scope, Some(guard)));
+    let told = find.as_ref().map_or("nobody notices".to_owned(), |find| {
+        format!("after {} states, {} actions: not \"{}\"", find.states, find.path.len(), find.promise)
+    });
+    println!("{guard:?} off: {told}");
+    find
+}
+
+/// Each guard that anything in here hangs on is turned off, where that is noticed soon. The others guard what is not in here:
+/// moves (`Verification`, `OldCopyLast`), what no record knows (`RemoveLeftOver`), calls that never return (`Deadline`), and an
+/// owner that goes on alone or whose drive fails by itself (`FullAfterTakeover`): in here a bit is on every member before the data is
+/// on any, and a member goes only after the record, so what a deposed owner left behind is known to the bitmap of those that stay.
+#[test]
+fn every_guard_of_the_protocol_is_missed() {
+    let hand_over = scope([3, 2, 1, 1]);
+    let two_writes = scope([3, 2, 1, 2]);
+    let cut_link = with(hand_over, |faults| faults.links = 1);
+    let guards = [
+        (Guard::RecordBeforeDegrade, cut_link),
+        (Guard::JoinAfterProof, hand_over),
+        (Guard::StartFromInSync, hand_over),
+        (Guard::FenceBeforeAcknowledge, two_writes),
+        (Guard::NotWhileHeld, hand_over),
+        (Guard::UseAcknowledged, two_writes),
+        (Guard::StopWhenDeposed, hand_over),
+        (Guard::HoldBeforeCut, cut_link),
+        (Guard::HoldUntilDown, hand_over),
+    ];
+    let not_noticed: Vec<Guard> = guards
+        .into_iter()
+        .filter(|(guard, scope)| missed(*guard, *scope).is_none())
+        .map(|(guard, _)| guard)
+        .collect();
+    assert!(not_noticed.is_empty(), "turned off, and nobody notices: {not_noticed:?}");
 }
 
 impl state::Node {

@@ -248,6 +248,12 @@ impl Setup {
         }
     }
 
+    /// A copy more than there are is not made in here.
+    fn is_of_these(&self, record: &Record) -> bool {
+        let Record::VolumeStatus(status) = record else { return true };
+        status.members.iter().all(|member| self.copy_of(member.replica.0).is_some())
+    }
+
     fn digest_with(&self, records: &Records, key: &Key, record: &Record) -> Option<Digest> {
         let digest = self.with((*records.key).clone(), key, record);
         (digest != *records.key).then_some(digest)
@@ -300,6 +306,7 @@ impl Setup {
         let matters = |write: &Write| {
             write.record.as_ref().is_some_and(|record| {
                 self.keys.contains(&write.key)
+                    && self.is_of_these(record)
                     && self.digest_with(state.view(me), &write.key, record).is_some()
             })
         };
