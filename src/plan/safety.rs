@@ -30,6 +30,8 @@ pub enum Guard {
     UseAcknowledged,
     /// R5: a node that lost a volume takes down what it has of it.
     StopWhenDeposed,
+    /// R5: what holds I/O at that moment holds for good before anything is cut off beside it.
+    HoldBeforeCut,
     /// R5: and lets held writes go only when nobody is left to whom they could be acknowledged.
     HoldUntilDown,
     /// The ledger: what is ours and no record knows goes.
@@ -40,7 +42,7 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard there is.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RecordBeforeDegrade,
         Self::JoinAfterProof,
         Self::Verification,
@@ -51,6 +53,7 @@ impl Guard {
         Self::NotWhileHeld,
         Self::UseAcknowledged,
         Self::StopWhenDeposed,
+        Self::HoldBeforeCut,
         Self::HoldUntilDown,
         Self::RemoveLeftOver,
         Self::Deadline,

@@ -1,15 +1,12 @@
 //! A kernel with no more than the protocol hangs on: where I/O goes, when a call waits, what a stale half does.
 
-use mdfabric::domain::{Bytes, Endpoint, Epoch, array_device, array_uuid};
-use mdfabric::plan::placement::HEADER;
-use mdfabric::plan::{
-    ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, Join, MapSeen,
-    MemberFlag, MemberSeen, Observation, PartitionSeen, Step, SyncAction, SyncSeen, TableSeen,
-};
+use mdfabric::domain::{Endpoint, Epoch};
+use mdfabric::plan::{Dev, Join, Step};
 use uuid::Uuid;
 
 use super::records::{Setup, number_of};
-use super::state::{Array, Leg, Map, Pending, Role, State, User};
+use super::seen::copy_at;
+use super::state::{Array, Call, Map, Pending, Role, State, User};
 
 /// Where I/O to a member goes at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,31 +16,6 @@ pub(crate) enum Reach {
     Failed,
 }
 
-const SIZE: Bytes = Bytes::gib(1);
-/// A copy's partition, and a leg to it.
-const PARTITION: Bytes = Bytes(SIZE.0 + HEADER.0);
-
-fn partition_dev(copy: usize) -> Dev {
-    Dev { major: 259, minor: u32::try_from(copy).unwrap() }
-}
-
-fn path_dev((copy, epoch): (u8, u64)) -> Dev {
-    Dev { major: 260, minor: u32::from(copy) * 1000 + u32::try_from(epoch).unwrap() }
-}
-
-fn map_dev(key: (u8, u64)) -> Dev {
-    Dev { major: 253, ..path_dev(key) }
-}
-
-/// Which copy a member's device is.
-fn copy_at(dev: Dev) -> u8 {
-    u8::try_from(if dev.major == 259 { dev.minor } else { dev.minor / 1000 }).unwrap()
-}
-
-fn member_dev(me: usize, copy: u8, epoch: u64) -> Dev {
-    if usize::from(copy) == me { partition_dev(me) } else { map_dev((copy, epoch)) }
-}
-
 impl State {
     fn talks(&self, one: usize, other: usize) -> bool {
         let link = (one.min(other), one.max(other));
@@ -51,7 +23,7 @@ impl State {
     }
 
     /// Whether a connection's two ends still serve each other.
-    fn is_through(&self, me: usize, key: (u8, u64)) -> bool {
+    pub(crate) fn is_through(&self, me: usize, key: (u8, u64)) -> bool {
         let provider = usize::from(key.0);
         let connected = self.nodes[me].legs.get(&key).is_some_and(|leg| leg.connected);
         connected && self.talks(me, provider) && self.nodes[provider].exports.contains(&key)
@@ -68,54 +40,12 @@ impl State {
         }
     }
 
-    pub(crate) fn observe(&self, setup: &Setup, me: usize) -> Observation {
-        let node = &self.nodes[me];
-        let guid = |key: &(u8, u64)| (setup.replicas[usize::from(key.0)].0, Epoch(key.1));
-        let export = |key: &(u8, u64)| {
-            let host = self.host_of(setup, me, *key);
-            let seen = ExportSeen {
-                hosts: host.into_iter().collect(),
-                linked: true,
-                enabled: true,
-                dev: Some(partition_dev(me)),
-            };
-            (guid(key), seen)
-        };
-        let connection = |(key, leg): (&(u8, u64), &Leg)| {
-            let live = self.is_through(me, *key);
-            let state = if live { ConnectionState::Live } else { ConnectionState::Connecting };
-            let seen = ConnectionSeen {
-                controller: "nvme".to_owned(),
-                state,
-                dev: Some(path_dev(*key)),
-                size: PARTITION,
-            };
-            leg.connected.then(|| (guid(key), seen))
-        };
-        let map = |(key, leg): (&(u8, u64), &Leg)| {
-            let map = leg.map?;
-            let (dev, path) = (map_dev(*key), Some(path_dev(*key)));
-            Some((
-                guid(key),
-                MapSeen { dev, path, path_active: map.active, queueing: map.queueing, size: PARTITION },
-            ))
-        };
-        let arrays = node.array.iter().map(|array| (array_uuid(setup.uid, 0), seen_array(setup, me, array)));
-        Observation {
-            drives: [(setup.drives[me].clone(), drive(setup, me, &self.store.world))].into(),
-            exports: node.exports.iter().map(export).collect(),
-            connections: node.legs.iter().filter_map(connection).collect(),
-            maps: node.legs.iter().filter_map(map).collect(),
-            arrays: arrays.collect(),
-            ..Observation::default()
+    /// A step that is begun and comes to its end, if the kernel does not hold it.
+    pub(crate) fn run(&mut self, setup: &Setup, me: usize, step: Call) -> bool {
+        if !self.apply(setup, me, &step) {
+            self.nodes[me].running.push(step);
         }
-    }
-
-    /// Whom an export of an epoch lets in: the owner that was told in it.
-    fn host_of(&self, setup: &Setup, me: usize, key: (u8, u64)) -> Option<String> {
-        let spec = self.nodes[me].view.world.replica_spec(&setup.replicas[usize::from(key.0)])?;
-        let export = spec.export.as_ref().filter(|export| export.epoch.0 == key.1)?;
-        Some(export.host_nqn.clone())
+        true
     }
 
     /// The end of a call; `false` while it does not return.
@@ -128,7 +58,7 @@ impl State {
         returns
     }
 
-    fn apply(&mut self, setup: &Setup, me: usize, step: &Step) -> bool {
+    pub(crate) fn apply(&mut self, setup: &Setup, me: usize, step: &Step) -> bool {
         let key = |partition: &Uuid, epoch: &Epoch| {
             (u8::try_from(setup.copy_of(*partition).unwrap()).unwrap(), number_of(*epoch))
         };
@@ -203,7 +133,7 @@ impl State {
         let copies: Vec<u8> = members.iter().map(|(_, dev)| copy_at(*dev)).collect();
         let epoch =
             members.iter().map(|(_, dev)| dev).find(|dev| dev.major == 253).map(|dev| dev.minor % 1000);
-        let epoch = epoch.map_or(self.nodes[me].view.key.epoch, u64::from);
+        let epoch = epoch.map_or(self.view(me).key.epoch, u64::from);
         let reached: Vec<Reach> = copies.iter().map(|copy| self.reach(me, *copy, epoch)).collect();
         if reached.contains(&Reach::Held) {
             return false;
@@ -264,7 +194,10 @@ impl State {
             }
             Step::FailMember { member, .. } => kick(&mut array, named(member)),
             Step::RemoveMember { member, .. } => {
-                array.members.remove(&named(member));
+                // Not while anything is under way to it (`md_kick_rdev_from_array` waits for `nr_pending`).
+                if !array.pending.as_ref().is_some_and(|pending| pending.waiting.contains(&named(member))) {
+                    array.members.remove(&named(member));
+                }
             }
             other => panic!("the model does not know {other}"),
         }
@@ -289,11 +222,14 @@ impl State {
         goes
     }
 
-    pub(crate) fn issue(&mut self, me: usize) {
+    /// Before its bit is anywhere a write is nowhere: it is as well issued when the bit can be set.
+    pub(crate) fn issue(&mut self, me: usize) -> bool {
         self.written += 1;
         let version = self.written;
         let pending = Pending { version, marked: false, waiting: [].into(), landed: false };
         self.nodes[me].array.as_mut().unwrap().pending = Some(pending);
+        self.mark(me);
+        true
     }
 
     /// The bit reaches every member before the data reaches any.
@@ -328,8 +264,9 @@ impl State {
             (Some(Role::Faulty), Reach::Copy) => {
                 self.copies[usize::from(copy)].version = pending.version;
             }
-            (None | Some(Role::Faulty), _) => {}
+            // A leg holds it whatever has become of the member: the answer waits for it (`raid1_end_write_request`).
             (Some(_), Reach::Held) => return false,
+            (None | Some(Role::Faulty), _) => {}
             (Some(role), Reach::Copy) => {
                 self.copies[usize::from(copy)].version = pending.version;
                 pending.landed |= role == Role::InSync;
@@ -418,74 +355,5 @@ fn fill_slots(array: &mut Array) {
         && let Role::Spare { by_bitmap } = *role
     {
         *role = Role::Filling { by_bitmap };
-    }
-}
-
-fn seen_array(setup: &Setup, me: usize, array: &Array) -> ArraySeen {
-    let recovering = array.members.values().any(|role| matches!(role, Role::Filling { .. }));
-    let action = match (recovering, array.resync) {
-        (true, _) => SyncAction::Recover,
-        (false, true) => SyncAction::Resync,
-        (false, false) => SyncAction::Idle,
-    };
-    ArraySeen {
-        name: array_device(setup.uid, 0),
-        dev: Dev { major: 9, minor: 1 },
-        state: ArrayState::Clean,
-        slots: array.slots,
-        members: array.members.iter().map(|(copy, role)| seen_member(me, array, *copy, *role)).collect(),
-        sync: SyncSeen { action, done: 0, total: 0 },
-        size: SIZE,
-    }
-}
-
-fn seen_member(me: usize, array: &Array, copy: u8, role: Role) -> MemberSeen {
-    let flag = match role {
-        Role::InSync => MemberFlag::InSync,
-        Role::Filling { .. } | Role::Spare { .. } => MemberFlag::Spare,
-        Role::Faulty => MemberFlag::Faulty,
-    };
-    let slot = matches!(role, Role::InSync | Role::Filling { .. }).then_some(u32::from(copy));
-    let remote = (usize::from(copy) != me).then_some(MemberFlag::WriteMostly);
-    MemberSeen {
-        dev: member_dev(me, copy, array.epoch),
-        name: copy.to_string(),
-        slot,
-        flags: [flag].into_iter().chain(remote).collect(),
-    }
-}
-
-fn drive(setup: &Setup, me: usize, world: &mdfabric::domain::World) -> DriveSeen {
-    let spec = world.drive_spec(&setup.drives[me]).unwrap();
-    let status = setup.replicas.get(me).and_then(|replica| world.replica_status(replica));
-    let seen = |record: &mdfabric::domain::PartitionRecord| {
-        (
-            record.guid,
-            PartitionSeen {
-                start: record.start,
-                size: record.size,
-                room: record.size,
-                known: record.size,
-                dev: Some(partition_dev(me)),
-            },
-        )
-    };
-    let partitions = status.iter().flat_map(|status| &status.partitions).map(seen).collect();
-    DriveSeen {
-        dev: Dev { major: 8, minor: u32::try_from(me).unwrap() },
-        capacity: Bytes::gib(4),
-        sector_size: 512,
-        model: String::new(),
-        read_only: false,
-        health: "Good".to_owned(),
-        table: TableSeen::Gpt {
-            guid: spec.disk_guid,
-            partitions,
-            free: Bytes::gib(1),
-            largest_free: Bytes::gib(1),
-            damaged: None,
-        },
-        found: Vec::new(),
-        unanswered: None,
     }
 }

@@ -1,19 +1,20 @@
 //! The records of one volume, made by the simulation, and what of them makes a difference.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, RwLock};
 
 use mdfabric::domain::{
-    Attachment, Bytes, DriveId, Epoch, FsType, Key, Kind, Locality, MemberState, NodeName, PlacementEntry,
-    Record, ReplicaId, Revision, Timestamp, Versioned, VolumeName, VolumeUid, World,
+    Attachment, Bytes, DriveId, Epoch, FsType, Key, Kind, Locality, Member, MemberState, NodeName,
+    PlacementEntry, Record, ReplicaId, Revision, Timestamp, Versioned, VolumeName, VolumeUid, World,
 };
 use mdfabric::plan::safety::Guard;
 use mdfabric::plan::verbs::{self, CreateVolume};
-use mdfabric::plan::{self, Held, Holder, Input, Memory, Process, Step, Through, Who, Write, controller};
+use mdfabric::plan::{self, Held, Holder, Input, Memory, Process, Through, Who, Write, controller};
 use mdfabric::sim::{Cluster, Config};
 use uuid::Uuid;
 
-use super::state::{State, User};
+use super::state::{Call, State, User};
 
 /// The moment at which everything happens.
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -27,20 +28,32 @@ pub(crate) struct Setup {
     pub(crate) drives: Vec<DriveId>,
     pub(crate) volume: VolumeName,
     pub(crate) uid: VolumeUid,
-    pub(crate) world: Arc<World>,
+    world: Arc<World>,
     /// Of every record that makes a difference.
     pub(crate) keys: Vec<Key>,
     sabotage: Option<Guard>,
+    /// What was planned before, by what it hangs on.
+    plans: RwLock<HashMap<u64, Arc<Planned>>>,
+    /// All there ever was in the records.
+    worlds: RwLock<HashMap<Digest, Records>>,
+}
+
+/// What the machines of a node want written, of what matters, and done.
+pub(crate) struct Planned {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) steps: Vec<Call>,
 }
 
 /// What a plan is made of besides records and kernel: have the timers run out, and who is taken for dead.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 pub(crate) struct Timing {
     pub(crate) late: bool,
     pub(crate) suspects: u8,
 }
 
 impl Timing {
+    pub(crate) const FRESH: Self = Self { late: false, suspects: 0 };
+
     /// Fresh, run out, and run out with any others taken for dead.
     pub(crate) fn all(me: usize, nodes: usize) -> impl Iterator<Item = Self> {
         let guesses = (1..1u8 << nodes).filter(move |suspects| suspects & (1 << me) == 0);
@@ -62,11 +75,20 @@ pub(crate) struct Digest {
     exports: Vec<(Option<(usize, u64)>, u64)>,
 }
 
+/// What the status of the volume says.
+type Status<'a> = (Option<usize>, u64, bool, &'a BTreeSet<usize>, &'a Vec<(usize, u8, bool)>);
+
+impl Digest {
+    fn status(&self) -> Status<'_> {
+        (self.owner, self.epoch, self.taken_over, &self.in_sync, &self.members)
+    }
+}
+
 /// All records at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Records {
     pub(crate) world: Arc<World>,
-    pub(crate) key: Digest,
+    pub(crate) key: Arc<Digest>,
 }
 
 impl Setup {
@@ -116,10 +138,19 @@ impl Setup {
             keys,
             nodes: names,
             sabotage,
+            plans: RwLock::default(),
+            worlds: RwLock::default(),
         };
-        let records = Records { key: setup.digest_of(&setup.world, 0), world: setup.world.clone() };
+        // Nobody has it attached yet: no digest says that.
+        let nowhere = Digest { attached: usize::MAX, ..setup.digest_of(&setup.world, 0) };
+        let records = Records { key: Arc::new(nowhere), world: setup.world.clone() };
         setup.world = setup.with_attachment(&records, 0).world;
         setup
+    }
+
+    /// What is recorded before anything happens.
+    pub(crate) fn records(&self) -> Records {
+        Records { world: self.world.clone(), key: Arc::new(self.digest(&self.world)) }
     }
 
     fn number(&self, node: &NodeName) -> usize {
@@ -130,7 +161,7 @@ impl Setup {
         self.replicas.iter().position(|replica| replica.0 == partition)
     }
 
-    pub(crate) fn digest(&self, world: &World) -> Digest {
+    fn digest(&self, world: &World) -> Digest {
         let attachment = world.volume_spec(&self.volume).unwrap().attachment.as_ref().unwrap();
         self.digest_of(world, self.number(&attachment.node))
     }
@@ -185,36 +216,80 @@ impl Setup {
     /// The records with one more write. `None` if it changes nothing that matters.
     pub(crate) fn written(&self, records: &Records, key: &Key, record: &Record) -> Option<Records> {
         let digest = self.digest_with(records, key, record)?;
-        let mut world = records.world.clone();
+        Some(self.known(digest, records, key, || at_the_moment(record.clone())))
+    }
+
+    /// Records that say the same are the same: they are kept once. `record` is what this one changes in those before.
+    fn known(&self, digest: Digest, before: &Records, key: &Key, record: impl FnOnce() -> Record) -> Records {
+        if let Some(known) = self.worlds.read().unwrap().get(&digest) {
+            return known.clone();
+        }
+        let mut world = before.world.clone();
         let revision = Revision(world.revision(key).0 + 1);
-        let value = Versioned { revision, value: at_the_moment(record.clone()) };
-        Arc::make_mut(&mut world).set(key.clone(), Some(value));
-        Some(Records { world, key: digest })
+        Arc::make_mut(&mut world).set(key.clone(), Some(Versioned { revision, value: record() }));
+        let records = Records { world, key: Arc::new(digest.clone()) };
+        self.worlds.write().unwrap().entry(digest).or_insert(records).clone()
+    }
+
+    /// Whether a record says the same here and there. One that was changed and changed back counts as untouched, which lets a
+    /// little more happen than can.
+    pub(crate) fn agree(&self, one: &Digest, other: &Digest, key: &Key) -> bool {
+        let copy = |kind| self.keys.iter().filter(|known| known.kind == kind).position(|known| known == key);
+        match key.kind {
+            Kind::VolumeSpec => one.attached == other.attached,
+            Kind::VolumeStatus => one.status() == other.status(),
+            Kind::ReplicaSpec => {
+                copy(Kind::ReplicaSpec).is_none_or(|copy| one.exports[copy].0 == other.exports[copy].0)
+            }
+            Kind::ReplicaStatus => {
+                copy(Kind::ReplicaStatus).is_none_or(|copy| one.exports[copy].1 == other.exports[copy].1)
+            }
+            kind => panic!("the model knows no {kind:?}"),
+        }
+    }
+
+    /// A copy more than there are is not made in here.
+    fn is_of_these(&self, record: &Record) -> bool {
+        let Record::VolumeStatus(status) = record else { return true };
+        status.members.iter().all(|member| self.copy_of(member.replica.0).is_some())
     }
 
     fn digest_with(&self, records: &Records, key: &Key, record: &Record) -> Option<Digest> {
-        let digest = self.with(records.key.clone(), key, record);
-        (digest != records.key).then_some(digest)
+        let digest = self.with((*records.key).clone(), key, record);
+        (digest != *records.key).then_some(digest)
     }
 
     pub(crate) fn with_attachment(&self, records: &Records, to: usize) -> Records {
-        let mut spec = records.world.volume_spec(&self.volume).unwrap().clone();
-        spec.attachment =
-            Some(Attachment { node: self.nodes[to].clone(), ..attachment(&records.world, self) });
         let key = Key::new(Kind::VolumeSpec, &self.volume);
-        let mut world = records.world.clone();
-        let revision = Revision(world.revision(&key).0 + 1);
-        Arc::make_mut(&mut world).set(key, Some(Versioned { revision, value: Record::VolumeSpec(spec) }));
-        Records { key: self.digest(&world), world }
+        let spec = || {
+            let mut spec = records.world.volume_spec(&self.volume).unwrap().clone();
+            spec.attachment =
+                Some(Attachment { node: self.nodes[to].clone(), ..attachment(&records.world, self) });
+            Record::VolumeSpec(spec)
+        };
+        self.known(Digest { attached: to, ..(*records.key).clone() }, records, &key, spec)
     }
 
-    /// What the machines of a node want written, of what matters, and done.
-    pub(crate) fn plan(&self, state: &State, me: usize, timing: Timing) -> (Vec<Write>, Vec<Step>) {
+    /// The plan of a node; one that hangs on the same is made once.
+    pub(crate) fn plan(&self, state: &State, me: usize, timing: Timing) -> Arc<Planned> {
+        let mut hasher = DefaultHasher::new();
+        (me, timing).hash(&mut hasher);
+        state.hash_sight(me, &mut hasher);
+        let id = hasher.finish();
+        if let Some(known) = self.plans.read().unwrap().get(&id) {
+            return known.clone();
+        }
+        let planned = Arc::new(self.planned(state, me, timing));
+        self.plans.write().unwrap().insert(id, planned.clone());
+        planned
+    }
+
+    fn planned(&self, state: &State, me: usize, timing: Timing) -> Planned {
         let (node, seen) = (&state.nodes[me], state.observe(self, me));
         let now = if timing.late { NOW.plus(LATER) } else { NOW };
         let mut memory = Memory { started_at: NOW, sabotage: self.sabotage, ..Memory::default() };
         memory.track_legs(&seen, NOW);
-        node.running.iter().for_each(|step| memory.begin(step.clone(), NOW));
+        node.running.iter().for_each(|call| memory.begin((**call).clone(), NOW));
         if let Some(found) = node.found {
             let holders = holder(found).into_iter().collect();
             memory.holders.insert(self.volume.clone(), Held { holders, at: now });
@@ -224,15 +299,21 @@ impl Setup {
             let silent = if timing.suspects & (1 << index) != 0 { 60_000 } else { 0 };
             memory.liveness.heard([Key::new(Kind::NodeStatus, name)], Timestamp(now.0 - silent));
         }
-        let input = Input { me: &self.nodes[me], world: &node.view.world, seen: &seen, memory: &memory, now };
+        let input =
+            Input { me: &self.nodes[me], world: &state.view(me).world, seen: &seen, memory: &memory, now };
         let mut plan = plan::node(&input);
         plan.merge(controller::plan(&input));
         let matters = |write: &Write| {
             write.record.as_ref().is_some_and(|record| {
-                self.keys.contains(&write.key) && self.digest_with(&node.view, &write.key, record).is_some()
+                self.keys.contains(&write.key)
+                    && self.is_of_these(record)
+                    && self.digest_with(state.view(me), &write.key, record).is_some()
             })
         };
-        (plan.writes.into_iter().filter(matters).collect(), plan.steps)
+        Planned {
+            writes: plan.writes.into_iter().filter(matters).collect(),
+            steps: plan.steps.into_iter().map(Call::new).collect(),
+        }
     }
 }
 
@@ -276,4 +357,24 @@ fn at_the_moment(record: Record) -> Record {
 /// An epoch as the model counts it.
 pub(crate) fn number_of(epoch: Epoch) -> u64 {
     epoch.0
+}
+
+/// What a write says, in a line.
+pub(crate) fn told(write: &Write) -> String {
+    match &write.record {
+        Some(Record::VolumeStatus(status)) => {
+            let member = |member: &Member| {
+                let counts = if status.in_sync.contains(&member.replica) { "in sync" } else { "out" };
+                let diverged = if member.diverged { ", diverged" } else { "" };
+                format!("{}: {:?}, {counts}{diverged}", member.node, member.state)
+            };
+            let members: Vec<String> = status.members.iter().map(member).collect();
+            format!("epoch {} of {:?}: {}", status.epoch, status.owner.as_ref(), members.join("; "))
+        }
+        Some(Record::ReplicaSpec(spec)) => format!("a copy on {} for {:?}", spec.node, spec.export),
+        Some(Record::ReplicaStatus(status)) => {
+            format!("{} acknowledges {}", write.key.name, status.acked_epoch)
+        }
+        Some(_) | None => write.key.to_string(),
+    }
 }

@@ -45,7 +45,7 @@ fn fingerprint(state: &State) -> u64 {
 fn mend(state: &mut State) {
     state.cut.clear();
     for me in 0..state.nodes.len() {
-        state.nodes[me].store = true;
+        state.hear(me);
         if !state.nodes[me].up {
             state.power_on(me);
         }
@@ -54,19 +54,17 @@ fn mend(state: &mut State) {
 
 /// A node hears, records, does what it may, and its kernel goes on.
 fn turn(setup: &Setup, state: &mut State, me: usize, late: bool) {
-    state.hear(me);
     let timing = Timing { late, suspects: 0 };
     for _ in 0..8 {
-        let (writes, _) = setup.plan(state, me, timing);
-        let Some(write) = writes.first() else { break };
+        let plan = setup.plan(state, me, timing);
+        let Some(write) = plan.writes.first() else { break };
         if !state.record(setup, me, write) {
             break;
         }
     }
-    let (_, steps) = setup.plan(state, me, timing);
-    for step in steps {
+    for step in &setup.plan(state, me, timing).steps {
         if state.nodes[me].running.iter().all(|running| running.lane() != step.lane()) {
-            state.nodes[me].running.push(step);
+            state.nodes[me].running.push(step.clone());
         }
     }
     for index in (0..state.nodes[me].running.len()).rev() {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+use std::ops::{Deref, Index, IndexMut};
 use std::sync::Arc;
 
-use mdfabric::domain::Key;
 use mdfabric::plan::{Step, Write};
 
 use super::records::{Digest, Records, Setup};
@@ -78,13 +78,53 @@ pub(crate) enum User {
     Ending,
 }
 
+/// A call that is out, and its words: they tell it from others.
+#[derive(Debug, Clone)]
+pub(crate) struct Call(Arc<(Step, String)>);
+
+impl Call {
+    pub(crate) fn new(step: Step) -> Self {
+        let words = step.to_string();
+        Self(Arc::new((step, words)))
+    }
+}
+
+impl Deref for Call {
+    type Target = Step;
+
+    fn deref(&self) -> &Step {
+        &self.0.0
+    }
+}
+
+impl PartialEq for Call {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.1 == other.0.1
+    }
+}
+
+impl Hash for Call {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.1.hash(hasher);
+    }
+}
+
+/// What a daemon knows of the records.
+#[derive(Debug, Clone)]
+pub(crate) enum News {
+    /// All that is written, at once.
+    Prompt,
+    /// What was written before; what it writes itself is taken where nobody was first.
+    Late(Records),
+    /// What was written before; the store does not answer.
+    Silent(Records),
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) up: bool,
-    /// It reaches the store.
-    pub(crate) store: bool,
-    pub(crate) view: Records,
-    pub(crate) running: Vec<Step>,
+    pub(crate) news: News,
+    pub(crate) running: Vec<Call>,
     pub(crate) exports: BTreeSet<(u8, u64)>,
     pub(crate) legs: BTreeMap<(u8, u64), Leg>,
     pub(crate) array: Option<Array>,
@@ -93,34 +133,99 @@ pub(crate) struct Node {
     pub(crate) found: Option<User>,
 }
 
+impl Node {
+    /// Whether its kernel, and what was seen of it, are as they were.
+    pub(crate) fn is_as(&self, before: &Self) -> bool {
+        let kernel = |node: &'_ Self| (node.user, node.found);
+        kernel(self) == kernel(before)
+            && self.exports == before.exports
+            && self.legs == before.legs
+            && self.array == before.array
+    }
+}
+
+impl News {
+    fn stale(&self) -> Option<Stale<'_>> {
+        match self {
+            Self::Prompt => None,
+            Self::Late(view) => Some((true, &view.key)),
+            Self::Silent(view) => Some((false, &view.key)),
+        }
+    }
+}
+
+/// Moments share what they have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Nodes(Vec<Arc<Node>>);
+
+impl Nodes {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node> {
+        self.0.iter().map(Arc::as_ref)
+    }
+}
+
+impl Index<usize> for Nodes {
+    type Output = Node;
+
+    fn index(&self, me: usize) -> &Node {
+        &self.0[me]
+    }
+}
+
+impl IndexMut<usize> for Nodes {
+    fn index_mut(&mut self, me: usize) -> &mut Node {
+        Arc::make_mut(&mut self.0[me])
+    }
+}
+
+/// How often each fault happened, or may happen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Faults {
+    /// A call comes to its end only after others went on.
+    pub(crate) calls: u8,
+    /// News from the store come only after others went on, as they do to a node that was paused.
+    pub(crate) news: u8,
+    /// A daemon is killed.
+    pub(crate) kills: u8,
+    /// A node loses power.
+    pub(crate) powers: u8,
+    /// Two nodes cannot talk to each other.
+    pub(crate) links: u8,
+    /// A node cannot reach the store.
+    pub(crate) stores: u8,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) store: Records,
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Nodes,
     pub(crate) copies: Vec<Copy>,
     pub(crate) cut: BTreeSet<(usize, usize)>,
     pub(crate) written: u8,
     pub(crate) acked: u8,
     pub(crate) acked_by_another: bool,
     pub(crate) attaches: u8,
-    pub(crate) faults: u8,
-    keys: Arc<Vec<Key>>,
+    pub(crate) faults: Faults,
 }
 
 /// All that tells one moment from another.
 type Identity<'a> = (
-    (&'a Digest, &'a Vec<Copy>, &'a BTreeSet<(usize, usize)>, [u8; 5]),
-    Vec<([bool; 2], &'a Digest, Vec<bool>, Vec<String>, &'a BTreeSet<(u8, u64)>, NodeKernel<'a>)>,
+    (&'a Digest, &'a Vec<Copy>, &'a BTreeSet<(usize, usize)>, [u8; 4], Faults),
+    Vec<(bool, Option<Stale<'a>>, &'a Vec<Call>, &'a BTreeSet<(u8, u64)>, NodeKernel<'a>)>,
 );
+/// Whether the store answers, and what was heard last.
+type Stale<'a> = (bool, &'a Digest);
 type NodeKernel<'a> = (&'a BTreeMap<(u8, u64), Leg>, &'a Option<Array>, User, Option<User>);
 
 impl State {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let records = Records { world: setup.world.clone(), key: setup.digest(&setup.world) };
         let node = Node {
             up: true,
-            store: true,
-            view: records.clone(),
+            news: News::Prompt,
             running: Vec::new(),
             exports: BTreeSet::new(),
             legs: BTreeMap::new(),
@@ -129,49 +234,52 @@ impl State {
             found: None,
         };
         Self {
-            store: records,
-            nodes: vec![node; setup.nodes.len()],
+            store: setup.records(),
+            nodes: Nodes(vec![Arc::new(node); setup.nodes.len()]),
             copies: vec![Copy::default(); setup.replicas.len()],
             cut: BTreeSet::new(),
             written: 0,
             acked: 0,
             acked_by_another: false,
             attaches: 0,
-            faults: 0,
-            keys: Arc::new(setup.keys.clone()),
+            faults: Faults::default(),
         }
     }
 
     fn identity(&self) -> Identity<'_> {
-        let node = |node: &'_ Node| {
-            let current =
-                self.keys.iter().map(|key| node.view.world.revision(key) == self.store.world.revision(key));
-            current.collect::<Vec<_>>()
-        };
-        let counts = [self.written, self.acked, self.acked_by_another.into(), self.attaches, self.faults];
+        let counts = [self.written, self.acked, self.acked_by_another.into(), self.attaches];
         let nodes = self.nodes.iter().map(|one| {
-            let running = one.running.iter().map(ToString::to_string).collect();
             let kernel = (&one.legs, &one.array, one.user, one.found);
-            ([one.up, one.store], &one.view.key, node(one), running, &one.exports, kernel)
+            (one.up, one.news.stale(), &one.running, &one.exports, kernel)
         });
-        ((&self.store.key, &self.copies, &self.cut, counts), nodes.collect())
+        ((&self.store.key, &self.copies, &self.cut, counts, self.faults), nodes.collect())
     }
 
-    /// Whether a node has heard of everything.
-    pub(crate) fn is_current(&self, me: usize) -> bool {
-        let view = &self.nodes[me].view.world;
-        self.keys.iter().all(|key| view.revision(key) == self.store.world.revision(key))
+    /// The records as a node knows them.
+    pub(crate) fn view(&self, me: usize) -> &Records {
+        match &self.nodes[me].news {
+            News::Prompt => &self.store,
+            News::Late(view) | News::Silent(view) => view,
+        }
     }
 
-    pub(crate) fn hear(&mut self, me: usize) {
-        self.nodes[me].view = self.store.clone();
+    pub(crate) fn is_silent(&self, me: usize) -> bool {
+        matches!(self.nodes[me].news, News::Silent(_))
+    }
+
+    /// All that a node's plan hangs on.
+    pub(crate) fn hash_sight<H: Hasher>(&self, me: usize, hasher: &mut H) {
+        let node = &self.nodes[me];
+        (&self.view(me).key, &node.running, node.user, node.found).hash(hasher);
+        (&node.exports, &node.legs, &node.array).hash(hasher);
+        node.legs.keys().for_each(|key| self.is_through(me, *key).hash(hasher));
     }
 
     /// A compare-and-swap: `false` if somebody else was first.
     pub(crate) fn record(&mut self, setup: &Setup, me: usize, write: &Write) -> bool {
-        let view = &self.nodes[me].view;
+        let view = self.view(me);
         let Some(record) = &write.record else { return false };
-        if view.world.revision(&write.key) != self.store.world.revision(&write.key) {
+        if !setup.agree(&view.key, &self.store.key, &write.key) {
             return false;
         }
         let (Some(store), Some(view)) =
@@ -180,55 +288,84 @@ impl State {
             return false;
         };
         self.store = store;
-        self.nodes[me].view = view;
+        if let News::Late(known) = &mut self.nodes[me].news {
+            *known = view;
+        }
         true
     }
 
-    pub(crate) fn kill(&mut self, setup: &Setup, me: usize, finishes: bool) {
+    pub(crate) fn kill(&mut self, setup: &Setup, me: usize, finishes: bool) -> bool {
         while finishes && !self.nodes[me].running.is_empty() && self.finish(setup, me, 0) {}
-        self.nodes[me].running.clear();
-        self.nodes[me].found = None;
-        self.faults += 1;
-        if self.nodes[me].store {
-            self.hear(me);
-        }
+        let node = &mut self.nodes[me];
+        node.running.clear();
+        node.found = None;
+        node.news = News::Prompt;
+        self.faults.kills += 1;
+        true
     }
 
-    pub(crate) fn attach(&mut self, setup: &Setup, to: usize) {
+    pub(crate) fn attach(&mut self, setup: &Setup, to: usize) -> bool {
         self.store = setup.with_attachment(&self.store, to);
         self.attaches += 1;
+        true
     }
 
-    pub(crate) fn power_cut(&mut self, me: usize) {
-        let node = &mut self.nodes[me];
-        node.up = false;
-        node.running.clear();
-        node.exports.clear();
-        node.legs.clear();
-        node.array = None;
-        node.user = User::Nobody;
-        node.found = None;
-        self.faults += 1;
-        self.hear(me);
+    pub(crate) fn power_cut(&mut self, me: usize) -> bool {
+        self.nodes[me] = Node {
+            up: false,
+            news: News::Prompt,
+            running: Vec::new(),
+            exports: BTreeSet::new(),
+            legs: BTreeMap::new(),
+            array: None,
+            user: User::Nobody,
+            found: None,
+        };
+        self.faults.powers += 1;
+        true
     }
 
-    pub(crate) fn power_on(&mut self, me: usize) {
+    pub(crate) fn power_on(&mut self, me: usize) -> bool {
         self.nodes[me].up = true;
-        self.hear(me);
+        true
     }
 
-    pub(crate) fn link(&mut self, one: usize, other: usize, up: bool) {
+    pub(crate) fn link(&mut self, one: usize, other: usize, up: bool) -> bool {
         if up {
             self.cut.remove(&(one, other));
         } else {
             self.cut.insert((one, other));
-            self.faults += 1;
+            self.faults.links += 1;
         }
+        true
     }
 
-    pub(crate) fn reach_store(&mut self, me: usize, reachable: bool) {
-        self.nodes[me].store = reachable;
-        self.faults += u8::from(!reachable);
+    pub(crate) fn lose_store(&mut self, me: usize) -> bool {
+        self.nodes[me].news = News::Silent(self.view(me).clone());
+        self.faults.stores += 1;
+        true
+    }
+
+    pub(crate) fn fall_behind(&mut self, me: usize) -> bool {
+        self.nodes[me].news = News::Late(self.view(me).clone());
+        self.faults.news += 1;
+        true
+    }
+
+    pub(crate) fn hear(&mut self, me: usize) -> bool {
+        self.nodes[me].news = News::Prompt;
+        true
+    }
+
+    pub(crate) fn begin(&mut self, me: usize, step: Call) -> bool {
+        self.nodes[me].running.push(step);
+        self.faults.calls += 1;
+        true
+    }
+
+    /// Whether the volume is attached to a node that owns it.
+    pub(crate) fn is_wanted(&self, me: usize) -> bool {
+        self.store.key.attached == me && self.store.key.owner == Some(me)
     }
 
     /// R1, R2.

@@ -21,6 +21,10 @@ const SCENARIOS: [Scenario; 8] = [
     ("random faults", |config| chaos::play(&chaos::script(&config))),
 ];
 
+/// What only the model misses (`every_guard_of_the_protocol_is_missed` in `tests/model.rs`): a connection that is away and comes back
+/// by itself between two steps of an eviction is rare among random faults.
+const IN_THE_MODEL: [Guard; 1] = [Guard::HoldBeforeCut];
+
 /// Seeds after which a guard counts as missed by nobody; `SABOTAGE_SEEDS` says otherwise.
 const SEEDS: u64 = 60;
 
@@ -44,11 +48,12 @@ fn search(guard: Guard, seeds: u64) -> Option<Find> {
 #[test]
 fn every_guard_is_missed() {
     let seeds = std::env::var("SABOTAGE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
-    let finds = on_all_processors(&Guard::ALL, |guard| search(*guard, seeds));
-    for (guard, find) in Guard::ALL.iter().zip(&finds) {
+    let guards: Vec<Guard> = Guard::ALL.into_iter().filter(|guard| !IN_THE_MODEL.contains(guard)).collect();
+    let finds = on_all_processors(&guards, |guard| search(*guard, seeds));
+    for (guard, find) in guards.iter().zip(&finds) {
         println!("{guard:?} off: {}", find.as_ref().map_or("nobody notices".to_owned(), told));
     }
-    let missed: Vec<_> = Guard::ALL.iter().zip(&finds).filter(|(_, find)| find.is_none()).collect();
+    let missed: Vec<_> = guards.iter().zip(&finds).filter(|(_, find)| find.is_none()).collect();
     assert!(
         missed.is_empty(),
         "turned off, and nobody notices: {:?}",

@@ -105,7 +105,7 @@ fn steps_to_cut_off(serving: &Serving, array: &ArraySeen) -> Vec<Step> {
         return Vec::new();
     }
     let to_hold: Vec<Step> = holding.iter().filter_map(|member| hold(serving.input, member.dev)).collect();
-    if !to_hold.is_empty() {
+    if !to_hold.is_empty() && safety::is_on(serving.input, Guard::HoldBeforeCut) {
         return to_hold;
     }
     let serves = |member: &&&MemberSeen| member.slot.is_some() && !member.is(MemberFlag::Faulty);
