@@ -223,7 +223,7 @@ type NodeKernel<'a> = (&'a BTreeMap<(u8, u64), Leg>, &'a Option<Array>, User, Op
 
 impl State {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let node = Node {
+        let node = Arc::new(Node {
             up: true,
             news: News::Prompt,
             running: Vec::new(),
@@ -232,10 +232,10 @@ impl State {
             array: None,
             user: User::Nobody,
             found: None,
-        };
+        });
         Self {
             store: setup.records(),
-            nodes: Nodes(vec![Arc::new(node); setup.nodes.len()]),
+            nodes: Nodes(vec![node; setup.nodes.len()]),
             copies: vec![Copy::default(); setup.replicas.len()],
             cut: BTreeSet::new(),
             written: 0,

@@ -42,7 +42,7 @@ pub const ALL: [Check; 8] = [
 ];
 
 /// What [`search`] selects by, and does at its size.
-const SEARCHES: [&str; 3] = ["random_faults", "every_guard", "two_copies"];
+const SEARCHES: [&str; 4] = ["random_faults", "every_guard", "two_copies", "three_copies"];
 /// Seeds of the simulation.
 const SEEDS: &str = "10000";
 const CLIPPY: [&str; 8] =
