@@ -253,8 +253,11 @@ fn leave_behind(serving: &mut Serving, relocation: &Relocation, leaving: &Member
     }
 }
 
+/// Whether the new copy holds every write. Where the old one goes, or has gone, it did: if it was lost since, it is healed like any other.
 fn has_joined(status: &VolumeStatus, relocation: &Relocation) -> bool {
+    let goes = |old| status.member(old).is_none_or(|member| member.state == MemberState::Leaving);
     relocation.joining.is_none_or(|joining| status.in_sync.contains(&joining))
+        || relocation.leaving.is_some_and(goes)
 }
 
 /// Ends a relocation whose leaving member is gone from the volume, and then the request it was for.
