@@ -171,7 +171,7 @@ fn begun(scene: &mut Scene, cause: MoveCause) -> Member {
     scene.until(TIMEOUT + 60_000, "a new copy is begun", |cluster| {
         cluster.world().volume_status(&name()).is_some_and(|status| of(status).is_some())
     });
-    of(&scene.status().unwrap()).unwrap()
+    of(scene.status().unwrap()).unwrap()
 }
 
 /// A drain goes on elsewhere when what it builds on dies for good.

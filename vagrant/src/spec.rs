@@ -90,7 +90,7 @@ impl Accel {
     }
 
     /// Emulation. A plain processor model: a richer one makes guests use instructions that are slow to emulate. Without `cmpxchg16b`:
-    /// QEMU before 8.0 makes its flags of whatever it computed last (`helper_cmpxchg16b`, target/i386/tcg/mem_helper.c, reads a `cc_op`
+    /// QEMU before 8.0 makes its flags of whatever it computed last (`helper_cmpxchg16b`, `target/i386/tcg/mem_helper.c`, reads a `cc_op`
     /// that `gen_lea_modrm` does not bring up to date), and an interrupt right behind it ends in a double fault. The kernel's allocator
     /// uses it all the time.
     #[must_use]
