@@ -92,6 +92,12 @@ impl Goal {
         }
     }
 
+    /// Whether nothing is left of what was asked about once it is reached.
+    #[must_use]
+    pub(super) fn is_removal(&self) -> bool {
+        matches!(self, Self::Gone(..) | Self::DriveReleased(_))
+    }
+
     /// How far it is by the records.
     #[must_use]
     pub(super) fn progress(&self, world: &World) -> Progress {

@@ -41,19 +41,27 @@ struct Errand<'a> {
     goal: &'a Goal,
     written: Vec<(Key, Revision)>,
     since: Instant,
+    /// Once: what is removed afterwards has no revision to go by.
+    shown: bool,
 }
 
 impl<'a> Errand<'a> {
     fn new(goal: &'a Goal, change: &proto::Change) -> Result<Self, Failure> {
         let written =
             change.written.iter().cloned().map(TryInto::try_into).collect::<Result<_, FieldError>>();
-        Ok(Self { goal, written: written.map_err(ClientError::from)?, since: Instant::now() })
+        Ok(Self { goal, written: written.map_err(ClientError::from)?, since: Instant::now(), shown: false })
+    }
+
+    /// A removal asks for a record that is there; one that is not was removed.
+    fn shows(&self, world: &World, key: &Key, revision: Revision) -> bool {
+        world.revision(key) >= revision || self.goal.is_removal() && world.record(key).is_none()
     }
 
     /// A world from before the verb says nothing of it: a volume that is not there yet is not gone.
-    fn progress(&self, world: &World) -> Progress {
-        let shown = self.written.iter().all(|(key, revision)| world.revision(key) >= *revision);
-        if shown || self.since.elapsed() >= UNSEEN_AT_MOST {
+    fn progress(&mut self, world: &World) -> Progress {
+        self.shown |= self.since.elapsed() >= UNSEEN_AT_MOST
+            || self.written.iter().all(|(key, revision)| self.shows(world, key, *revision));
+        if self.shown {
             return self.goal.progress(world);
         }
         let line = format!("{}: recorded; the daemon has not taken it in yet", self.goal.object());
@@ -68,13 +76,13 @@ pub(super) async fn until(
     change: &proto::Change,
     waiting: Waiting,
 ) -> Result<String, Failure> {
-    let errand = Errand::new(goal, change)?;
+    let mut errand = Errand::new(goal, change)?;
     let worlds = session.worlds().await?;
     let client = session.client()?.clone();
     let deadline = waiting.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut teller = Teller::new();
     let outcome = tokio::select! {
-        outcome = follow(client, worlds, &errand, &mut teller) => Ok(outcome),
+        outcome = follow(client, worlds, &mut errand, &mut teller) => Ok(outcome),
         () = sleep_until(deadline) => Err("the time to wait is over"),
         _ = tokio::signal::ctrl_c() => Err("interrupted"),
     };
@@ -102,7 +110,7 @@ fn left(goal: &Goal, why: &str, teller: &Teller) -> Failure {
 async fn follow(
     mut client: Client,
     mut worlds: Worlds,
-    errand: &Errand<'_>,
+    errand: &mut Errand<'_>,
     teller: &mut Teller,
 ) -> Result<String, Failure> {
     let object = errand.goal.object();

@@ -236,8 +236,8 @@ impl Node {
 
     /// An error once its kernel has panicked since it was powered on.
     pub fn has_kernel(&self) -> Result<()> {
-        let console = std::fs::read_to_string(self.files.console_log()).unwrap_or_default();
-        ensure!(!console.contains(PANIC), "{}: its kernel panicked", self.name());
+        let console = std::fs::read(self.files.console_log()).unwrap_or_default();
+        ensure!(!String::from_utf8_lossy(&console).contains(PANIC), "{}: its kernel panicked", self.name());
         Ok(())
     }
 }

@@ -122,6 +122,21 @@ async fn a_view_from_before_the_verb_is_not_judged() {
     daemon.kill().await;
 }
 
+/// It may be over before anybody looks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_removed_already_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(&dir.path().join("s")).unwrap();
+    let empty = View { world: Arc::default(), ..view(DriveState::Ready, 1) };
+    let daemon = Daemon::start(dir.path(), &store, empty);
+    let mut session = Session::open(&dir.path().join("m.sock")).await.unwrap();
+    let written = vec![(Key::new(Kind::DriveSpec, "S1"), Revision(3)).into()];
+    let change = proto::Change { written, ..proto::Change::default() };
+    let goal = Goal::DriveReleased("S1".parse().unwrap());
+    wait::until(&mut session, &goal, &change, PATIENT).await.unwrap();
+    daemon.kill().await;
+}
+
 /// Whether a HEADERS frame follows the client's preface of 24 bytes (RFC 9113, 3.4 and 6.2): it may come with the greeting or after.
 fn has_request(heard: &[u8]) -> bool {
     let mut frames = heard.get(24..).unwrap_or_default();

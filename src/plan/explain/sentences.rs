@@ -97,17 +97,17 @@ fn ownership(facts: &Facts, volume: &Volume, status: &VolumeStatus) -> String {
     }
 }
 
-/// For how long a node's daemon has been silent, if that is too long.
-fn silence(facts: &Facts, status: &NodeStatus) -> Option<String> {
+/// For how long another node's daemon has been silent, if that is too long. Without a store nobody can be heard.
+fn silence(facts: &Facts, node: &NodeName, status: &NodeStatus) -> Option<String> {
     let silent = facts.now.since(status.heartbeat_at) >= timing::NODE_DEAD_MILLIS;
-    silent.then(|| age(facts.now, status.heartbeat_at))
+    (silent && node != facts.me && facts.store_lost.is_none()).then(|| age(facts.now, status.heartbeat_at))
 }
 
 /// Nobody but the owner changes anything of a volume.
 fn silent_owner(world: &World, facts: &Facts, name: &VolumeName, owner: &NodeName) -> Option<String> {
-    let heard = silence(facts, world.node_status(owner)?)?;
+    let heard = silence(facts, owner, world.node_status(owner)?)?;
     Some(format!(
-        "The daemon of its owner {owner} was last heard {heard} ago: what uses it there goes on, but no copy is healed, moved or added until that daemon is back. If the node is lost, `mdfabric volume detach {name}` and `mdfabric volume attach {name} --node OTHER` take it over."
+        "The daemon of its owner {owner} was last heard {heard} ago: where that node lives what uses it goes on, but no copy is healed, moved or added until that daemon is back. If the node is lost, `mdfabric volume detach {name}` and `mdfabric volume attach {name} --node OTHER` take it over."
     ))
 }
 
@@ -117,7 +117,7 @@ fn copy(world: &World, facts: &Facts, status: &VolumeStatus, member: &Member) ->
         || "its provider has not answered yet".to_owned(),
         |provider| format!("its provider says {} (epoch {})", provider.state, provider.acked_epoch),
     );
-    let silent = world.node_status(&member.node).and_then(|node| silence(facts, node));
+    let silent = world.node_status(&member.node).and_then(|status| silence(facts, &member.node, status));
     let silent = silent.map(|heard| format!(", and was last heard {heard} ago")).unwrap_or_default();
     let in_sync = if status.in_sync.contains(&member.replica) { "in sync" } else { "not in sync" };
     let waited = match member.waited_millis / 1000 {
@@ -386,7 +386,7 @@ fn reported_node(facts: &Facts, name: &NodeName, status: &NodeStatus) -> Vec<Str
         status.kernel, status.version, status.endpoint.address, status.endpoint.port
     )];
     let heard = age(facts.now, status.heartbeat_at);
-    lines.push(if silence(facts, status).is_some() {
+    lines.push(if silence(facts, name, status).is_some() {
         format!("Its last sign of life is {heard} old: its daemon, the node or its way to the store is down.")
     } else {
         format!("Its last sign of life is {heard} old.")

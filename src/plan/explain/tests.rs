@@ -180,7 +180,8 @@ fn that_an_owner_or_a_provider_is_silent_is_said_by_whoever_answers() {
     let mut world = World::default();
     volume(&mut world, "a");
     put(&mut world, "a", Record::VolumeStatus(status()));
-    let said = |world: &World| explain(world, &Here::quiet().facts(), "volume/a").unwrap().join("\n");
+    let other = Here { me: "n3".parse().unwrap(), ..Here::quiet() };
+    let said = |world: &World| explain(world, &other.facts(), "volume/a").unwrap().join("\n");
     for node in ["n1", "n2"] {
         put(&mut world, node, Record::NodeStatus(node_status(Timestamp(NOW.0 - 1000))));
     }
@@ -195,4 +196,7 @@ fn that_an_owner_or_a_provider_is_silent_is_said_by_whoever_answers() {
     ] {
         assert!(said(&world).contains(expected), "{expected:?} in\n{}", said(&world));
     }
+    let lost = Facts { store_lost: Some("no answer"), ..other.facts() };
+    let said = explain(&world, &lost, "volume/a").unwrap().join("\n");
+    assert!(!said.contains("last heard"), "without a store nobody is heard");
 }

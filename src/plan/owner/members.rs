@@ -7,7 +7,7 @@
 //! ```
 
 use super::serving::{InKernel, Serving};
-use super::{alone, unfinished};
+use super::{alone, relocate, unfinished};
 use crate::domain::{Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid};
 use crate::plan::leg::{self, Leg, Release};
 use crate::plan::placement::HEADER;
@@ -167,7 +167,9 @@ fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
 /// R2: a new copy has been compared with the rest: another one goes in its favour, now or by a later wish.
 fn is_proven(serving: &mut Serving, member: &Member) -> bool {
     let relocation = serving.status.relocation.as_ref();
-    let new = relocation.is_some_and(|relocation| relocation.joining == Some(member.replica));
+    let new = relocation.is_some_and(|relocation| {
+        relocation.joining == Some(member.replica) && !relocate::has_joined(serving.status, relocation)
+    });
     let asked = serving.spec.verify != Verify::Off && safety::is_on(serving.input, Guard::Verification);
     if !new || !asked {
         return true;

@@ -7,7 +7,7 @@ use super::serving::Serving;
 use super::{start, top};
 use crate::domain::{Epoch, Reason, Volume, VolumeStatus, array_device, array_uuid, partition_guid};
 use crate::plan::safety::Refusal;
-use crate::plan::{ArraySeen, Input, MountSeen, Step, leg};
+use crate::plan::{ArraySeen, ArrayState, Input, MountSeen, Step, leg};
 
 /// The next steps down. `true` once nothing is left on this node and nothing is on its way.
 pub(super) fn plan(serving: &mut Serving) -> bool {
@@ -31,9 +31,10 @@ pub(super) fn plan(serving: &mut Serving) -> bool {
     top::unmap(serving) && stop_arrays(serving) && release_legs(serving)
 }
 
-/// What a running array waits for. Legs without one hold nobody's writes.
+/// What a running array waits for. Legs without one hold nobody's writes, and one that never ran has none.
 fn held(serving: &Serving) -> Option<Refusal> {
-    let runs = serving.columns().any(|column| serving.array(column).is_some());
+    let is_running = |array: &ArraySeen| array.state != ArrayState::Inactive;
+    let runs = serving.columns().any(|column| serving.array(column).is_some_and(is_running));
     serving.may_touch_array().err().filter(|_| runs)
 }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::heal;
 use super::serving::{InKernel, Serving};
 use crate::domain::{Member, MemberState, MoveCause, PlacementEntry, Relocation, Tried, partition_guid};
-use crate::plan::{Lane, Step, evacuate, scale, timing};
+use crate::plan::{Step, evacuate, scale, timing};
 
 /// A copy that is being built ends when it cannot be made, when its node is dead, or when what it was begun for is over before there is
 /// anything of it in the array. What the user named is waited for: only they know whether it comes back.
@@ -20,7 +20,7 @@ pub(super) fn watch(serving: &mut Serving, relocation: &Relocation) {
         cannot_be_made(serving, &new, relocation).filter(|_| named.is_none_or(|entry| entry.drive.is_none()));
     if let Some(why) = blamed {
         give_up(serving, &new, &why, true);
-    } else if named.is_none() && !serving.input.is_alive(&new.node) {
+    } else if named.is_none() && !serving.input.is_alive(&new.node) && serving.ready(&new).is_none() {
         give_up(serving, &new, "its node does not answer", false);
     } else if let Some(why) = is_over(serving, relocation)
         && serving.in_kernel(&new) == InKernel::Absent
@@ -61,14 +61,12 @@ fn cannot_be_made(serving: &Serving, new: &Member, relocation: &Relocation) -> O
     (now.since(begun) >= timing::CANDIDATE_MILLIS).then(|| reason.message.clone())
 }
 
-/// What this turn would try once more, and what the kernel said to it so far.
+/// What the kernel says to each try to take it into the array. That there is no way to it is not its drive's fault, and is waited for.
 fn keeps_failing(serving: &Serving, new: &Member) -> Option<String> {
     let partitions: Vec<Uuid> = serving.columns().map(|column| partition_guid(new.replica, column)).collect();
-    let is_joining = |step: &Step| matches!(step, Step::AddMember { member, .. } if partitions.contains(&member.partition));
-    let is_leg = |step: &Step| partitions.iter().any(|partition| step.lane() == Lane::Leg(*partition));
-    let concerned = |step: &&Step| is_joining(step) || is_leg(step);
+    let joins = |step: &&Step| matches!(step, Step::AddMember { member, .. } if partitions.contains(&member.partition));
     let attempt = |step: &Step| serving.input.memory.failed.get(&step.to_string());
-    let mut attempts = serving.plan.steps.iter().filter(concerned).filter_map(attempt);
+    let mut attempts = serving.plan.steps.iter().filter(joins).filter_map(attempt);
     let hopeless = attempts.find(|attempt| attempt.count >= timing::CANDIDATE_FAILURES)?;
     Some(hopeless.failure.message.clone())
 }

@@ -7,11 +7,13 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
 }
 
-fn simulation() -> String {
-    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/simulation")).unwrap();
+/// The sources of a search and of its modules.
+fn search(name: &str) -> String {
+    let dir = format!("tests/{name}");
+    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&dir)).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    let more: String = names.map(|name| read(&format!("tests/simulation/{name}"))).collect();
-    read("tests/simulation.rs") + &more
+    let more: String = names.map(|name| read(&format!("{dir}/{name}"))).collect();
+    read(&format!("{dir}.rs")) + &more
 }
 
 #[test]
@@ -26,10 +28,10 @@ fn every_scenario_is_told() {
 fn every_test_that_is_named_exists() {
     let readme = read("tests/README.md");
     let (_, map) = readme.split_once("# Which test shows what").unwrap();
-    let (all, simulation) = (super::all(), simulation());
+    let (all, searches) = (super::all(), search("simulation") + &search("model"));
     let names = map.split('`').skip(1).step_by(2);
     for name in names.filter(|name| name.matches('_').count() > 1 && !name.contains('*')) {
         let plays = all.iter().any(|scenario| scenario.name == name);
-        assert!(plays || simulation.contains(&format!("fn {name}(")), "{name} is no test");
+        assert!(plays || searches.contains(&format!("fn {name}(")), "{name} is no test");
     }
 }
