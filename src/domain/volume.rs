@@ -470,7 +470,7 @@ pub struct VolumeStatus {
     pub relocation: Option<Relocation>,
     /// How the last relocation went.
     pub last_move: Option<MoveReport>,
-    /// Where a replacement for a lost copy could not be made, until one is.
+    /// Where new copies were begun in vain since one last got finished.
     #[serde(default)]
     pub tried: Vec<Tried>,
     /// How the copies compare.

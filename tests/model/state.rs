@@ -134,6 +134,20 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// What a power cut leaves of a node: nothing but its drives.
+    fn bare(up: bool) -> Self {
+        Self {
+            up,
+            news: News::Prompt,
+            running: Vec::new(),
+            exports: BTreeSet::new(),
+            legs: BTreeMap::new(),
+            array: None,
+            user: User::Nobody,
+            found: None,
+        }
+    }
+
     /// Whether its kernel, and what was seen of it, are as they were.
     pub(crate) fn is_as(&self, before: &Self) -> bool {
         let kernel = |node: &'_ Self| (node.user, node.found);
@@ -223,16 +237,7 @@ type NodeKernel<'a> = (&'a BTreeMap<(u8, u64), Leg>, &'a Option<Array>, User, Op
 
 impl State {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let node = Arc::new(Node {
-            up: true,
-            news: News::Prompt,
-            running: Vec::new(),
-            exports: BTreeSet::new(),
-            legs: BTreeMap::new(),
-            array: None,
-            user: User::Nobody,
-            found: None,
-        });
+        let node = Arc::new(Node::bare(true));
         Self {
             store: setup.records(),
             nodes: Nodes(vec![node; setup.nodes.len()]),
@@ -311,16 +316,7 @@ impl State {
     }
 
     pub(crate) fn power_cut(&mut self, me: usize) -> bool {
-        self.nodes[me] = Node {
-            up: false,
-            news: News::Prompt,
-            running: Vec::new(),
-            exports: BTreeSet::new(),
-            legs: BTreeMap::new(),
-            array: None,
-            user: User::Nobody,
-            found: None,
-        };
+        self.nodes[me] = Node::bare(false);
         self.faults.powers += 1;
         true
     }
