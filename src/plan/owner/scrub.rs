@@ -86,6 +86,7 @@ fn advance(serving: &mut Serving, run: &ScrubRun) {
     let column_size = arrays.iter().map(|array| array.size).min().unwrap_or_default();
     let total = Bytes(column_size.0 * arrays.len() as u64);
     let done = so_far(serving, run);
+    tell_first_difference(serving, run, &done);
     if done.position >= total {
         return finish(serving, &done);
     }
@@ -119,16 +120,19 @@ fn so_far(serving: &Serving, run: &ScrubRun) -> ScrubRun {
     }
 }
 
-/// The position is recorded in large steps, a difference at once; of the first one an event tells.
+/// Once in a scrub, in whichever slice it is found; the last one may be the first.
+fn tell_first_difference(serving: &mut Serving, run: &ScrubRun, done: &ScrubRun) {
+    if !run.repair && run.mismatched == Bytes(0) && done.mismatched > Bytes(0) {
+        let at = done.position;
+        serving.event(COPIES_DIFFER, format_args!("the scrub found copies that differ before {at}"));
+    }
+}
+
+/// The position is recorded in large steps, a difference at once.
 fn record(serving: &mut Serving, run: &ScrubRun, done: &ScrubRun) {
     let moved = done.position.0 - run.position.0 >= timing::SCRUB_STEP.0;
     if moved || done.mismatched != run.mismatched {
         serving.next.scrub.running = Some(done.clone());
-    }
-    if !run.repair && run.mismatched == Bytes(0) && done.mismatched > Bytes(0) {
-        let at = done.position;
-        serving
-            .event(COPIES_DIFFER, format_args!("the scrub found copies that differ before {at}; it goes on"));
     }
 }
 

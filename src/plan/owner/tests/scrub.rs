@@ -93,6 +93,15 @@ fn what_differs_is_recorded_at_once_and_told_until_it_is_repaired() {
 }
 
 #[test]
+fn one_slice_that_compares_everything_tells_what_it_found_too() {
+    let mut scene = Scene::calm();
+    scene.ask(Scrub::Begin { repair: false });
+    scene.checked(Bytes::gib(1), 8);
+    let told: Vec<&str> = scene.status().events.iter().map(|event| event.reason.as_str()).collect();
+    assert!(told.ends_with(&["ScrubStarted", "CopiesDiffer", "ScrubFinished"]), "{told:?}");
+}
+
+#[test]
 fn a_daemon_that_knows_nothing_goes_on_from_the_record() {
     let mut scene = Scene::calm();
     scene.ask(Scrub::Begin { repair: false });
