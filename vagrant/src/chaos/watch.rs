@@ -1,7 +1,7 @@
 //! How long nothing of a volume was acknowledged, seen from outside the guests.
 
 use std::fs;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use super::Used;
@@ -13,21 +13,41 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Waits that are noted.
 const NOTED: Duration = Duration::from_millis(200);
 
+/// A wait that lasts this long is explained by the daemons, while it lasts.
+const EXPLAINED: Duration = Duration::from_secs(10);
+
 /// Until the chaos is over. The time before the first write is nobody's wait.
 pub(super) fn run(world: &World<'_>, used: &Used, port: usize) {
-    let (mut seen, mut last) = (0, Instant::now());
-    while !world.is_over() {
-        let size = logged(world, port);
-        if size >= seen + RECORD as u64 {
-            if seen > 0 && last.elapsed() >= NOTED {
-                world.line.stalled(used.name, last.elapsed());
+    thread::scope(|scope| {
+        let (mut seen, mut last, mut explained) = (0, Instant::now(), false);
+        while !world.is_over() {
+            let size = logged(world, port);
+            if size >= seen + RECORD as u64 {
+                note(world, used, seen, last);
+                (seen, last, explained) = (size, Instant::now(), false);
+            } else if seen > 0 && !explained && last.elapsed() >= EXPLAINED {
+                scope.spawn(|| explain(world, used));
+                explained = true;
             }
-            (seen, last) = (size, Instant::now());
+            sleep(LOOK);
         }
-        sleep(LOOK);
-    }
+        note(world, used, seen, last);
+    });
+}
+
+fn note(world: &World<'_>, used: &Used, seen: u64, last: Instant) {
     if seen > 0 && last.elapsed() >= NOTED {
         world.line.stalled(used.name, last.elapsed());
+    }
+}
+
+/// As every node that can be asked sees it: they need not agree while something is cut.
+fn explain(world: &World<'_>, used: &Used) {
+    for party in world.parties().iter().filter(|party| party.answers()) {
+        let name = party.node.name();
+        if let Ok(said) = world.ask(name, &format!("explain volume/{}", used.name)) {
+            world.line.say(&format!("{}: explained on {name}: {}{}", used.name, said.stdout, said.stderr));
+        }
     }
 }
 
