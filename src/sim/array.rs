@@ -220,13 +220,18 @@ impl Cluster {
 
     fn land(&mut self, node: &NodeName, dev: Dev, block: u8, version: u64) -> Reach {
         let reach = self.reach(node, dev);
-        if let Reach::Partition(provider, guid) = &reach {
-            self.check_landing(node, provider, *guid);
-            if let Some(partition) = self.partition_mut(provider, *guid) {
+        let there = match &reach {
+            Reach::Partition(provider, guid) => Some((provider.clone(), *guid)),
+            Reach::Held | Reach::Failed => {
+                self.touch(node, dev);
+                self.lands_unheard(node, dev)
+            }
+        };
+        if let Some((provider, guid)) = there {
+            self.check_landing(node, &provider, guid);
+            if let Some(partition) = self.partition_mut(&provider, guid) {
                 partition.blocks.set(block, version);
             }
-        } else {
-            self.touch(node, dev);
         }
         reach
     }

@@ -107,7 +107,7 @@ pub struct Cluster {
     pub(super) now: u64,
     pub(super) rng: Rng,
     pub(super) apps: BTreeMap<VolumeName, App>,
-    /// Pairs of nodes that cannot talk, both ways.
+    /// From whom to whom nothing gets.
     pub(super) cut: BTreeSet<(NodeName, NodeName)>,
     pub(super) violations: Vec<Violation>,
     pub(super) trace: Vec<String>,
@@ -359,14 +359,24 @@ impl Cluster {
 
     /// Two nodes can or cannot talk to each other.
     pub fn set_link(&mut self, one: &NodeName, other: &NodeName, up: bool) {
-        for pair in [(one.clone(), other.clone()), (other.clone(), one.clone())] {
-            if up {
-                self.cut.remove(&pair);
-            } else {
-                self.cut.insert(pair);
-            }
-        }
+        self.open_way(one, other, up);
+        self.open_way(other, one, up);
         self.note(format_args!("link {one} - {other}: {}", if up { "up" } else { "down" }));
+    }
+
+    /// What one node sends does or does not get to another; the other way stays as it is.
+    pub fn set_way(&mut self, from: &NodeName, to: &NodeName, open: bool) {
+        self.open_way(from, to, open);
+        self.note(format_args!("way {from} -> {to}: {}", if open { "open" } else { "closed" }));
+    }
+
+    fn open_way(&mut self, from: &NodeName, to: &NodeName, open: bool) {
+        let way = (from.clone(), to.clone());
+        if open {
+            self.cut.remove(&way);
+        } else {
+            self.cut.insert(way);
+        }
     }
 
     /// A node can or cannot reach the store.

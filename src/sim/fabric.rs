@@ -37,9 +37,14 @@ enum Answer {
 }
 
 impl Cluster {
+    /// Both ways: without answers there is no connection.
     pub(super) fn can_talk(&self, one: &NodeName, other: &NodeName) -> bool {
-        let up = |node| self.runs(node);
-        up(one) && up(other) && !self.cut.contains(&(one.clone(), other.clone()))
+        self.arrives(one, other) && self.arrives(other, one)
+    }
+
+    /// Whether what one node sends gets to another.
+    pub(super) fn arrives(&self, from: &NodeName, to: &NodeName) -> bool {
+        self.runs(from) && self.runs(to) && !self.cut.contains(&(from.clone(), to.clone()))
     }
 
     fn ask(&self, node: &NodeName, provider: &NodeName, key: &Key) -> Answer {
@@ -58,11 +63,25 @@ impl Cluster {
     /// Whether the two ends of a live connection still serve each other. The allowed host is not asked again
     /// (KERNEL.md 4.3): only the port and the namespace cut.
     fn is_through(&self, node: &NodeName, key: &Key, connection: &Connection) -> bool {
+        self.is_served(key, connection) && self.can_talk(node, &connection.provider)
+    }
+
+    fn is_served(&self, key: &Key, connection: &Connection) -> bool {
         let target = self.nodes.get(&connection.provider);
         let export = target.and_then(|machine| machine.kernel.exports.get(key));
         connection.state == ConnectionState::Live
-            && self.can_talk(node, &connection.provider)
             && export.is_some_and(|export| export.linked && export.enabled)
+    }
+
+    /// Where a write lands of which nobody hears: it gets to the provider, the answer does not get back. Above it is held.
+    pub(super) fn lands_unheard(&self, node: &NodeName, dev: Dev) -> Option<(NodeName, Uuid)> {
+        let kernel = &self.nodes.get(node)?.kernel;
+        let (key, map) = kernel.map_of(dev)?;
+        let (_, connection) = kernel.connection_of(map.path?)?;
+        let provider = &connection.provider;
+        let gets_there = map.active && self.is_served(key, connection) && self.arrives(node, provider);
+        let lands = gets_there && self.on_drive(provider, key.0) == Reach::Partition(provider.clone(), key.0);
+        (lands && !self.can_talk(node, provider)).then(|| (provider.clone(), key.0))
     }
 
     pub(super) fn reach(&self, node: &NodeName, dev: Dev) -> Reach {

@@ -64,7 +64,7 @@ impl Cluster {
         let targets: Vec<(NodeName, bool)> =
             daemon.memory.peers.targets().map(|(peer, asks)| (peer.clone(), asks)).collect();
         for (peer, asks) in targets {
-            if self.can_talk(node, &peer) && !self.rng.one_in(LOST_ONE_IN) {
+            if self.arrives(node, &peer) && !self.rng.one_in(LOST_ONE_IN) {
                 self.hear_beat(&peer, node, &Beat { life, sequence: now, asks, goes_down });
             }
         }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use mdfabric::domain::{Bytes, DriveId, FsType, MountRequest, NodeName, PlacementEntry};
 use mdfabric::plan::scale;
-use mdfabric::plan::verbs::{self, CreateVolume, EditVolume, NewSize};
+use mdfabric::plan::verbs::{self, Cordon, CreateVolume, EditVolume, NewSize, Scrub};
 use mdfabric::sim::{Config, DriveFault, Rng};
 
 use super::support::{Failure, Scene, edit_record, failure, is_mounted, name, node, wish};
@@ -45,6 +45,7 @@ enum What {
     },
     /// The record itself: entries beyond the first so many go, this one comes.
     EditRecord(usize, u8),
+    Scrub(Scrub),
     KillDaemon(u8, u64),
     PowerCut(u8, u64),
     /// It breaks for so many milliseconds.
@@ -55,24 +56,39 @@ enum What {
     Mend,
 }
 
-/// A fault that lasts until somebody ends it.
+/// What lasts until somebody ends it.
 #[derive(Debug, Clone)]
 enum Fault {
     Link(NodeName, NodeName),
+    /// What the first sends does not get to the second.
+    Way(NodeName, NodeName),
     Store(NodeName),
     Pause(NodeName),
     /// A drive answers nobody.
     Hang(DriveId),
+    /// A node is emptied.
+    Drain(NodeName),
+    /// A drive is emptied.
+    Evict(DriveId),
 }
 
 impl Fault {
     fn set(&self, scene: &mut Scene, well: bool) {
         match self {
             Self::Link(one, other) => scene.cluster.set_link(one, other, well),
+            Self::Way(from, to) => scene.cluster.set_way(from, to, well),
             Self::Store(node) => scene.cluster.set_store(node, well),
             Self::Pause(node) => scene.cluster.set_paused(node, !well),
             Self::Hang(drive) => {
                 scene.cluster.set_drive(drive, if well { DriveFault::None } else { DriveFault::Hung });
+            }
+            Self::Drain(node) => {
+                let cordon = if well { Cordon::Off } else { Cordon::Empty };
+                drop(scene.cluster.request(|world, _| verbs::cordon_node(world, node, cordon)));
+            }
+            Self::Evict(drive) => {
+                let cordon = if well { Cordon::Off } else { Cordon::Empty };
+                drop(scene.cluster.request(|world, _| verbs::cordon_drive(world, drive, cordon)));
             }
         }
     }
@@ -111,7 +127,9 @@ fn pick(rng: &mut Rng) -> u8 {
 
 /// Users may ask for anything; what is refused is refused.
 fn operation(rng: &mut Rng) -> What {
-    match rng.below(8) {
+    match rng.below(10) {
+        9 => empty(rng),
+        8 => What::Scrub(if rng.one_in(4) { Scrub::Stop } else { Scrub::Begin { repair: false } }),
         7 => What::Grow(1024 + 128 * rng.below(5)),
         4..=6 => resize(rng),
         0 | 1 => What::Move(pick(rng), pick(rng)),
@@ -131,15 +149,26 @@ fn resize(rng: &mut Rng) -> What {
     }
 }
 
+/// Copies shall leave a node or a drive.
+fn empty(rng: &mut Rng) -> What {
+    let victim = pick(rng);
+    What::Break(if rng.one_in(2) { Fault::Drain(node(victim)) } else { Fault::Evict(drive(rng, victim)) })
+}
+
+fn drive(rng: &mut Rng, victim: u8) -> DriveId {
+    format!("n{victim}d{}", 1 + rng.below(2)).parse().unwrap()
+}
+
 /// Something breaks: for a moment, or until it is mended.
 fn harm(rng: &mut Rng) -> What {
     let victim = pick(rng);
     let fault = match rng.below(8) {
         0 | 1 => return What::KillDaemon(victim, rng.between(100, 3_000)),
         2 => return What::PowerCut(victim, rng.between(500, 30_000)),
-        3 | 4 => Fault::Link(node(victim), node(pick(rng))),
+        3 => Fault::Link(node(victim), node(pick(rng))),
+        4 => Fault::Way(node(victim), node(pick(rng))),
         5 => Fault::Store(node(victim)),
-        6 => Fault::Hang(format!("n{victim}d{}", 1 + rng.below(2)).parse().unwrap()),
+        6 => Fault::Hang(drive(rng, victim)),
         _ => Fault::Pause(node(victim)),
     };
     let longest = if rng.one_in(3) { 40_000 } else { 4_000 };
@@ -189,6 +218,7 @@ fn happen(scene: &mut Scene, what: &What, faults: &mut Vec<Fault>) {
                 spec.placement.entries.push(at(*entry));
             }
         }),
+        What::Scrub(what) => drop(scene.cluster.request(|world, _| verbs::scrub(world, &name(), *what))),
         What::KillDaemon(victim, down) => scene.cluster.kill_daemon(&node(*victim), *down),
         What::PowerCut(victim, down) => scene.cluster.power_cut(&node(*victim), Some(*down)),
         What::Blink(fault, millis) => {
@@ -233,11 +263,20 @@ fn settle(scene: &mut Scene) {
     scene.until(300_000, "mounted", is_mounted);
     ask_for_what_is_possible(scene);
     scene.whole();
+    scene.until(300_000, "no scrub is under way", is_scrubbed);
     scene.write_a_little();
     scene.quiet_while_writing();
     scene.detach();
     scene.request_delete();
     scene.gone();
+}
+
+fn is_scrubbed(cluster: &mdfabric::sim::Cluster) -> bool {
+    let spec = cluster.world().volume_spec(&name()).map(|spec| spec.scrub.generation);
+    cluster
+        .world()
+        .volume_status(&name())
+        .is_some_and(|status| status.scrub.running.is_none() && Some(status.scrub.generation) == spec)
 }
 
 /// Somebody may have written into the record what cannot be: it can always be mended by the verb.

@@ -21,6 +21,9 @@ pub(super) fn plan(serving: &mut Serving) {
     }
     match serving.status.scrub.running.clone() {
         _ if is_asked(serving) => take_up(serving),
+        Some(run) if is_alone(serving) => {
+            end_early(serving, &run, ": one copy is left, and nothing to compare it with");
+        }
         Some(run) => advance(serving, &run),
         None => begin_when_due(serving),
     }
@@ -52,8 +55,19 @@ fn take_up(serving: &mut Serving) {
     if !request.stop {
         begin(serving, request.repair);
     } else if let Some(run) = was {
-        serving.event("ScrubStopped", format_args!("the scrub was stopped at {}", run.position));
+        end_early(serving, &run, "");
     }
+}
+
+/// Whether there is one copy and no other one is wanted: what is compared would wait for ever.
+fn is_alone(serving: &Serving) -> bool {
+    let status = serving.status;
+    status.members.len() < 2 && status.copies(serving.spec) < 2 && status.relocation.is_none()
+}
+
+fn end_early(serving: &mut Serving, run: &ScrubRun, why: &str) {
+    serving.next.scrub.running = None;
+    serving.event("ScrubStopped", format_args!("the scrub was stopped at {}{why}", run.position));
 }
 
 fn begin(serving: &mut Serving, repair: bool) {

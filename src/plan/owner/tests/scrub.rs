@@ -102,6 +102,25 @@ fn one_slice_that_compares_everything_tells_what_it_found_too() {
 }
 
 #[test]
+fn a_scrub_ends_when_one_copy_is_left_and_no_other_one_is_wanted() {
+    let mut scene = Scene::calm();
+    scene.ask(Scrub::Begin { repair: false });
+    let mut status = scene.status().clone();
+    status.members.truncate(1);
+    status.in_sync = status.members.iter().map(|member| member.replica).collect();
+    let wanted = status.copies(scene.world.volume_spec(&name()).unwrap());
+    put(&mut scene.world, "v", Record::VolumeStatus(status.clone()));
+    assert!(scene.run().is_some() && wanted == 2, "the second copy may come back");
+    status.placed = status.placed.map(|placed| crate::domain::Placed { copies: 1, ..placed });
+    put(&mut scene.world, "v", Record::VolumeStatus(status));
+    let spec = scene.world.volume_spec(&name()).unwrap().clone();
+    put(&mut scene.world, "v", Record::VolumeSpec(VolumeSpec { replicas: 1, ..spec }));
+    scene.settle();
+    let told = scene.status().events.iter().find(|event| event.reason == "ScrubStopped").unwrap();
+    assert!(scene.run().is_none() && told.message.contains("one copy is left"), "{told:?}");
+}
+
+#[test]
 fn a_daemon_that_knows_nothing_goes_on_from_the_record() {
     let mut scene = Scene::calm();
     scene.ask(Scrub::Begin { repair: false });
