@@ -29,6 +29,8 @@ mod step;
 pub mod stuck;
 pub mod timing;
 pub mod verbs;
+mod width;
+pub(crate) mod windows;
 
 pub use alone::{Alone, StoreSilence};
 pub use holders::{Held, Holder, Process, Through, Who};

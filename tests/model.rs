@@ -410,9 +410,9 @@ fn missed(guard: Guard, scope: Scope) -> Option<Find> {
 }
 
 /// Each guard that anything in here hangs on is turned off, where that is noticed soon. The others guard what is not in here:
-/// moves (`Verification`, `OldCopyLast`), what no record knows (`RemoveLeftOver`), calls that never return (`Deadline`), and an
-/// owner that goes on alone or whose drive fails by itself (`FullAfterTakeover`, which no state of the hand-over and of the cut link misses):
-/// in here a bit is on every member before the data is on any, and a member goes only after the record, so what a deposed owner left
+/// moves (`Verification`, `OldCopyLast`), what no record knows (`RemoveLeftOver`), calls that never return or freeze an array (`Deadline`,
+/// `NotWhileQueueing`), an owner that goes on alone (`WaitForStore`, `NoteBeforeAlone`) or whose drive fails by itself (`FullAfterTakeover`, which
+/// no state of the hand-over and of the cut link misses): in here a bit is on every member before the data is on any, and a member goes only after the record, so what a deposed owner left
 /// behind should be known to the bitmap of those that stay.
 #[test]
 fn every_guard_of_the_protocol_is_missed() {

@@ -24,6 +24,8 @@ mod hung;
 mod ledger;
 #[path = "simulation/peers.rs"]
 mod peers;
+#[path = "simulation/queueing.rs"]
+mod queueing;
 #[path = "simulation/sabotage.rs"]
 mod sabotage;
 #[path = "simulation/scaling.rs"]
@@ -34,6 +36,8 @@ mod scrub;
 mod stripes;
 #[path = "simulation/support.rs"]
 mod support;
+#[path = "simulation/verification.rs"]
+mod verification;
 #[path = "simulation/zombie.rs"]
 mod zombie;
 

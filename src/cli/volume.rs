@@ -167,9 +167,12 @@ enum Locality {
 /// `--verify`
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum Verify {
+    /// Both ends, places on which all of the file system hangs, and 64 MiB drawn anew for every copy
     #[default]
     Sampled,
+    /// All of it, by the kernel's own check
     Full,
+    /// Nothing
     Off,
 }
 

@@ -62,7 +62,7 @@ pub enum Locality {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verify {
-    /// Both ends and random chunks.
+    /// Both ends, places of the file system, and 64 MiB drawn at random: see `plan/windows.rs`.
     #[default]
     Sampled,
     /// All of it.
@@ -495,6 +495,13 @@ impl VolumeStatus {
     #[must_use]
     pub fn member_on(&self, node: &NodeName) -> Option<&Member> {
         self.members.iter().find(|member| member.node == *node)
+    }
+
+    /// How many columns the volume has: those its copies were made with, whatever was written into the spec since.
+    #[must_use]
+    pub fn columns(&self, spec: &VolumeSpec) -> u8 {
+        let made = self.members.first().and_then(|member| u8::try_from(member.drives.len()).ok());
+        made.unwrap_or(spec.stripe_width)
     }
 
     /// The members that are not being dropped.

@@ -223,10 +223,18 @@ impl World {
         }
     }
 
-    /// A volume, both halves.
+    /// A volume's request, with the `stripe_width` it was made with: see [`VolumeStatus::columns`].
+    #[must_use]
+    pub fn spec_as_made(&self, name: &VolumeName) -> Option<VolumeSpec> {
+        let spec = self.volume_spec(name)?;
+        let columns = self.volume_status(name).map(|status| status.columns(spec));
+        Some(VolumeSpec { stripe_width: columns.unwrap_or(spec.stripe_width), ..spec.clone() })
+    }
+
+    /// A volume, both halves, its request [as it was made](Self::spec_as_made).
     #[must_use]
     pub fn volume(&self, name: &VolumeName) -> Option<Volume> {
-        Some(Volume { spec: self.volume_spec(name)?.clone(), status: self.volume_status(name).cloned() })
+        Some(Volume { spec: self.spec_as_made(name)?, status: self.volume_status(name).cloned() })
     }
 
     /// All volumes, by name.

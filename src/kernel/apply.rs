@@ -47,11 +47,12 @@ pub(super) fn step(
     abandoned: &Abandoned,
 ) -> Result<Outcome, StepFailure> {
     let done: Done = match step {
-        Step::Compare { array, dev, good, size, how, .. } => {
+        Step::Compare { array, dev, good, size, windows, how, .. } => {
             return verify::compare(
                 root,
                 &verify::Pair::new(root, array, *good, *dev)?,
                 *size,
+                windows,
                 *how,
                 abandoned,
             );

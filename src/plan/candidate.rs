@@ -106,7 +106,7 @@ pub(super) fn place(
 fn promised(world: &World, so_far: &Plan) -> Vec<(DriveId, Bytes)> {
     let mut promised = placement::promised(world);
     for (spec, status) in begun(world, so_far) {
-        let size = placement::partition_size(status.target(spec), spec.stripe_width);
+        let size = placement::partition_size(status.target(spec), status.columns(spec));
         let known: Vec<ReplicaId> = world
             .volume_status(&spec.name)
             .map(|stored| stored.members.iter().map(|member| member.replica).collect())

@@ -9,7 +9,7 @@ use crate::domain::{
     Timestamp, Volume, VolumePhase, VolumeSpec, VolumeStatus, Wanted,
 };
 use crate::plan::placement::{self, Place, Request};
-use crate::plan::{Input, Plan, candidate, evacuate, heal, scale, timing};
+use crate::plan::{Input, Plan, candidate, evacuate, heal, scale, timing, width};
 
 /// The controller's lease in the store.
 pub const LEASE: &str = "controller";
@@ -102,6 +102,9 @@ pub(super) fn places(
     spec: &VolumeSpec,
     promised: &[(crate::domain::DriveId, crate::domain::Bytes)],
 ) -> Result<Vec<Place>, Reason> {
+    if let Some(reason) = width::impossible(spec) {
+        return Err(reason);
+    }
     let mut places: Vec<Place> = Vec::new();
     for index in 0..usize::from(spec.replicas) {
         let taken: Vec<_> = places.iter().map(|place| (place.node.clone(), candidate::HOSTS)).collect();
@@ -285,5 +288,6 @@ fn reasons(input: &Input, volume: &Volume, status: &VolumeStatus) -> Vec<Reason>
     let growth = growth.map(|growth| crate::plan::owner::grows_when_mounted(growth.to));
     let stays = evacuate::stays(input, &volume.spec, status).filter(|_| !volume.spec.deleting);
     let impossible = scale::impossible(&volume.spec, status);
-    of_replicas.chain(detached).chain(growth).chain(stays).chain(impossible).collect()
+    let width = width::refused(input.world, &volume.spec);
+    of_replicas.chain(detached).chain(growth).chain(stays).chain(impossible).chain(width).collect()
 }

@@ -5,13 +5,17 @@
 //! follows, else it would not find a mistake in that place either.
 
 use super::Input;
-use crate::domain::{Epoch, Member, MemberState, NodeName, Reason, ReplicaId, VolumeName, VolumeStatus};
+use crate::domain::{
+    Epoch, Member, MemberState, NodeName, OnStoreLoss, Reason, ReplicaId, VolumeName, VolumeStatus,
+};
 
 /// What stands between a fault and the data, one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Guard {
     /// R1: a member that the record counts on is not let go.
     RecordBeforeDegrade,
+    /// R1: while a leg holds I/O nothing is asked of its array (KERNEL2.md, rule 3).
+    NotWhileQueueing,
     /// R2: a copy that is still being filled does not count.
     JoinAfterProof,
     /// R2: a copy in whose favour another one goes is compared with the rest.
@@ -28,6 +32,10 @@ pub enum Guard {
     NotWhileHeld,
     /// R4: an owner uses no copy, its own neither, that has not acknowledged its epoch.
     UseAcknowledged,
+    /// R5: while a loss cannot be recorded writes wait, unless the user wants it otherwise.
+    WaitForStore,
+    /// R5: what is let go without a record is noted on the owner's disk first.
+    NoteBeforeAlone,
     /// R5: a node that lost a volume takes down what it has of it.
     StopWhenDeposed,
     /// R5: what holds I/O at that moment holds for good before anything is cut off beside it.
@@ -42,8 +50,9 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard there is.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::RecordBeforeDegrade,
+        Self::NotWhileQueueing,
         Self::JoinAfterProof,
         Self::Verification,
         Self::OldCopyLast,
@@ -52,6 +61,8 @@ impl Guard {
         Self::FenceBeforeAcknowledge,
         Self::NotWhileHeld,
         Self::UseAcknowledged,
+        Self::WaitForStore,
+        Self::NoteBeforeAlone,
         Self::StopWhenDeposed,
         Self::HoldBeforeCut,
         Self::HoldUntilDown,
@@ -135,7 +146,8 @@ pub(super) fn may_join(input: &Input, in_sync: bool, filling: bool) -> bool {
 
 /// R1: while a leg holds I/O nothing is asked of its array: what writes superblocks would wait for that leg, with everybody who uses the
 /// array behind it (KERNEL2.md, rule 3). `queues` is whose leg does.
-pub(super) fn may_touch_array(queues: Option<&Member>) -> Result<(), Refusal> {
+pub(super) fn may_touch_array(input: &Input, queues: Option<&Member>) -> Result<(), Refusal> {
+    let queues = queues.filter(|_| is_on(input, Guard::NotWhileQueueing));
     queues.map_or(Ok(()), |member| Err(Refusal::LegQueues { node: member.node.clone() }))
 }
 
@@ -174,6 +186,12 @@ pub(super) fn may_start_from(
 pub(super) fn may_return_by_bitmap(input: &Input, member: &Member) -> bool {
     let same_lineage = !member.diverged || !is_on(input, Guard::FullAfterTakeover);
     member.state == MemberState::Missing && same_lineage
+}
+
+/// R5: without a record writes go on only where the user wants that, and after the store was asked in vain for long enough.
+pub(super) fn may_go_on_alone(input: &Input, policy: OnStoreLoss) -> bool {
+    let is_wanted = policy == OnStoreLoss::Continue || !is_on(input, Guard::WaitForStore);
+    is_wanted && input.memory.store.is_lost(input.now)
 }
 
 /// R4: a copy is used only after its provider has cut off whoever it was exported to before.

@@ -6,6 +6,7 @@
 )]
 
 use std::fmt;
+use std::ops::Range;
 
 use uuid::Uuid;
 
@@ -133,7 +134,7 @@ pub enum Step {
     GrowArray { volume: VolumeName, array: String, members: Vec<String>, size: Bytes },
     /// Let go of an array that somebody held, or began to check, and did not live to let go.
     Thaw { volume: VolumeName, array: String },
-    /// Compare the copies of an array.
+    /// Compare a copy with another one of an array, in `windows` of 512-byte sectors. `how` full: by the kernel's own `check`.
     Compare {
         volume: VolumeName,
         array: String,
@@ -141,6 +142,7 @@ pub enum Step {
         dev: Dev,
         good: Dev,
         size: Bytes,
+        windows: Vec<Range<u64>>,
         how: Verify,
     },
     /// Let the kernel compare the copies of an array for a moment, from `from` on, and make them equal if `repair`. `base`: what all columns

@@ -23,6 +23,8 @@ pub struct App {
     pub acked: Blocks,
     /// Acknowledged writes in all.
     pub acks: u64,
+    /// Reads that were answered.
+    pub reads: u64,
     /// Longest time between two acknowledgements while it was writing, in milliseconds.
     pub longest_stall: u64,
     pub(super) node: Option<NodeName>,
@@ -73,8 +75,7 @@ impl Cluster {
     }
 
     fn run_app(&mut self, name: &VolumeName) {
-        let Some(spec) = self.store.world.volume_spec(name) else { return };
-        let spec = spec.clone();
+        let Some(spec) = self.store.world.spec_as_made(name) else { return };
         let home = spec.attachment.as_ref().map(|attachment| attachment.node.clone());
         let Some(app) = self.apps.get(name) else { return };
         let runs = app.writing && !spec.deleting;
@@ -221,7 +222,10 @@ impl Cluster {
         let binds = is_owner || array.cut;
         let Reach::Partition(provider, guid) = self.reach(node, dev) else { return self.touch(node, dev) };
         let there = self.partition(&provider, guid).map_or(0, |partition| partition.blocks.get(at));
-        let acked = self.apps.get(name).map_or(0, |app| app.acked.get(block));
+        let acked = self.apps.get_mut(name).map_or(0, |app| {
+            app.reads += 1;
+            app.acked.get(block)
+        });
         if binds && there < acked {
             self.violate(format_args!(
                 "a read of block {block} of {name} on {node} gives {there}, {acked} was acknowledged"
@@ -235,8 +239,9 @@ impl Cluster {
         let world = &self.store.world;
         let of_array = |name: &VolumeName| {
             let spec = world.volume_spec(name)?;
-            let column = (0..spec.stripe_width).find(|column| array_of(spec.uid, *column) == array)?;
-            Some(block * spec.stripe_width + column)
+            let columns = world.volume_status(name)?.columns(spec);
+            let column = (0..columns).find(|column| array_of(spec.uid, *column) == array)?;
+            Some(block * columns + column)
         };
         let app = self.apps.iter_mut().find_map(|(name, app)| Some((of_array(name)?, app)));
         let Some((block, app)) = app else { return };

@@ -352,7 +352,7 @@ impl Cluster {
             Step::SetWriteMostly { member, on, .. } => self.set_write_mostly(node, array, member, *on),
             Step::FailMember { member, .. } => self.mark_faulty(node, array, member),
             Step::RemoveMember { member, .. } => self.remove_member(node, array, member),
-            Step::Compare { partition, .. } => self.compare(node, array, *partition),
+            Step::Compare { partition, windows, .. } => self.compare(node, array, *partition, windows),
             Step::Check { from, size, repair, .. } => self.check_slice(node, array, (*from, *size), *repair),
             Step::GrowArray { size, .. } => self.grow_array(node, array, *size),
             Step::Thaw { .. } => {

@@ -10,7 +10,7 @@ use super::disk::{BLOCKS, Blocks, GARBAGE, Partition};
 use super::kernel::Key;
 use super::stripes::{block_of, place, replica_with, volume_blocks};
 use crate::domain::{
-    Member, NodeName, ReplicaId, Timestamp, Volume, VolumeName, VolumeSpec, VolumeStatus, VolumeUid,
+    Member, NodeName, OnStoreLoss, ReplicaId, Timestamp, Volume, VolumeName, VolumeSpec, VolumeStatus,
     array_uuid, partition_guid,
 };
 
@@ -85,7 +85,7 @@ impl Cluster {
         let Some(status) = world.volume_status(name).filter(|status| status.created) else {
             return Vec::new();
         };
-        let blocks = volume_blocks(status.usable(spec), spec.stripe_width);
+        let blocks = volume_blocks(status.usable(spec), status.columns(spec));
         let copies = self.copies(spec, status);
         // What an array has before it is recorded counts as soon as something there was acknowledged.
         let counts = (0..BLOCKS).filter(|block| *block < blocks || acked.get(*block) > 0);
@@ -98,22 +98,23 @@ impl Cluster {
     }
 
     fn copies<'a>(&'a self, spec: &VolumeSpec, status: &'a VolumeStatus) -> Vec<Counted<'a>> {
-        let noted = self.noted(spec.uid, status);
+        let noted = self.noted(spec, status);
         let in_sync =
             |member: &&Member| status.in_sync.contains(&member.replica) && !noted.contains(&member.replica);
         let counted = |member: &'a Member| {
             let (replica, node) = (member.replica, &member.node);
             let column = |column| self.partition(node, partition_guid(replica, column));
-            Counted { replica, node, columns: (0..spec.stripe_width).map(column).collect() }
+            Counted { replica, node, columns: (0..status.columns(spec)).map(column).collect() }
         };
         status.members.iter().filter(in_sync).map(counted).collect()
     }
 
-    /// Copies that the owner noted to lack writes, as long as the record does not say so.
-    fn noted(&self, volume: VolumeUid, status: &VolumeStatus) -> BTreeSet<ReplicaId> {
-        let owner = status.owner.as_ref().and_then(|owner| self.nodes.get(owner));
+    /// Copies that the owner noted to lack writes, where the user lets it, as long as the record does not say so.
+    fn noted(&self, spec: &VolumeSpec, status: &VolumeStatus) -> BTreeSet<ReplicaId> {
+        let may = spec.on_store_loss == OnStoreLoss::Continue;
+        let owner = status.owner.as_ref().and_then(|owner| self.nodes.get(owner)).filter(|_| may);
         let notes = owner.iter().flat_map(|machine| &machine.alone);
-        let of_epoch = notes.filter(|note| note.volume == volume && note.epoch == status.epoch);
+        let of_epoch = notes.filter(|note| note.volume == spec.uid && note.epoch == status.epoch);
         of_epoch.map(|note| note.replica).collect()
     }
 

@@ -20,6 +20,11 @@ pub(super) fn blocks_in(size: Bytes) -> u8 {
     u8::try_from(size.0 / BLOCK.0).unwrap_or(BLOCKS).min(BLOCKS)
 }
 
+/// Where the data of a block is, in sectors: at its beginning, and the rest of it is never looked at.
+pub(super) fn sector_of(block: u8) -> u64 {
+    u64::from(block) * BLOCK.sectors()
+}
+
 /// What a block holds that was never zeroed: it is no version any writer used.
 pub(super) const GARBAGE: u64 = 1;
 

@@ -149,7 +149,7 @@ impl Cluster {
     }
 
     pub(super) fn run_ghosts(&mut self, volume: &VolumeName) {
-        let Some(spec) = self.store.world.volume_spec(volume).cloned() else { return };
+        let Some(spec) = self.store.world.spec_as_made(volume) else { return };
         let ghosts = self.apps.get(volume).map(|app| app.ghosts.clone()).unwrap_or_default();
         for (node, ghost) in ghosts {
             if self.runs(&node) {

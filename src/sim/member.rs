@@ -1,12 +1,13 @@
 //! The calls that change an array: assemble, add, fail, remove, slots, stop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use uuid::Uuid;
 
 use super::apply::Effect;
 use super::cluster::Cluster;
-use super::disk::{Header, Role, blocks_in};
+use super::disk::{Header, Role, blocks_in, sector_of};
 use super::fabric::Reach;
 use super::kernel::{Array, ArrayMember};
 use crate::domain::{Bytes, NodeName};
@@ -325,13 +326,21 @@ impl Cluster {
         }
     }
 
-    /// Both copies are compared block by block, without those that are being written.
-    pub(super) fn compare(&mut self, node: &NodeName, array: &Array, device: Uuid) -> Effect {
+    /// Both copies are compared block by block in these windows, without those that are being written.
+    pub(super) fn compare(
+        &mut self,
+        node: &NodeName,
+        array: &Array,
+        device: Uuid,
+        windows: &[Range<u64>],
+    ) -> Effect {
         let Some(dev) = array.member(device).filter(|member| member.in_sync).map(|member| member.dev) else {
             return Effect::retry("compare: not an in-sync member");
         };
         let mut differ = 0;
+        let is_in = |block: &u8| windows.iter().any(|window| window.contains(&sector_of(*block)));
         for block in (0..blocks_in(array.size))
+            .filter(is_in)
             .filter(|block| !array.pending.iter().any(|write| write.block == *block))
         {
             let Some(version) = self.read_good(node, array, block) else { return Effect::Blocked };
@@ -339,7 +348,8 @@ impl Cluster {
             let there = self.partition(&provider, guid).map(|partition| partition.blocks.get(block));
             differ += u64::from(there != Some(version));
         }
-        Effect::compared(array.size, differ * 8)
+        let sectors: u64 = windows.iter().map(|window| window.end - window.start).sum();
+        Effect::compared(Bytes(sectors * 512), differ * 8)
     }
 
     pub(super) fn stop_array(&mut self, node: &NodeName, array: &mut Array) -> Effect {

@@ -51,8 +51,8 @@ impl Cluster {
 
     fn place_of(&self, volume: &VolumeName, node: &NodeName, block: u8) -> Option<(Uuid, u8)> {
         let world = &self.store.world;
-        let member = world.volume_status(volume)?.member_on(node)?;
-        Some(block_of(member.replica, block, world.volume_spec(volume)?.stripe_width))
+        let (spec, status) = (world.volume_spec(volume)?, world.volume_status(volume)?);
+        Some(block_of(status.member_on(node)?.replica, block, status.columns(spec)))
     }
 
     /// A check of one block, which waits for a write that is under way in it. What the copy in the lowest slot has counts, and goes over

@@ -5,12 +5,12 @@ use mdfabric::plan::safety::Guard;
 use mdfabric::sim::Config;
 
 use super::support::{Failure, failure, on_all_processors};
-use super::{a_new_copy_differs, chaos, failover, hung, ledger, zombie};
+use super::{a_new_copy_differs, alone, chaos, failover, hung, ledger, queueing, zombie};
 
 type Scenario = (&'static str, fn(Config));
 
 /// Where a guard is missed soonest is not known beforehand: each seed tries them all.
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 11] = [
     ("the owner dies", |config| drop(failover::the_owner_dies(config))),
     ("its processes live on", failover::the_processes_live_on),
     ("its host is shut down", failover::the_host_is_shut_down),
@@ -18,6 +18,9 @@ const SCENARIOS: [Scenario; 8] = [
     ("a new copy differs", a_new_copy_differs),
     ("a volume goes while its owner is away", ledger::a_volume_goes_while_its_owner_is_away),
     ("a drive hangs", hung::an_idle_drive_hangs),
+    ("a copy is back beside a leg that holds", queueing::a_copy_is_back_beside_a_leg_that_holds),
+    ("a copy is lost without the store", alone::writes_wait),
+    ("a copy is lost, and its owner may go on alone", alone::writes_go_on),
     ("random faults", |config| chaos::play(&chaos::script(&config))),
 ];
 

@@ -1,13 +1,17 @@
 //! Volumes of several columns: what holds for one column holds for each, with one in-sync set.
 
-use mdfabric::domain::{Bytes, FsType, MemberState};
+use mdfabric::domain::{Bytes, FsType, MemberState, PlacementEntry};
 use mdfabric::plan::verbs::{self, CreateVolume, NewSize};
 use mdfabric::sim::{BLOCKS, Cluster, Config, Crash, CrashWhen, DriveFault};
 
-use super::support::{Scene, is_whole, name, node, wish};
+use super::support::{Scene, edit_record, is_whole, name, node, wish};
 
 fn striped(replicas: u32) -> CreateVolume {
     CreateVolume { stripe_width: 2, ..wish(replicas) }
+}
+
+fn at(index: u8) -> PlacementEntry {
+    PlacementEntry { node: node(index), drive: None }
 }
 
 fn request_growth(scene: &mut Scene) {
@@ -44,7 +48,7 @@ fn a_striped_volume_grows_as_a_whole_while_it_is_written() {
     for (replicas, fs) in [(1, FsType::Ext4), (2, FsType::Raw), (3, FsType::Xfs)] {
         let mut scene = Scene::new(70 + u64::from(replicas));
         scene.create(&CreateVolume { fs, ..striped(replicas) });
-        begin(&mut scene, fs, 1);
+        scene.begin(fs, 1);
         scene.write_for(1_000);
         scene.whole();
         request_growth(&mut scene);
@@ -53,7 +57,7 @@ fn a_striped_volume_grows_as_a_whole_while_it_is_written() {
         let last = scene.cluster.app(&name()).acked.get(BLOCKS - 1);
         scene.demand(last > 0, "what is beyond the old end is written");
         scene.detach();
-        begin(&mut scene, fs, 2);
+        scene.begin(fs, 2);
         scene.whole();
         scene.detach();
         scene.request_delete();
@@ -62,15 +66,6 @@ fn a_striped_volume_grows_as_a_whole_while_it_is_written() {
 }
 
 /// The volume is attached, mounted if it can be, and written.
-fn begin(scene: &mut Scene, fs: FsType, on: u8) {
-    if fs == FsType::Raw {
-        scene.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))).unwrap();
-    } else {
-        scene.attach(on);
-    }
-    scene.write_a_little();
-}
-
 /// A copy that lost one column is out of all of them, comes back in all of them, and only with what changed.
 #[test]
 fn a_copy_that_lost_a_link_comes_back_by_bitmap_in_every_column() {
@@ -179,4 +174,49 @@ fn a_striped_volume_survives_a_daemon_crash_at_every_other_step() {
 fn a_striped_volume_survives_power_cuts() {
     deaths(CrashWhen::PowerCut, None, 3_000, 4);
     deaths(CrashWhen::PowerCut, Some(1), 3_000, 4);
+}
+
+/// The API does not let it, but a record can be edited past it: two columns stay two, and one stays one.
+#[test]
+fn a_width_edited_into_the_record_is_refused_by_name() {
+    for (seed, made, asked) in [(91, 1, 2), (92, 2, 1), (93, 2, 0)] {
+        let mut scene = Scene::new(seed);
+        scene.create(&CreateVolume { stripe_width: made.into(), ..wish(2) });
+        scene.attach(1);
+        scene.write_a_little();
+        scene.whole();
+        edit_record(&mut scene, |spec| spec.stripe_width = asked);
+        let (from, to) = scene.a_move();
+        scene.write_for(5_000);
+        let refused = |scene: &Scene| {
+            let reasons = &scene.status().unwrap().reasons;
+            reasons
+                .iter()
+                .find(|reason| reason.code == "StripeWidthRefused")
+                .map(|reason| reason.message.clone())
+        };
+        let says = refused(&scene).unwrap_or_default();
+        scene.demand(says.contains(&format!("it has {made}; {asked} is asked for")), &says);
+        // Not by a verb, which writes the record as it should be.
+        edit_record(&mut scene, |spec| {
+            spec.placement.entries = vec![at(1), at(to)];
+            spec.placement.generation += 1;
+        });
+        scene.moved(from, to);
+        edit_record(&mut scene, |spec| spec.attachment = None);
+        scene.cluster.app(&name()).writing = false;
+        scene.until(60_000, "detached", |cluster| {
+            cluster.world().volume_status(&name()).is_some_and(|status| status.owner.is_none())
+        });
+        scene.quiet();
+        scene.demand(refused(&scene).is_some(), "it is told of a detached volume, too");
+        edit_record(&mut scene, |spec| spec.stripe_width = made);
+        scene.until(30_000, "it is told no longer than it is so", |cluster| {
+            let reasons = &cluster.world().volume_status(&name()).unwrap().reasons;
+            reasons.iter().all(|reason| reason.code != "StripeWidthRefused")
+        });
+        scene.attach(1);
+        scene.write_a_little();
+        scene.lives_on_node_2_and_ends();
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mdfabric::domain::{
-    Bytes, DriveState, Key, Kind, MountRequest, NodeName, Record, ReplicaId, VolumeName, VolumePhase,
+    Bytes, DriveState, FsType, Key, Kind, MountRequest, NodeName, Record, ReplicaId, VolumeName, VolumePhase,
     VolumeSpec, VolumeStatus, VolumeUid,
 };
 use mdfabric::plan::Write;
@@ -170,6 +170,16 @@ impl Scene {
         self.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))).unwrap();
         let mount = MountRequest { path: "/mnt/vol".to_owned(), read_only: false };
         self.cluster.request(|world, _| verbs::mount(world, &name(), mount)).unwrap();
+    }
+
+    /// Attaches it where it can be used as it is, mounts it there if it has a file system, and writes.
+    pub(crate) fn begin(&mut self, fs: FsType, on: u8) {
+        if fs == FsType::Raw {
+            self.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))).unwrap();
+        } else {
+            self.attach(on);
+        }
+        self.write_a_little();
     }
 
     pub(crate) fn write_for(&mut self, millis: u64) {

@@ -42,8 +42,23 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
     }
 }
 
-/// KERNEL2.md rule 1: the controller never gives up, and never holds I/O either; the map above does that.
 fn connect(root: &Root, nqn: &str, endpoint: &Endpoint, host_nqn: &str, host_id: Uuid) -> Done {
+    match fabrics::connect(root, &options(nqn, endpoint, host_nqn, host_id)?) {
+        Ok(_) | Err(ConnectError::AlreadyConnected(_)) => registry::settle(root),
+        Err(error) => return Err(retry(&error)),
+    }
+    Ok(())
+}
+
+/// KERNEL2.md rule 1: the controller never gives up, and never holds I/O either; the map above does that. With `fast_io_fail_tmo` 0 whatever
+/// waits below is sent on to the map as soon as the controller looks for its peer again, and what comes later with it
+/// (`nvme_failfast_work`, drivers/nvme/host/core.c; `nvme_available_path`, multipath.c).
+fn options(
+    nqn: &str,
+    endpoint: &Endpoint,
+    host_nqn: &str,
+    host_id: Uuid,
+) -> Result<ConnectOptions, StepFailure> {
     let address =
         endpoint.address.parse().map_err(|error| failure(FailureKind::Retry, format_args!("{error}")))?;
     let name = |text: &str| Nqn::new(text).map_err(|error| retry(&error));
@@ -53,11 +68,7 @@ fn connect(root: &Root, nqn: &str, endpoint: &Endpoint, host_nqn: &str, host_id:
     options.reconnect_delay = Some(RECONNECT_SECONDS);
     options.ctrl_loss_tmo = Some(Timeout::Never);
     options.fast_io_fail_tmo = Some(Timeout::Seconds(0));
-    match fabrics::connect(root, &options) {
-        Ok(_) | Err(ConnectError::AlreadyConnected(_)) => registry::settle(root),
-        Err(error) => return Err(retry(&error)),
-    }
-    Ok(())
+    Ok(options)
 }
 
 fn disconnect(root: &Root, name: &str) -> Done {
@@ -130,4 +141,18 @@ fn unmap(root: &Root, partition: Uuid, epoch: Epoch) -> Done {
     let control = open(root)?;
     let removed = control.remove(MapKey::Uuid(&leg_map_uuid(partition, epoch)), Removal::Now);
     removed.map(drop).map_err(|error| retry(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_controller_never_gives_up_and_holds_nothing() {
+        let endpoint = Endpoint { address: "10.0.0.2".to_owned(), port: 4420 };
+        let nqn = subsystem_nqn(Uuid::from_u128(1), Epoch(3));
+        let options = options(&nqn, &endpoint, "nqn.2026-11.io.mdfabric:host:a", Uuid::from_u128(2)).unwrap();
+        assert_eq!(options.ctrl_loss_tmo, Some(Timeout::Never));
+        assert_eq!(options.fast_io_fail_tmo, Some(Timeout::Seconds(0)));
+    }
 }

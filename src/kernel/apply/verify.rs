@@ -2,7 +2,7 @@
 //!
 //! Windows are read from both members, around the page cache; the application goes on meanwhile. Where they differ, a
 //! write may just be under way: such a window is looked at again, and in the end the kernel's own `check` decides about
-//! it, which waits for writes. Nothing has to be undone when this is abandoned.
+//! it, which waits for writes. Nothing has to be undone when this is abandoned. Which windows, the plan has chosen (`plan/windows.rs`).
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -22,10 +22,6 @@ use crate::kernel::calls::Abandoned;
 use crate::kernel::device;
 use crate::plan::{Dev, Outcome, StepFailure};
 
-/// Sectors in a sampled window: 1 MiB.
-const WINDOW_SECTORS: u64 = 2048;
-/// Windows between the first and the last one.
-const WINDOWS: u64 = 64;
 /// What is read again where members differ: the largest logical sector.
 const PLACE_BYTES: u64 = 4096;
 /// How often such a place is read again before the kernel is asked, each time after twice the wait: 1.3 s in all.
@@ -47,49 +43,31 @@ impl Pair {
     }
 }
 
+/// Compares the members in `windows` of sectors of their data.
 pub(super) fn compare(
     root: &Root,
     pair: &Pair,
     size: Bytes,
+    windows: &[Range<u64>],
     how: Verify,
     abandoned: &Abandoned,
 ) -> Result<Outcome, StepFailure> {
-    let windows = match how {
-        Verify::Off => Vec::new(),
-        Verify::Full => vec![(0, size.sectors())],
-        Verify::Sampled => sampled(size.sectors()),
-    };
     let mut mismatched_sectors = 0;
-    let mut sectors = 0;
-    for (from, to) in windows {
+    for window in windows {
         give_way(abandoned)?;
-        let doubtful = how == Verify::Full || differs(&pair.good, &pair.new, from, to)?;
-        if doubtful {
-            mismatched_sectors += check(root, &pair.name, from..to, size.sectors(), abandoned)?;
+        if how == Verify::Full || differs(&pair.good, &pair.new, window)? {
+            mismatched_sectors += check(root, &pair.name, window.clone(), size.sectors(), abandoned)?;
         }
-        sectors += to - from;
     }
+    let sectors: u64 = windows.iter().map(|window| window.end - window.start).sum();
     Ok(Outcome::Compared { bytes: Bytes(sectors * 512), mismatched_sectors })
-}
-
-/// Both ends, and windows spread evenly with an offset that differs from run to run.
-fn sampled(size: u64) -> Vec<(u64, u64)> {
-    let stride = (size / (WINDOWS + 1)).max(WINDOW_SECTORS);
-    let jitter = u64::from(std::process::id()) * WINDOW_SECTORS % stride;
-    let starts = (0..WINDOWS).map(|index| (index * stride + jitter) / WINDOW_SECTORS * WINDOW_SECTORS);
-    let last = size.saturating_sub(WINDOW_SECTORS) / WINDOW_SECTORS * WINDOW_SECTORS;
-    let mut starts: Vec<u64> =
-        starts.chain([0, last]).filter(|start| start + WINDOW_SECTORS <= size).collect();
-    starts.sort_unstable();
-    starts.dedup();
-    starts.into_iter().map(|start| (start, start + WINDOW_SECTORS)).collect()
 }
 
 /// Whether a window differs and goes on differing. Members differ for a moment around every write: such a place is read
 /// again until it settles, then the rest of the window.
-fn differs(good: &Path, new: &Path, from: u64, to: u64) -> Result<bool, StepFailure> {
+fn differs(good: &Path, new: &Path, window: &Range<u64>) -> Result<bool, StepFailure> {
     let at = |sector: u64| (sector + geometry::DATA_OFFSET) * geometry::SECTOR_BYTES;
-    let mut rest = at(from)..at(to);
+    let mut rest = at(window.start)..at(window.end);
     while let Some(place) = difference(good, new, rest.clone())? {
         let start = place / PLACE_BYTES * PLACE_BYTES;
         let place = start..rest.end.min(start + PLACE_BYTES);
@@ -128,4 +106,71 @@ fn check(
     let mismatched = check.wait(range.end);
     check.end()?;
     mismatched
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    use kernel_abi::fs::{ext4, xfs};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::FsType;
+    use crate::plan::windows::{self, Column};
+
+    /// A file of so many bytes, nothing of which was written.
+    fn image(bytes: u64) -> tempfile::NamedTempFile {
+        let image = tempfile::NamedTempFile::new().unwrap();
+        image.as_file().set_len(bytes).unwrap();
+        image
+    }
+
+    fn read<const N: usize>(file: &File, at: u64) -> [u8; N] {
+        let mut bytes = [0; N];
+        file.read_exact_at(&mut bytes, at).unwrap();
+        bytes
+    }
+
+    fn is_compared(fs: FsType, size: u64) -> impl Fn(u64) -> bool {
+        let column = Column { size: Bytes(size), columns: 1, fs };
+        let windows = windows::of(Verify::Sampled, column, Uuid::nil());
+        move |byte| windows.iter().any(|window| window.contains(&(byte / geometry::SECTOR_BYTES)))
+    }
+
+    /// Every copy of the superblock is looked for where a group of 128 MiB begins.
+    #[test]
+    fn copies_of_an_ext4_superblock_are_compared() {
+        const GROUP: u64 = 128 << 20;
+        const SIZE: u64 = 1 << 40;
+        let image = image(SIZE);
+        let options = ext4::Ext4Options::new(Uuid::nil(), Uuid::nil(), 1);
+        let options = ext4::Ext4Options { lazy: true, known_zero: true, ..options };
+        ext4::format(image.path(), &options).unwrap();
+        let starts = (1..SIZE / GROUP).map(|group| group * GROUP);
+        let copies: Vec<u64> =
+            starts.filter(|start| read::<2>(image.as_file(), start + 0x38) == [0x53, 0xef]).collect();
+        assert!(copies.len() > 10, "{copies:?}");
+        let is_compared = is_compared(FsType::Ext4, SIZE);
+        assert!(copies.iter().all(|copy| is_compared(*copy)), "{copies:?}");
+    }
+
+    /// Where they are says the superblock.
+    #[test]
+    fn headers_of_every_xfs_group_are_compared() {
+        for size in [1 << 30, (1 << 30) + (5 << 20), 5 << 40] {
+            let image = image(size);
+            let options = xfs::XfsOptions::new(Uuid::from_u128(1), 1);
+            xfs::format(image.path(), &xfs::XfsOptions { known_zero: true, ..options }).unwrap();
+            let number = |at| u64::from(u32::from_be_bytes(read(image.as_file(), at)));
+            let (blocks, groups) = (number(84), number(88));
+            assert!(groups >= 4, "{groups} groups of {blocks} blocks");
+            let is_compared = is_compared(FsType::Xfs, size);
+            for start in (0..groups).map(|group| group * blocks * 4096) {
+                assert_eq!(&read::<4>(image.as_file(), start), b"XFSB");
+                assert!(is_compared(start) && is_compared(start + 40 * 1024 - 1), "{start} of {size}");
+            }
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! What an owner does while the store is silent, and once it answers again: see [`crate::plan::alone`].
 
+use super::members;
 use super::serving::{InKernel, Serving};
 use crate::domain::{Member, MemberState, OnStoreLoss, Reason};
+use crate::plan::safety::{self, Guard};
 use crate::plan::{Alone, Step, timing};
 
 /// What was done without the store becomes record. A note that says what the record says, or that nothing came of, goes.
@@ -41,29 +43,31 @@ fn record(serving: &mut Serving, member: &Member) {
 
 /// The smaller set cannot be recorded: writes wait, or go on by a note, as the user wants it.
 pub(super) fn lose(serving: &mut Serving, member: &Member) {
-    let silence = &serving.input.memory.store;
-    let Some(since) = silence.since() else { return };
-    let name = &serving.spec.name;
-    match serving.spec.on_store_loss {
-        OnStoreLoss::Continue if silence.is_lost(serving.input.now) => {
-            let note =
-                Alone { volume: serving.spec.uid, epoch: serving.status.epoch, replica: member.replica };
-            serving.step(Step::NoteAlone { note });
-        }
-        policy @ (OnStoreLoss::Continue | OnStoreLoss::Suspend) => {
-            if policy == OnStoreLoss::Continue {
-                serving.plan.wake(since.plus(timing::STORE_LOST_MILLIS).max(serving.input.now.plus(1000)));
-            }
-            let seconds = serving.input.now.since(since) / 1000;
-            serving.wait(Reason::blocked(
-                "WritesWaitForStore",
-                format_args!(
-                    "volume {name}: {} is out of reach and the store has not answered for {seconds}s: writes wait until it \
-                     is recorded that the copy there lacks them",
-                    member.node
-                ),
-                format_args!("bring the store or {} back; nothing is lost meanwhile", member.node),
-            ));
-        }
+    let (now, policy) = (serving.input.now, serving.spec.on_store_loss);
+    let Some(since) = serving.input.memory.store.since() else { return };
+    if safety::may_go_on_alone(serving.input, policy) {
+        return go_on(serving, member);
     }
+    if policy == OnStoreLoss::Continue {
+        serving.plan.wake(since.plus(timing::STORE_LOST_MILLIS).max(now.plus(1000)));
+    }
+    let (name, seconds) = (&serving.spec.name, now.since(since) / 1000);
+    serving.wait(Reason::blocked(
+        "WritesWaitForStore",
+        format_args!(
+            "volume {name}: {} is out of reach and the store has not answered for {seconds}s: writes wait until it \
+             is recorded that the copy there lacks them",
+            member.node
+        ),
+        format_args!("bring the store or {} back; nothing is lost meanwhile", member.node),
+    ));
+}
+
+/// The note takes the record's place: a later plan, which finds it, lets the copy go (`members::lost`).
+fn go_on(serving: &mut Serving, member: &Member) {
+    if !safety::is_on(serving.input, Guard::NoteBeforeAlone) {
+        return members::let_go(serving, member);
+    }
+    let note = Alone { volume: serving.spec.uid, epoch: serving.status.epoch, replica: member.replica };
+    serving.step(Step::NoteAlone { note });
 }

@@ -12,22 +12,22 @@ use super::serving::{InKernel, Serving};
 use super::{relocate, top};
 use crate::domain::{Bytes, FsType, Growth, Member, MemberState, NodeName, Reason, partition_guid};
 use crate::plan::placement::{self, HEADER};
+use crate::plan::safety::Refusal;
 use crate::plan::{ArraySeen, Dev, Step, SyncAction};
 
-/// Nothing of this is done while a leg holds I/O (`held`): each superblock that is written would wait for it.
-pub(super) fn plan(serving: &mut Serving, dev: Dev, held: bool) {
+/// Nothing of this is done unless the array is `free`: while a leg holds I/O, each superblock that is written would wait for it.
+pub(super) fn plan(serving: &mut Serving, dev: Dev, free: Result<(), Refusal>) {
     let (spec, status) = (serving.spec, serving.status);
-    match &status.growth {
-        Some(_) if held => serving.wait(Reason::waiting(
-            "LegQueues",
-            "the volume grows once no copy's path is lost: writes to the others' superblocks would wait for it",
-        )),
-        Some(growth) if status.usable(spec) < growth.to => grow(serving, growth),
+    match (&status.growth, free) {
+        (Some(_), Err(refusal)) => serving.wait(refusal.into()),
+        (Some(growth), Ok(())) if status.usable(spec) < growth.to => grow(serving, growth),
         // More is asked for while the file system waits for a mount: the array need not wait, too.
-        Some(_) | None if status.is_to_grow(spec) => take_up(serving),
-        Some(growth) => grow_file_system(serving, growth, dev),
-        None if status.usable(spec) > spec.size => serving.wait(shrink(status.usable(spec), spec.size)),
-        None => {}
+        (Some(_) | None, _) if status.is_to_grow(spec) => take_up(serving),
+        (Some(growth), Ok(())) => grow_file_system(serving, growth, dev),
+        (None, _) if status.usable(spec) > spec.size => {
+            serving.wait(shrink(status.usable(spec), spec.size));
+        }
+        (None, _) => {}
     }
 }
 

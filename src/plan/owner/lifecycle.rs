@@ -3,7 +3,7 @@
 use super::serving::Serving;
 use super::{alone, give_way, heal, members, relocate, report, run, scrub, start, stop, stuck, takeover};
 use crate::domain::{MemberState, Record, Volume, VolumeStatus, Wanted};
-use crate::plan::{Input, Plan, controller, leg};
+use crate::plan::{Input, Plan, controller, leg, width};
 
 /// The volume is ours and shall be: bring it up, keep it up, change its replicas.
 pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_far: &Plan) -> Plan {
@@ -40,6 +40,7 @@ fn finish(mut serving: Serving, released: bool) -> Plan {
     relocate::finish(&mut serving.next, serving.spec, serving.input.now);
     serving.next.taken_over = is_unfenced(&serving);
     serving.next.size.get_or_insert(serving.spec.size);
+    serving.next.reasons.extend(width::refused(serving.input.world, serving.spec));
     stuck::plan(&mut serving);
     report::plan(&mut serving);
     stuck::tell(&mut serving);

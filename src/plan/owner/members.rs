@@ -6,12 +6,17 @@
 //!                                                  '-relocation done, recorded-> Leaving -out of the kernel-> gone
 //! ```
 
+use std::ops::Range;
+
+use uuid::Uuid;
+
 use super::serving::{InKernel, Serving};
 use super::{alone, relocate, unfinished};
-use crate::domain::{Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid};
+use crate::domain::{Bytes, Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid};
 use crate::plan::leg::{self, Leg, Release};
 use crate::plan::placement::HEADER;
 use crate::plan::safety::{self, Guard};
+use crate::plan::windows::{self, Column};
 use crate::plan::{
     ArraySeen, Dev, Join, Lane, MemberFlag, MemberSeen, NewMember, Step, SyncAction, scale, timing,
 };
@@ -204,8 +209,17 @@ fn compare(serving: &mut Serving, member: &Member) {
         let good = good_member(serving, column).and_then(|good| serving.leg(good, column).dev());
         let (Some(dev), Some(good)) = (serving.leg(member, column).dev(), good) else { continue };
         let (volume, array, size) = (serving.spec.name.clone(), array.name.clone(), array.size);
-        serving.step(Step::Compare { volume, array, partition, dev, good, size, how: serving.spec.verify });
+        let (windows, how) = (compared_windows(serving, partition, size), serving.spec.verify);
+        serving.step(Step::Compare { volume, array, partition, dev, good, size, windows, how });
     }
+}
+
+/// Drawn from who the copy is and when it was asked for: a daemon that starts anew compares the same places, and which ones those of the
+/// next copy are is not to be known before.
+fn compared_windows(serving: &Serving, partition: Uuid, size: Bytes) -> Vec<Range<u64>> {
+    let asked_at = serving.status.relocation.as_ref().map_or(0, |relocation| relocation.started_at.0);
+    let column = Column { size, columns: serving.spec.stripe_width, fs: serving.spec.fs };
+    windows::of(serving.spec.verify, column, Uuid::new_v5(&partition, &asked_at.to_be_bytes()))
 }
 
 /// What the user asked for stays, Faulty, for them to see; what nobody asked for by name is tried elsewhere.
@@ -366,7 +380,7 @@ fn is_long(serving: &Serving, member: &Member, column: u8, array: &ArraySeen) ->
 }
 
 /// By bitmap what may come back that way and what the kernel did not refuse.
-fn how_to_join(serving: &Serving, member: &Member, partition: uuid::Uuid) -> Join {
+fn how_to_join(serving: &Serving, member: &Member, partition: Uuid) -> Join {
     let refused = serving.input.memory.bitmap_refused.contains(&partition);
     let may = safety::may_return_by_bitmap(serving.input, member);
     if may && !refused { Join::Bitmap } else { Join::Full }

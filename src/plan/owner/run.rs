@@ -10,15 +10,15 @@ pub(super) fn plan(serving: &mut Serving) {
         return;
     }
     members::learn(serving);
-    let held = serving.may_touch_array().is_err();
-    if !held {
+    let free = serving.may_touch_array();
+    if free.is_ok() {
         thaw(serving);
         top::map(serving);
         members::change(serving);
         serve_file_system(serving);
     }
     if let Some(dev) = top::device(serving) {
-        expand::plan(serving, dev, held);
+        expand::plan(serving, dev, free);
     }
 }
 

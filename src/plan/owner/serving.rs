@@ -140,7 +140,8 @@ impl<'a> Serving<'a> {
 
     /// Whether anything may be asked of the arrays now.
     pub(super) fn may_touch_array(&self) -> Result<(), Refusal> {
-        safety::may_touch_array(self.status.members.iter().find(|member| self.holds_writes(member)))
+        let queues = self.status.members.iter().find(|member| self.holds_writes(member));
+        safety::may_touch_array(self.input, queues)
     }
 
     /// Since when a member has no working path, by the first column that lost it.

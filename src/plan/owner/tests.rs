@@ -1,5 +1,6 @@
 mod assembly;
 mod eviction;
+mod legs;
 mod peers;
 mod relocate;
 mod scrub;
@@ -30,6 +31,10 @@ const PARTITION: Dev = number(1);
 const MAP: Dev = number(2);
 const PATH: Dev = number(3);
 const SIZE: Bytes = Bytes::gib(1);
+/// A third copy, where there is one.
+const NEW: Uuid = Uuid::from_u128(3);
+const NEW_MAP: Dev = number(12);
+const NEW_PATH: Dev = number(13);
 
 const fn number(minor: u32) -> Dev {
     Dev { major: 9, minor }
@@ -173,6 +178,23 @@ fn array() -> ArraySeen {
         sync: SyncSeen { action: SyncAction::Idle, done: 0, total: 0 },
         size: SIZE,
     }
+}
+
+/// The third copy is there, on n3, and in sync as far as the kernel knows.
+fn add_third(scene: &mut Scene) {
+    let made = ReplicaStatus { zeroed: true, acked_epoch: EPOCH, ..ReplicaStatus::default() };
+    put(&mut scene.world, crate::domain::ReplicaId(NEW), Record::ReplicaStatus(made));
+    let key = (NEW, EPOCH);
+    scene.seen.connections.insert(key, ConnectionSeen { dev: Some(NEW_PATH), ..connection() });
+    scene.seen.maps.insert(key, MapSeen { dev: NEW_MAP, path: Some(NEW_PATH), ..map() });
+    let third = MemberSeen {
+        dev: NEW_MAP,
+        name: "dev-2".to_owned(),
+        slot: Some(2),
+        flags: [MemberFlag::InSync, MemberFlag::WriteMostly].into(),
+    };
+    scene.array().slots = 3;
+    scene.array().members.push(third);
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! The user does not want the copy any more that is being built.
 
+use std::ops::Range;
+
 use super::*;
 use crate::domain::{
-    Key, Kind, Member, MoveCause, Placed, PlacementEntry, Relocation, ReplicaId, VolumeSpec,
+    Key, Kind, Member, MoveCause, Placed, PlacementEntry, Relocation, ReplicaId, Verify, VolumeSpec,
 };
 use crate::plan::Compared;
-
-const NEW: Uuid = Uuid::from_u128(3);
-const NEW_MAP: Dev = number(12);
-const NEW_PATH: Dev = number(13);
 
 fn list(nodes: &str) -> Vec<PlacementEntry> {
     let entry = |node: &str| PlacementEntry { node: node.parse().unwrap(), drive: None };
@@ -110,21 +108,45 @@ fn what_nobody_asked_for_by_name_is_not_taken_back() {
 #[test]
 fn a_copy_that_is_taken_back_does_not_count_though_the_kernel_has_it_in_sync() {
     let mut scene = building("n1 n2 n3", None);
-    let made = ReplicaStatus { zeroed: true, acked_epoch: EPOCH, ..ReplicaStatus::default() };
-    put(&mut scene.world, ReplicaId(NEW), Record::ReplicaStatus(made));
-    let key = (NEW, EPOCH);
-    scene.seen.connections.insert(key, ConnectionSeen { dev: Some(NEW_PATH), ..connection() });
-    scene.seen.maps.insert(key, MapSeen { dev: NEW_MAP, path: Some(NEW_PATH), ..map() });
-    let third = MemberSeen {
-        dev: NEW_MAP,
-        name: "dev-2".to_owned(),
-        slot: Some(2),
-        flags: [MemberFlag::InSync, MemberFlag::WriteMostly].into(),
-    };
-    scene.array().slots = 3;
-    scene.array().members.push(third);
+    add_third(&mut scene);
     scene.memory.compared.insert(NEW, Compared { bytes: SIZE, mismatched_sectors: 0 });
     assert!(next(&scene).in_sync.contains(&ReplicaId(NEW)), "it would count");
     edit(&mut scene, "n1 n2");
     assert!(is_taken_back(&scene));
+}
+
+/// Where a copy that is filled is compared before it counts.
+fn compared(scene: &Scene) -> Option<Vec<Range<u64>>> {
+    let steps = scene.plan().steps.into_iter();
+    let mut windows =
+        steps.filter_map(|step| if let Step::Compare { windows, .. } = step { Some(windows) } else { None });
+    windows.next()
+}
+
+/// A daemon that starts anew looks where the one before did; where the next new copy is looked at cannot be known from that.
+#[test]
+fn what_is_compared_is_drawn_from_the_records() {
+    let mut scene = building("n1 n2 n3", None);
+    add_third(&mut scene);
+    let first = compared(&scene).unwrap();
+    assert_eq!(first.len(), 69, "the heads of four groups, the last MiB, and 64 more: {first:?}");
+    (scene.memory, scene.now) = (Memory::default(), NOW.plus(3_600_000));
+    assert_eq!(compared(&scene), Some(first.clone()));
+    let mut status = scene.status().clone();
+    status.relocation.as_mut().unwrap().started_at = NOW.plus(1);
+    put(&mut scene.world, "v", Record::VolumeStatus(status));
+    assert_ne!(compared(&scene), Some(first));
+}
+
+#[test]
+fn all_of_it_is_compared_or_nothing_as_the_user_wants_it() {
+    let of = |verify| {
+        let mut scene = building("n1 n2 n3", None);
+        add_third(&mut scene);
+        let spec = scene.world.volume_spec(&"v".parse().unwrap()).unwrap().clone();
+        put(&mut scene.world, "v", Record::VolumeSpec(VolumeSpec { verify, ..spec }));
+        (compared(&scene), next(&scene).in_sync.contains(&ReplicaId(NEW)))
+    };
+    assert_eq!(of(Verify::Full), (Some(vec![Range { start: 0, end: SIZE.sectors() }]), false));
+    assert_eq!(of(Verify::Off), (None, true));
 }

@@ -161,3 +161,28 @@ fn a_copy_that_lost_one_column_leaves_the_set_and_every_column() {
     let joins = |scene: &Scene| scene.plan().steps.iter().any(|step| matches!(step, Step::AddMember { .. }));
     assert!(!joins(&scene), "not in one column alone");
 }
+
+/// Whatever its record says now: the volume is what it was made as, and every step is the one that it was.
+#[test]
+fn another_width_in_the_record_is_refused_by_name_and_changes_nothing() {
+    for width in [0, 1, 3, 255] {
+        let mut scene = mounted();
+        lose_second_leg(&mut scene);
+        scene.memory.lost_since.insert((second(REMOTE), EPOCH), NOW);
+        scene.now = NOW.plus(timing::LEG_LOSS_MILLIS);
+        let before = scene.plan();
+        let spec = scene.world.volume_spec(&volume()).unwrap().clone();
+        put(
+            &mut scene.world,
+            "v",
+            Record::VolumeSpec(crate::domain::VolumeSpec { stripe_width: width, ..spec }),
+        );
+        let after = scene.plan();
+        assert_eq!(after.steps, before.steps);
+        scene.settle();
+        let reasons = &scene.status().reasons;
+        let refused = reasons.iter().find(|reason| reason.code == "StripeWidthRefused").unwrap();
+        assert!(refused.message.contains(&format!("it has 2; {width} is asked for")), "{refused:?}");
+        assert_eq!(scene.status().in_sync.len(), 1, "and what happens to it is recorded as ever");
+    }
+}

@@ -11,8 +11,8 @@ fn lane() -> Lane {
 
 fn comparison() -> Step {
     let (volume, array) = ("v".parse().unwrap(), array_device(UID, 0));
-    let how = Verify::Sampled;
-    Step::Compare { volume, array, partition: REMOTE, dev: MAP, good: PARTITION, size: SIZE, how }
+    let (windows, how) = (Vec::new(), Verify::Sampled);
+    Step::Compare { volume, array, partition: REMOTE, dev: MAP, good: PARTITION, size: SIZE, windows, how }
 }
 
 fn told(scene: &Scene) -> Vec<String> {
