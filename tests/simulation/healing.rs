@@ -442,7 +442,7 @@ fn an_eviction_survives_every_death() {
     assert!(failed.is_empty(), "{} of them fail: {failed:#?}", failed.len());
 }
 
-/// Several volumes with copies on node-1, which looks after them, and node-2.
+/// Several volumes with copies on node-1, where they are attached, and node-2.
 fn several(seed: u64, count: u8) -> Scene {
     let mut scene = Scene::with(Config { seed, nodes: 4, ..Config::default() });
     for index in 1..=count {
@@ -457,7 +457,14 @@ fn several(seed: u64, count: u8) -> Scene {
         scene.cluster.request(|world, now| verbs::create(world, &wish, uid, now)).unwrap();
     }
     scene.until(60_000, "all are made", |cluster| {
-        all_are(cluster, |status| status.phase == VolumePhase::Synced && status.owner.is_none())
+        all_are(cluster, |status| status.phase == VolumePhase::Synced)
+    });
+    for index in 1..=count {
+        let name = format!("v{index}").parse().unwrap();
+        scene.cluster.request(|world, _| verbs::attach(world, &name, &node(1))).unwrap();
+    }
+    scene.until(60_000, "all run", |cluster| {
+        all_are(cluster, |status| status.formatted && status.in_sync.len() == 2)
     });
     scene
 }

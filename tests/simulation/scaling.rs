@@ -420,7 +420,7 @@ fn a_copy_of_a_dead_node_is_dropped_without_it() {
         cluster.world().volume_status(&name()).is_some_and(|status| status.in_sync.len() == 2)
     });
     request(&mut scene, &number(2)).unwrap();
-    let placed = |cluster: &mdfabric::sim::Cluster| {
+    let placed = |cluster: &Cluster| {
         let world = cluster.world();
         let status = world.volume_status(&name()).unwrap();
         status.is_placed(world.volume_spec(&name()).unwrap()) && status.phase == VolumePhase::Synced
