@@ -98,6 +98,8 @@ pub struct Plan {
     pub abandon: BTreeSet<Lane>,
     /// Copies this node sees missing and looks after, with what is recorded of that: see [`heal`].
     pub missing: BTreeMap<ReplicaId, u64>,
+    /// New copies this node builds and whose providers say that they cannot make them.
+    pub objected: BTreeSet<ReplicaId>,
 }
 
 impl Plan {
@@ -112,6 +114,7 @@ impl Plan {
         }
         self.abandon.extend(other.abandon);
         self.missing.extend(other.missing);
+        self.objected.extend(other.objected);
         if let Some(at) = other.wake_at {
             self.wake(at);
         }

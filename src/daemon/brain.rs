@@ -279,7 +279,7 @@ impl Brain {
             plan.merge(controller::plan(&input));
         }
         self.leads = leads;
-        self.memory.track_missing(&plan.missing, now);
+        self.memory.track_waits(&plan, now);
         plan
     }
 

@@ -152,6 +152,9 @@ pub struct ReplicaStatus {
     pub gone: bool,
     /// What is in the way.
     pub reason: Option<Reason>,
+    /// The drive that this is about; `None` where it is about none in particular.
+    #[serde(default)]
+    pub of_drive: Option<DriveId>,
     /// When the state last changed.
     pub updated_at: Timestamp,
 }

@@ -470,7 +470,7 @@ pub struct VolumeStatus {
     pub relocation: Option<Relocation>,
     /// How the last relocation went.
     pub last_move: Option<MoveReport>,
-    /// Where new copies were begun in vain since one last got finished.
+    /// Where new copies were begun in vain since one last got finished, or none was wanted.
     #[serde(default)]
     pub tried: Vec<Tried>,
     /// How the copies compare.

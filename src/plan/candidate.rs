@@ -2,8 +2,10 @@
 //! says so before.
 
 use super::placement::{self, Place, Request, Unfit};
-use super::{Input, Plan};
-use crate::domain::{Bytes, DriveId, Member, NodeName, Record, ReplicaId, VolumeSpec, VolumeStatus, World};
+use super::{Input, Plan, evacuate, heal};
+use crate::domain::{
+    Bytes, DriveId, Member, NodeName, PlacementEntry, Record, ReplicaId, VolumeSpec, VolumeStatus, World,
+};
 
 /// Why a node that has a copy gets no other one.
 pub(super) const HOSTS: &str = "hosts a copy";
@@ -82,8 +84,31 @@ fn avoided(world: &World, status: &VolumeStatus, leaving: &Member) -> Vec<(Drive
     tried(world, status).into_iter().chain(own).collect()
 }
 
+/// Drives that a copy at `entry` does not go to: one that the user names is tried whatever came of it before.
+pub(super) fn barred(
+    world: &World,
+    status: &VolumeStatus,
+    entry: Option<&PlacementEntry>,
+) -> Vec<(DriveId, String)> {
+    let named = entry.is_some_and(|entry| entry.drive.is_some());
+    if named { Vec::new() } else { tried(world, status) }
+}
+
+/// What was tried in vain is forgotten once no new copy is wanted any more: the next one is begun for another reason.
+pub(super) fn forget(world: &World, spec: &VolumeSpec, next: &mut VolumeStatus) {
+    let is_wanted = next.relocation.is_some()
+        || next.follow_owner
+        || next.is_expanding(spec)
+        || !next.is_placed(spec)
+        || heal::lost(spec, next).is_some()
+        || evacuate::due(world, next).is_some();
+    if !is_wanted {
+        next.tried.clear();
+    }
+}
+
 /// Drives that were tried in vain and are still those they were, with what came of it.
-pub(super) fn tried(world: &World, status: &VolumeStatus) -> Vec<(DriveId, String)> {
+fn tried(world: &World, status: &VolumeStatus) -> Vec<(DriveId, String)> {
     let same = |drive: &DriveId, guid| world.drive_spec(drive).is_some_and(|spec| spec.disk_guid == guid);
     let tried = status.tried.iter().filter(|tried| same(&tried.drive, tried.disk_guid));
     tried.map(|tried| (tried.drive.clone(), format!("tried in vain: {}", tried.why))).collect()

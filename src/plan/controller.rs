@@ -185,7 +185,7 @@ fn unowned(input: &Input, volume: &Volume, status: &VolumeStatus) -> Plan {
     if !deleting {
         heal::count_unowned(input, &volume.spec, &mut next, &mut plan);
     }
-    crate::plan::owner::finish_relocation(&mut next, &volume.spec, input.now);
+    crate::plan::owner::finish_relocation(input, &mut next, &volume.spec);
     next.size.get_or_insert(volume.spec.size);
     next.phase = phase(input, volume, &next);
     next.reasons = reasons(input, volume, &next);

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::heal;
 use super::{
-    ConnectionState, Dev, FailureKind, Held, Lane, Liveness, Observation, Outcome, Peers, Process, Step,
-    StepFailure, StoreSilence, Waiting, timing,
+    ConnectionState, Dev, FailureKind, Held, Lane, Liveness, Observation, Outcome, Peers, Plan, Process,
+    Step, StepFailure, StoreSilence, Waiting, timing,
 };
 use crate::domain::{Bytes, Epoch, NodeName, ReplicaId, Timestamp, VolumeName};
 
@@ -110,6 +110,8 @@ pub struct Memory {
     pub lost_since: BTreeMap<(Uuid, Epoch), Timestamp>,
     /// Copies that are missing and looked after here.
     pub missing: BTreeMap<ReplicaId, heal::Waiting>,
+    /// Since when the provider of a copy that is built from here has said that it cannot make it.
+    pub objected: BTreeMap<ReplicaId, Timestamp>,
     /// Members whose leg was let go since they were last added: what the kernel says of them is not their drive's fault.
     pub let_go: BTreeSet<Uuid>,
     /// What was heard of nodes and leases.
@@ -257,9 +259,13 @@ impl Memory {
         }
     }
 
-    /// Notes which copies are missing.
-    pub fn track_missing(&mut self, missing: &BTreeMap<ReplicaId, u64>, now: Timestamp) {
-        self.missing = heal::remember(&self.missing, missing, now);
+    /// Notes what a plan waits for: copies that are missing, and new ones that their providers object to.
+    pub fn track_waits(&mut self, plan: &Plan, now: Timestamp) {
+        self.missing = heal::remember(&self.missing, &plan.missing, now);
+        self.objected.retain(|replica, _| plan.objected.contains(replica));
+        for replica in &plan.objected {
+            self.objected.entry(*replica).or_insert(now);
+        }
     }
 
     /// In how many milliseconds to look again at what changes without an event; `None` while there is no such thing. Closely

@@ -39,7 +39,7 @@ pub const WAITED_STEP_MILLIS: u64 = 30_000;
 pub const FAILED_MILLIS: u64 = 5_000;
 /// How many lost copies one owner replaces at a time.
 pub const HEALS_PER_NODE: usize = 2;
-/// How long a provider may object to making a new copy before another drive is tried.
+/// For how long on end a provider may object to making a new copy before another drive is tried.
 pub const CANDIDATE_MILLIS: u64 = 60_000;
 /// How often in a row the kernel may refuse to take a new copy into the array before that: some 30 s of tries.
 pub const CANDIDATE_FAILURES: u32 = 8;

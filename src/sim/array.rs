@@ -56,6 +56,13 @@ impl Array {
         !self.dirty.is_empty() && !self.is_degraded() && self.resync.is_empty()
     }
 
+    /// The events that every member's superblock has. `events_cleared` is raised when a write ends (`md_bitmap_endwrite`), and none begins
+    /// before all superblocks say that the array is written to (`md_write_start`): a leg that holds one holds that up, too.
+    fn recorded_by_all(&self) -> u64 {
+        let whole = self.members.iter().filter(|member| member.in_sync && !member.faulty);
+        whole.map(|member| member.recorded).min().unwrap_or(self.events_cleared)
+    }
+
     /// Some call or write waits for a leg.
     pub(super) fn holds_writes(&self) -> bool {
         self.pending.iter().any(|write| !write.waiting.is_empty() || !write.issued)
@@ -264,11 +271,12 @@ impl Cluster {
         for (device, dev, header) in due {
             match self.reach(node, dev) {
                 Reach::Partition(provider, guid) => {
-                    if let Some(partition) = self.partition_mut(&provider, guid) {
-                        partition.header = Some(header);
-                    }
                     if let Some(member) = array.member_mut(device) {
                         member.header_due = false;
+                        member.recorded = header.events;
+                    }
+                    if let Some(partition) = self.partition_mut(&provider, guid) {
+                        partition.header = Some(header);
                     }
                 }
                 Reach::Held => self.touch(node, dev),
@@ -380,7 +388,7 @@ impl Cluster {
         let busy = |block: &u8| array.pending.iter().any(|write| write.block == *block);
         let Some(block) = array.dirty.iter().copied().find(|block| !busy(block)) else { return };
         array.dirty.remove(&block);
-        array.events_cleared = array.events;
+        array.events_cleared = array.events_cleared.max(array.recorded_by_all());
         array.members.iter_mut().for_each(|member| member.header_due = true);
     }
 }

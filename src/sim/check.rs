@@ -189,6 +189,31 @@ impl Cluster {
         }
     }
 
+    /// Columns whose array does not have in sync on its owner what the record has, in the record's epoch: one line each. Empty once
+    /// everything has come to rest.
+    #[must_use]
+    pub fn torn(&self) -> Vec<String> {
+        let volumes = self.store.world.volumes();
+        let columns = volumes
+            .flat_map(|volume| (0..volume.spec.stripe_width).map(move |column| (volume.clone(), column)));
+        columns.filter_map(|(volume, column)| self.torn_column(&volume, column)).collect()
+    }
+
+    fn torn_column(&self, volume: &Volume, column: u8) -> Option<String> {
+        let (name, status) = (&volume.spec.name, volume.status.as_ref()?);
+        let kernel = &self.nodes.get(status.owner.as_ref()?)?.kernel;
+        let recorded: BTreeSet<Uuid> =
+            status.in_sync.iter().map(|replica| partition_guid(*replica, column)).collect();
+        let Some(array) = kernel.arrays.get(&array_uuid(volume.spec.uid, column)) else {
+            return Some(format!("column {column} of {name} does not run"));
+        };
+        let whole = array.members.iter().filter(|member| member.in_sync && !member.faulty);
+        let of_epoch = |dev| kernel.map_of(dev).is_none_or(|((_, epoch), _)| *epoch == status.epoch);
+        let has: BTreeSet<Uuid> =
+            whole.filter(|member| of_epoch(member.dev)).map(|member| member.device).collect();
+        (has != recorded).then(|| format!("column {column} of {name} has {has:?}, recorded are {recorded:?}"))
+    }
+
     /// What kernels hold and no record wants where it is: one line each. Empty once everything has come to rest.
     #[must_use]
     pub fn leaked(&self) -> Vec<String> {

@@ -322,7 +322,7 @@ impl Cluster {
         if leads {
             plan.merge(controller::plan(&input));
         }
-        daemon.memory.track_missing(&plan.missing, now);
+        daemon.memory.track_waits(&plan, now);
         Some((plan, reachable))
     }
 

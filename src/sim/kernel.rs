@@ -63,6 +63,8 @@ pub(super) struct ArrayMember {
     pub(super) by_bitmap: bool,
     /// Its superblock is behind the array's.
     pub(super) header_due: bool,
+    /// The array's events as its superblock has them.
+    pub(super) recorded: u64,
     /// What it offers, as its superblock says.
     pub(super) room: Bytes,
 }

@@ -26,6 +26,7 @@ fn new_member(device: Uuid, dev: Dev, dev_number: u32, room: Bytes) -> ArrayMemb
         left: BTreeSet::new(),
         by_bitmap: false,
         header_due: false,
+        recorded: 0,
         room,
     }
 }
@@ -149,6 +150,7 @@ impl Cluster {
                 return None;
             }
             let mut member = new_member(header.device, *dev, header.dev_number, header.room);
+            member.recorded = header.events;
             if let Role::Slot(slot) = role {
                 member.slot = Some(slot);
                 member.in_sync = !header.filling;

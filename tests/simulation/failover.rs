@@ -3,7 +3,7 @@
 use mdfabric::domain::MemberState;
 use mdfabric::sim::Config;
 
-use mdfabric::plan::verbs::{self, ForceStart};
+use mdfabric::plan::verbs::{self, CreateVolume, ForceStart};
 
 use super::support::{Scene, is_mounted, name, node, wish};
 
@@ -13,8 +13,12 @@ fn served_on_node_1(seed: u64, replicas: u32) -> Scene {
 }
 
 fn served(config: Config, replicas: u32) -> Scene {
+    served_as(config, &wish(replicas))
+}
+
+fn served_as(config: Config, wish: &CreateVolume) -> Scene {
     let mut scene = Scene::with(config);
-    scene.create(&wish(replicas));
+    scene.create(wish);
     scene.attach(1);
     scene.write_a_little();
     scene.whole();
@@ -46,10 +50,14 @@ fn the_volume_of_a_dead_owner_is_attached_elsewhere_and_its_copy_is_made_anew() 
     }
 }
 
-/// On node-1, which has one of two copies, the owner of a volume loses power and comes back later.
 pub(crate) fn the_owner_dies(config: Config) -> Scene {
+    the_owner_dies_of(config, &wish(2))
+}
+
+/// On node-1, which has one of two copies, the owner of a volume loses power and comes back later.
+pub(crate) fn the_owner_dies_of(config: Config, wish: &CreateVolume) -> Scene {
     let (seed, sabotaged) = (config.seed, config.sabotage.is_some());
-    let mut scene = served(config, 2);
+    let mut scene = served_as(config, wish);
     let (with, without) = others(&scene);
     scene.cluster.power_cut(&node(1), None);
     scene.cluster.app(&name()).writing = true;

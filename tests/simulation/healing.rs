@@ -1,10 +1,13 @@
 //! Copies that are lost and replaced, and those that come back.
 
-use mdfabric::domain::{DriveId, Member, MemberState, MoveCause, VolumeStatus};
+use mdfabric::domain::{
+    Bytes, DriveId, Member, MemberState, MoveCause, VolumePhase, VolumeStatus, VolumeUid,
+};
 use mdfabric::plan::verbs::{self, Cordon, CreateVolume};
-use mdfabric::sim::{Config, Crash, CrashWhen, DriveFault};
+use mdfabric::sim::{Cluster, Config, Crash, CrashWhen, DriveFault};
 
-use super::support::{Scene, is_whole, name, node, wish};
+use super::scaling::at;
+use super::support::{Scene, every_death, fatal, is_mounted, is_whole, name, node, wish};
 
 /// The shortest there is, in milliseconds.
 const TIMEOUT: u64 = 60_000;
@@ -401,6 +404,146 @@ fn an_evicted_drive_is_emptied_onto_its_neighbour() {
         let status = scene.status().unwrap();
         let at = status.members.iter().find(|member| foretold.contains(&format!("to {}", member.node)));
         scene.demand(at.is_some_and(|member| (member.node == node(other)) == (drives == 2)), &foretold);
+        scene.write_for(500);
+    }
+}
+
+/// A drive is emptied with one death on the way, and the volume goes on to its end. How many moments there were to die at.
+fn eviction(drives: u8, of_owner: bool, crash: Option<Crash>) -> usize {
+    let (mut scene, other) = two_copies(59, 3, drives);
+    let owner = (1..=3).find(|index| *index != other && member_on(&scene, *index).is_some()).unwrap();
+    let drive = drive_of(&scene, if of_owner { owner } else { other });
+    let base = scene.cluster.counted();
+    scene.cluster.crash(crash.map(|crash| Crash { at: crash.at + base, ..crash }));
+    scene.cluster.request(|world, _| verbs::cordon_drive(world, &drive, Cordon::Empty)).unwrap();
+    scene.until(240_000, "emptied", |cluster| {
+        let status = cluster.world().volume_status(&name()).unwrap();
+        status.members.iter().all(|member| member.drives[0] != drive) && is_whole(cluster)
+    });
+    let moments = scene.cluster.counted() - base;
+    scene.until(60_000, "everybody is back", Cluster::is_up);
+    scene.until(120_000, "mounted", is_mounted);
+    scene.write_a_little();
+    scene.detach();
+    scene.request_delete();
+    scene.gone();
+    moments
+}
+
+#[test]
+fn an_eviction_survives_every_death() {
+    let lives = [(1, false), (2, false), (1, true), (2, true)];
+    let of_life = |(drives, of_owner)| {
+        let life = move |crash| eviction(drives, of_owner, crash);
+        let fatal = every_death(&[1, 2, 3]).into_iter().flat_map(move |death| fatal(death, life));
+        fatal.map(move |what| format!("{what}, {drives} drives, the owner's: {of_owner}"))
+    };
+    let failed: Vec<String> = lives.into_iter().flat_map(of_life).collect();
+    assert!(failed.is_empty(), "{} of them fail: {failed:#?}", failed.len());
+}
+
+/// Several volumes with copies on node-1, where they are attached, and node-2.
+fn several(seed: u64, count: u8) -> Scene {
+    let mut scene = Scene::with(Config { seed, nodes: 4, ..Config::default() });
+    for index in 1..=count {
+        let wish = CreateVolume {
+            name: format!("v{index}").parse().unwrap(),
+            size: Bytes::mib(512),
+            placement: vec![at(1), at(2)],
+            member_missing_timeout_seconds: 60,
+            ..wish(2)
+        };
+        let uid = VolumeUid(uuid::Uuid::from_u128(100 + u128::from(index)));
+        scene.cluster.request(|world, now| verbs::create(world, &wish, uid, now)).unwrap();
+    }
+    scene.until(60_000, "all are made", |cluster| {
+        all_are(cluster, |status| status.phase == VolumePhase::Synced)
+    });
+    for index in 1..=count {
+        let name = format!("v{index}").parse().unwrap();
+        scene.cluster.request(|world, _| verbs::attach(world, &name, &node(1))).unwrap();
+    }
+    scene.until(60_000, "all run", |cluster| {
+        all_are(cluster, |status| status.formatted && status.in_sync.len() == 2)
+    });
+    scene
+}
+
+fn all_are(cluster: &Cluster, so: impl Fn(&VolumeStatus) -> bool) -> bool {
+    cluster.world().volumes().all(|volume| volume.status.is_some_and(|status| so(&status)))
+}
+
+/// Until no volume has a copy on node-2 any more: how many new copies were built at a time at most, and whether others said that
+/// they wait for those.
+fn most_at_a_time(scene: &mut Scene, code: &str) -> (usize, bool) {
+    let (mut most, mut queued) = (0, false);
+    let is_free = |status: &VolumeStatus| {
+        status.staying().all(|member| member.node != node(2)) && status.in_sync.len() == 2
+    };
+    let done = scene.cluster.run_until(600_000, |cluster| {
+        let statuses: Vec<VolumeStatus> =
+            cluster.world().volumes().filter_map(|volume| volume.status).collect();
+        most = most.max(statuses.iter().filter(|status| builds(status)).count());
+        queued |= statuses.iter().any(|status| status.reasons.iter().any(|reason| reason.code == code));
+        statuses.iter().all(is_free)
+    });
+    scene.demand(done, "node-2 has no copy any more");
+    (most, queued)
+}
+
+/// Whether a new copy is being built.
+fn builds(status: &VolumeStatus) -> bool {
+    let joining = status.relocation.as_ref().and_then(|relocation| relocation.joining);
+    joining.is_some_and(|joining| !status.in_sync.contains(&joining))
+}
+
+#[test]
+fn a_node_fills_only_so_many_new_copies_at_a_time_and_the_others_say_that_they_wait() {
+    for (seed, drains, code) in [(62, false, "HealQueued"), (63, true, "MoveQueued")] {
+        let mut scene = several(seed, 5);
+        if drains {
+            scene.cluster.request(|world, _| verbs::cordon_node(world, &node(2), Cordon::Empty)).unwrap();
+        } else {
+            scene.cluster.power_cut(&node(2), None);
+        }
+        let (most, queued) = most_at_a_time(&mut scene, code);
+        let bound = mdfabric::plan::timing::HEALS_PER_NODE;
+        scene.demand(most == bound, &format!("{most} at a time instead of {bound}"));
+        scene.demand(queued, &format!("nobody said {code}"));
+    }
+}
+
+/// Two copies are lost, or one is lost and another one is to move: one new copy at a time.
+#[test]
+fn a_volume_builds_one_new_copy_at_a_time() {
+    for (seed, drains) in [(64, false), (65, true)] {
+        let mut scene = Scene::with(Config { seed, nodes: 5, drives: 1, ..Config::default() });
+        let placement = vec![at(1), at(2), at(3)];
+        scene.create(&CreateVolume { placement, member_missing_timeout_seconds: 60, ..wish(3) });
+        scene.attach(1);
+        scene.write_for(500);
+        scene.cluster.power_cut(&node(2), None);
+        if drains {
+            scene.cluster.request(|world, _| verbs::cordon_node(world, &node(4), Cordon::On)).unwrap();
+            scene.cluster.request(|world, _| verbs::cordon_node(world, &node(5), Cordon::On)).unwrap();
+            scene.cluster.request(|world, _| verbs::cordon_node(world, &node(3), Cordon::Empty)).unwrap();
+            scene.write_for(TIMEOUT + 5_000);
+            scene.cluster.request(|world, _| verbs::cordon_node(world, &node(4), Cordon::Off)).unwrap();
+            scene.cluster.request(|world, _| verbs::cordon_node(world, &node(5), Cordon::Off)).unwrap();
+        } else {
+            scene.cluster.power_cut(&node(3), None);
+        }
+        let mut most = 0;
+        let done = scene.cluster.run_until(TIMEOUT + 240_000, |cluster| {
+            let status = cluster.world().volume_status(&name()).unwrap();
+            let new = |member: &&Member| [node(4), node(5)].contains(&member.node);
+            let built =
+                status.staying().filter(new).filter(|member| !status.in_sync.contains(&member.replica));
+            most = most.max(built.count());
+            status.staying().filter(new).count() == 2 && status.in_sync.len() == 3
+        });
+        scene.demand(done, "both have been replaced");
+        scene.demand(most == 1, &format!("{most} at a time"));
         scene.write_for(500);
     }
 }

@@ -1,24 +1,24 @@
 //! More copies and fewer, under load, with a death at every step.
 
 use mdfabric::domain::{Event, MemberState, PlacementEntry, VolumePhase, VolumeSpec};
-use mdfabric::plan::verbs::{self, EditVolume, Refusal};
-use mdfabric::sim::{Config, Crash, CrashWhen};
+use mdfabric::plan::verbs::{self, Cordon, EditVolume, Refusal};
+use mdfabric::sim::{Cluster, Config, Crash, CrashWhen};
 
 use super::support::{Scene, edit_record, is_whole, name, node, wish};
 
-fn at(index: u8) -> PlacementEntry {
+pub(crate) fn at(index: u8) -> PlacementEntry {
     PlacementEntry { node: node(index), drive: None }
 }
 
-fn add(index: u8) -> EditVolume {
+pub(crate) fn add(index: u8) -> EditVolume {
     EditVolume { add: vec![at(index)], ..EditVolume::new(name()) }
 }
 
-fn remove(index: u8) -> EditVolume {
+pub(crate) fn remove(index: u8) -> EditVolume {
     EditVolume { remove: vec![at(index)], ..EditVolume::new(name()) }
 }
 
-fn number(replicas: u32) -> EditVolume {
+pub(crate) fn number(replicas: u32) -> EditVolume {
     EditVolume { replicas: Some(replicas), ..EditVolume::new(name()) }
 }
 
@@ -27,7 +27,7 @@ fn request(scene: &mut Scene, wish: &EditVolume) -> Result<(), Refusal> {
 }
 
 /// Asks, and waits until it is so.
-fn scale(scene: &mut Scene, wish: &EditVolume) {
+pub(crate) fn scale(scene: &mut Scene, wish: &EditVolume) {
     request(scene, wish).unwrap();
     whole(scene);
 }
@@ -36,7 +36,7 @@ fn whole(scene: &mut Scene) {
     scene.until(240_000, "as many copies as asked for", is_whole);
 }
 
-fn homes(scene: &Scene) -> Vec<String> {
+pub(crate) fn homes(scene: &Scene) -> Vec<String> {
     let mut homes: Vec<String> =
         scene.status().unwrap().members.iter().map(|member| member.node.to_string()).collect();
     homes.sort();
@@ -354,6 +354,31 @@ fn a_copy_that_is_being_built_is_taken_back() {
     }
 }
 
+/// The owner's own copy finds no place: what the user asks for is carried out all the same, and the copy follows once there is room.
+#[test]
+fn an_edit_does_not_wait_for_the_owners_own_copy() {
+    let mut scene = one_copy(61, 4);
+    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(3), Cordon::On)).unwrap();
+    scene.detach();
+    scene.attach(3);
+    let waits = |cluster: &Cluster| {
+        let status = cluster.world().volume_status(&name()).unwrap();
+        status.follow_owner && status.reasons.iter().any(|reason| reason.code == "NoPlace")
+    };
+    scene.until(30_000, "the owner's own copy finds no place", waits);
+    request(&mut scene, &add(2)).unwrap();
+    scene.until(120_000, "there are two copies", |cluster| {
+        let world = cluster.world();
+        let status = world.volume_status(&name()).unwrap();
+        status.is_placed(world.volume_spec(&name()).unwrap()) && status.in_sync.len() == 2
+    });
+    scene.demand(homes(&scene) == ["node-1", "node-2"], "as asked for");
+    scene.cluster.request(|world, _| verbs::cordon_node(world, &node(3), Cordon::Off)).unwrap();
+    whole(&mut scene);
+    scene.demand(homes(&scene).contains(&"node-3".to_owned()), "and one follows");
+    scene.write_a_little();
+}
+
 /// The owner dies in the middle: the next one reads what was taken up, ends it, and says so once.
 #[test]
 fn the_next_owner_ends_what_a_dead_one_began() {
@@ -395,7 +420,7 @@ fn a_copy_of_a_dead_node_is_dropped_without_it() {
         cluster.world().volume_status(&name()).is_some_and(|status| status.in_sync.len() == 2)
     });
     request(&mut scene, &number(2)).unwrap();
-    let placed = |cluster: &mdfabric::sim::Cluster| {
+    let placed = |cluster: &Cluster| {
         let world = cluster.world();
         let status = world.volume_status(&name()).unwrap();
         status.is_placed(world.volume_spec(&name()).unwrap()) && status.phase == VolumePhase::Synced

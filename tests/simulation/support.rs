@@ -8,7 +8,7 @@ use mdfabric::domain::{
 };
 use mdfabric::plan::Write;
 use mdfabric::plan::verbs::{self, CreateVolume};
-use mdfabric::sim::{App, Cluster, Config};
+use mdfabric::sim::{App, Cluster, Config, Crash, CrashWhen};
 use uuid::Uuid;
 
 pub(crate) fn node(index: u8) -> NodeName {
@@ -67,6 +67,30 @@ pub(crate) fn on_all_processors<T: Sync, R: Send>(items: &[T], work: impl Fn(&T)
 fn take<'a, T>(items: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
     let index = next.fetch_add(1, Ordering::Relaxed);
     items.get(index).map(|item| (index, item))
+}
+
+/// Plays a life once for each `every`-th of its moments, with the death of `victim` (or of whose step it is) in it. `life` returns how many
+/// moments it has. What of them was not survived.
+pub(crate) fn fatal(
+    (when, victim, every): (CrashWhen, Option<u8>, usize),
+    life: impl Fn(Option<Crash>) -> usize,
+) -> Vec<String> {
+    let down = if when == CrashWhen::PowerCut { 3_000 } else { 300 };
+    let survives = |at: &usize| {
+        let crash = Crash { at: *at, when, node: victim.map(node), down };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| life(Some(crash)))).is_ok()
+    };
+    let moments = (0..life(None)).step_by(every);
+    let fatal = moments.filter(|at| !survives(at));
+    fatal.map(|at| format!("{when:?} at step {at} of {victim:?}")).collect()
+}
+
+/// Before and after every step, and without power at every step, for whose step it is and for each of `nodes`.
+pub(crate) fn every_death(nodes: &[u8]) -> Vec<(CrashWhen, Option<u8>, usize)> {
+    let own =
+        [CrashWhen::BeforeEffect, CrashWhen::AfterEffect, CrashWhen::PowerCut].map(|when| (when, None, 1));
+    let others = nodes.iter().map(|node| (CrashWhen::PowerCut, Some(*node), 1));
+    own.into_iter().chain(others).collect()
 }
 
 /// One volume's life on a simulated cluster.
@@ -273,6 +297,8 @@ impl Scene {
         self.demand(before == after, &format!("quiet, but {} things happened", after - before));
         let leaked = self.cluster.leaked();
         self.demand(leaked.is_empty(), &format!("nothing is there that nobody wants, but {leaked:?}"));
+        let torn = self.cluster.torn();
+        self.demand(torn.is_empty(), &format!("every column has what the record says, but {torn:?}"));
     }
 
     /// The application writes until everything is in use and the record says so; apart from that nothing happens.

@@ -28,8 +28,13 @@ fn is_served_on(cluster: &Cluster, on: u8) -> bool {
 
 /// A volume that is written to on node-1, where one of its copies is, and where else one is.
 fn served_on_node_1(config: Config, fs: FsType, replicas: u32) -> (Scene, u8) {
+    served_as(config, &CreateVolume { fs, ..wish(replicas) })
+}
+
+fn served_as(config: Config, wish: &CreateVolume) -> (Scene, u8) {
+    let fs = wish.fs;
     let mut scene = Scene::with(config);
-    scene.create(&CreateVolume { fs, ..wish(replicas) });
+    scene.create(wish);
     attach(&mut scene, fs, 1);
     scene.until(120_000, "served", |cluster| is_served_on(cluster, 1));
     scene.write_a_little();
@@ -71,7 +76,12 @@ fn is_well(scene: &mut Scene) {
 fn wakes_up(config: Config) -> Scene {
     let seed = config.seed;
     let fs = KINDS[usize::try_from(seed % 3).unwrap()];
-    let (mut scene, to) = served_on_node_1(config, fs, if seed.is_multiple_of(2) { 2 } else { 3 });
+    wakes_up_as(config, &CreateVolume { fs, ..wish(if seed.is_multiple_of(2) { 2 } else { 3 }) })
+}
+
+fn wakes_up_as(config: Config, wish: &CreateVolume) -> Scene {
+    let fs = wish.fs;
+    let (mut scene, to) = served_as(config, wish);
     scene.cluster.set_paused(&node(1), true);
     attach_elsewhere(&mut scene, fs, to);
     scene.cluster.set_paused(&node(1), false);
@@ -84,6 +94,11 @@ fn wakes_up(config: Config) -> Scene {
 /// The same to its end.
 pub(crate) fn the_owner_wakes_up(config: Config) {
     ends_well(&mut wakes_up(config));
+}
+
+/// The same of a volume that is made as it is said: what node-1 could write to is copied anew, all of it.
+pub(crate) fn the_owner_of_this_wakes_up(config: Config, wish: &CreateVolume) {
+    is_well(&mut wakes_up_as(config, wish));
 }
 
 #[test]

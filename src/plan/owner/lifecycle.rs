@@ -37,7 +37,7 @@ pub(super) fn release(input: &Input, volume: &Volume, status: &VolumeStatus) -> 
 
 fn finish(mut serving: Serving, released: bool) -> Plan {
     controller::forget_gone(serving.input, &mut serving.next, &mut serving.plan);
-    relocate::finish(&mut serving.next, serving.spec, serving.input.now);
+    relocate::finish(serving.input, &mut serving.next, serving.spec);
     serving.next.taken_over = is_unfenced(&serving);
     serving.next.size.get_or_insert(serving.spec.size);
     serving.next.reasons.extend(width::refused(serving.input.world, serving.spec));

@@ -12,13 +12,15 @@ use uuid::Uuid;
 
 use super::serving::{InKernel, Serving};
 use super::{alone, relocate, unfinished};
-use crate::domain::{Bytes, Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid};
+use crate::domain::{
+    Bytes, DriveId, Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid,
+};
 use crate::plan::leg::{self, Leg, Release};
 use crate::plan::placement::HEADER;
 use crate::plan::safety::{self, Guard};
 use crate::plan::windows::{self, Column};
 use crate::plan::{
-    ArraySeen, Dev, Join, Lane, MemberFlag, MemberSeen, NewMember, Step, SyncAction, scale, timing,
+    ArraySeen, Compared, Dev, Join, Lane, MemberFlag, MemberSeen, NewMember, Step, SyncAction, scale, timing,
 };
 
 /// Legs without a path: bring them back, or record the smaller in-sync set and then let them go (R1). From the first column that runs
@@ -187,9 +189,8 @@ fn is_proven(serving: &mut Serving, member: &Member) -> bool {
         compare(serving, member);
         return false;
     };
-    let mismatched: u64 = results.iter().map(|result| result.mismatched_sectors).sum();
-    if mismatched > 0 {
-        refuse(serving, member, mismatched);
+    if results.iter().any(|result| result.mismatched_sectors > 0) {
+        refuse(serving, member, &results);
         return false;
     }
     if let Some(relocation) = &mut serving.next.relocation {
@@ -223,7 +224,8 @@ fn compared_windows(serving: &Serving, partition: Uuid, size: Bytes) -> Vec<Rang
 }
 
 /// What the user asked for stays, Faulty, for them to see; what nobody asked for by name is tried elsewhere.
-fn refuse(serving: &mut Serving, member: &Member, mismatched_sectors: u64) {
+fn refuse(serving: &mut Serving, member: &Member, results: &[Compared]) {
+    let mismatched_sectors: u64 = results.iter().map(|result| result.mismatched_sectors).sum();
     let differs = format!("differs in {mismatched_sectors} sectors");
     let told = format!("the new copy on {} {differs}; no other one goes", member.node);
     serving.event("VerificationFailed", told);
@@ -234,7 +236,10 @@ fn refuse(serving: &mut Serving, member: &Member, mismatched_sectors: u64) {
         serving.next.relocation = None;
         scale::give_up(&mut serving.next, member, serving.input.now);
     } else {
-        unfinished::give_up(serving, member, &format!("it {differs}"), true);
+        let columns = member.drives.iter().zip(results);
+        let differing = columns.filter(|(_, result)| result.mismatched_sectors > 0);
+        let drives: Vec<DriveId> = differing.map(|(drive, _)| drive.clone()).collect();
+        unfinished::give_up(serving, member, &format!("it {differs}"), &drives);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::{
 use crate::plan::placement::{self, Place, Request, Unfit};
 use crate::plan::safety::{self, Guard, Refusal};
 use crate::plan::scale::{self, Difference, Why};
-use crate::plan::{candidate, controller, timing};
+use crate::plan::{Input, candidate, controller, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
     if top::device(serving).is_none() || !serving.status.created {
@@ -24,26 +24,32 @@ pub(super) fn plan(serving: &mut Serving) {
     }
 }
 
+/// One change at a time; one that finds no place holds up no other.
 fn begin(serving: &mut Serving) {
-    if serving.status.follow_owner {
-        follow(serving);
-    } else if !serving.status.has_taken_up(serving.spec) {
+    let causes: [fn(&mut Serving); 4] = [follow, request, heal::plan, evacuate::plan];
+    for cause in causes {
+        if serving.next.relocation.is_none() {
+            cause(serving);
+        }
+    }
+}
+
+/// What the user's record asks for.
+fn request(serving: &mut Serving) {
+    if !serving.status.has_taken_up(serving.spec) {
         take_up(serving);
     } else if !serving.status.is_placed(serving.spec) {
         place(serving);
     } else if serving.status.placed.is_none() {
         serving.next.placed = Some(Placed::carried_out(serving.spec));
     }
-    if serving.next.relocation.is_none() {
-        heal::plan(serving);
-    }
-    if serving.next.relocation.is_none() {
-        evacuate::plan(serving);
-    }
 }
 
 /// The owner has no local replica: build one here and let a remote one go (seed A).
 fn follow(serving: &mut Serving) {
+    if !serving.status.follow_owner {
+        return;
+    }
     if serving.status.staying().any(|member| member.node == *serving.input.me) {
         serving.next.follow_owner = false;
         return;
@@ -135,10 +141,8 @@ fn choose(
 ) -> Result<Place, Vec<Unfit>> {
     let promised = placement::promised(serving.input.world);
     let size = serving.status.target(serving.spec);
-    // A drive that the user names is tried whatever came of it before.
-    let named = entry.is_some_and(|entry| entry.drive.is_some());
-    let tried = if named { Vec::new() } else { candidate::tried(serving.input.world, serving.status) };
-    let request = Request { avoided: &tried, ..Request::of(serving.spec, size, taken, &promised) };
+    let barred = candidate::barred(serving.input.world, serving.status, entry);
+    let request = Request { avoided: &barred, ..Request::of(serving.spec, size, taken, &promised) };
     placement::choose(serving.input.world, &request, entry)
 }
 
@@ -263,14 +267,15 @@ pub(super) fn has_joined(status: &VolumeStatus, relocation: &Relocation) -> bool
 }
 
 /// Ends a relocation whose leaving member is gone from the volume, and then the request it was for.
-pub(in crate::plan) fn finish(next: &mut VolumeStatus, spec: &VolumeSpec, now: Timestamp) {
+pub(in crate::plan) fn finish(input: &Input, next: &mut VolumeStatus, spec: &VolumeSpec) {
     if let Some(relocation) = next.relocation.clone() {
         let gone = relocation.leaving.is_none_or(|leaving| next.member(leaving).is_none());
         if gone && has_joined(next, &relocation) {
-            end(next, spec, &relocation, now);
+            end(next, spec, &relocation, input.now);
         }
     }
-    scale::finish(next, now);
+    scale::finish(next, input.now);
+    candidate::forget(input.world, spec, next);
 }
 
 fn end(next: &mut VolumeStatus, spec: &VolumeSpec, relocation: &Relocation, now: Timestamp) {

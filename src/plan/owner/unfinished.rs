@@ -1,10 +1,10 @@
 //! A new copy that does not get finished: it goes again, and nobody goes in its favour.
 
-use uuid::Uuid;
-
 use super::heal;
 use super::serving::{InKernel, Serving};
-use crate::domain::{Member, MemberState, MoveCause, PlacementEntry, Relocation, Tried, partition_guid};
+use crate::domain::{
+    DriveId, Member, MemberState, MoveCause, PlacementEntry, Relocation, Tried, partition_guid,
+};
 use crate::plan::{Step, evacuate, scale, timing};
 
 /// A copy that is being built ends when it cannot be made, when its node is dead, or when what it was begun for is over before there is
@@ -16,17 +16,22 @@ pub(super) fn watch(serving: &mut Serving, relocation: &Relocation) {
         return;
     }
     let named = named(serving, &new, relocation);
-    let blamed =
-        cannot_be_made(serving, &new, relocation).filter(|_| named.is_none_or(|entry| entry.drive.is_none()));
-    if let Some(why) = blamed {
-        give_up(serving, &new, &why, true);
+    let fault = cannot_be_made(serving, &new).filter(|_| named.is_none_or(|entry| entry.drive.is_none()));
+    if let Some(Fault { why, drives }) = fault {
+        give_up(serving, &new, &why, &drives);
     } else if named.is_none() && !serving.input.is_alive(&new.node) && serving.ready(&new).is_none() {
-        give_up(serving, &new, "its node does not answer", false);
+        give_up(serving, &new, "its node does not answer", &[]);
     } else if let Some(why) = is_over(serving, relocation)
         && serving.in_kernel(&new) == InKernel::Absent
     {
-        give_up(serving, &new, &why, false);
+        give_up(serving, &new, &why, &[]);
     }
+}
+
+/// Why a copy cannot be made, and the drives that are to blame: of a striped copy not those of the other columns.
+struct Fault {
+    why: String,
+    drives: Vec<DriveId>,
 }
 
 /// The entry of the user's list that asks for this very copy.
@@ -46,44 +51,58 @@ fn is_over(serving: &Serving, relocation: &Relocation) -> Option<String> {
     }
 }
 
-/// What its provider says against it for a while, what fails here time and again, or that the kernel threw it out although its path works.
-fn cannot_be_made(serving: &Serving, new: &Member, relocation: &Relocation) -> Option<String> {
-    if serving.in_kernel(new) == InKernel::Faulty && serving.has_failed(new) {
-        return Some("its drive failed in the array".to_owned());
-    }
-    if let Some(why) = keeps_failing(serving, new) {
-        return Some(why);
-    }
-    let (now, claimed) = (serving.input.now, serving.status.claimed_at);
-    let begun = if relocation.started_at > now { claimed } else { relocation.started_at.max(claimed) };
-    let status = serving.input.world.replica_status(&new.replica)?;
-    let reason = status.reason.as_ref().filter(|_| !status.zeroed)?;
-    (now.since(begun) >= timing::CANDIDATE_MILLIS).then(|| reason.message.clone())
+/// The kernel threw it out although its path works, or refuses it time and again, or its provider objects.
+fn cannot_be_made(serving: &mut Serving, new: &Member) -> Option<Fault> {
+    failed(serving, new).or_else(|| keeps_failing(serving, new)).or_else(|| objection(serving, new))
+}
+
+fn failed(serving: &Serving, new: &Member) -> Option<Fault> {
+    let failed = |(column, _): &(u8, &DriveId)| serving.in_column(new, *column) == InKernel::Faulty;
+    let drives = serving.columns().zip(&new.drives).filter(failed).map(|(_, drive)| drive.clone());
+    let drives: Vec<DriveId> = drives.filter(|_| serving.has_failed(new)).collect();
+    (!drives.is_empty()).then(|| Fault { why: "its drive failed in the array".to_owned(), drives })
 }
 
 /// What the kernel says to each try to take it into the array. That there is no way to it is not its drive's fault, and is waited for.
-fn keeps_failing(serving: &Serving, new: &Member) -> Option<String> {
-    let partitions: Vec<Uuid> = serving.columns().map(|column| partition_guid(new.replica, column)).collect();
-    let joins = |step: &&Step| matches!(step, Step::AddMember { member, .. } if partitions.contains(&member.partition));
+fn keeps_failing(serving: &Serving, new: &Member) -> Option<Fault> {
     let attempt = |step: &Step| serving.input.memory.failed.get(&step.to_string());
-    let mut attempts = serving.plan.steps.iter().filter(joins).filter_map(attempt);
-    let hopeless = attempts.find(|attempt| attempt.count >= timing::CANDIDATE_FAILURES)?;
-    Some(hopeless.failure.message.clone())
+    serving.columns().zip(&new.drives).find_map(|(column, drive)| {
+        let partition = partition_guid(new.replica, column);
+        let joins =
+            |step: &&Step| matches!(step, Step::AddMember { member, .. } if member.partition == partition);
+        let mut attempts = serving.plan.steps.iter().filter(joins).filter_map(attempt);
+        let hopeless = attempts.find(|attempt| attempt.count >= timing::CANDIDATE_FAILURES)?;
+        Some(Fault { why: hopeless.failure.message.clone(), drives: vec![drive.clone()] })
+    })
 }
 
-/// The new copy goes. A drive that is to blame is not tried again.
-pub(super) fn give_up(serving: &mut Serving, new: &Member, why: &str, to_blame: bool) {
+/// What its provider has said against it for long enough, without taking it back in between.
+fn objection(serving: &mut Serving, new: &Member) -> Option<Fault> {
+    let (world, memory, now) = (serving.input.world, serving.input.memory, serving.input.now);
+    let status = world.replica_status(&new.replica).filter(|status| !status.zeroed)?;
+    let reason = status.reason.as_ref()?;
+    serving.plan.objected.insert(new.replica);
+    let since = memory.objected.get(&new.replica).copied().unwrap_or(now);
+    let due = since.plus(timing::CANDIDATE_MILLIS);
+    if now < due {
+        serving.plan.wake(due);
+        return None;
+    }
+    let drives = status.of_drive.clone().map_or_else(|| new.drives.clone(), |drive| vec![drive]);
+    Some(Fault { why: reason.message.clone(), drives })
+}
+
+/// The new copy goes. Drives that are to blame are not tried again.
+pub(super) fn give_up(serving: &mut Serving, new: &Member, why: &str, to_blame: &[DriveId]) {
     let cause = serving.status.relocation.as_ref().map(|relocation| relocation.cause);
     serving.set_state(new.replica, MemberState::Leaving);
     serving.next.relocation = None;
     serving.next.follow_owner |= cause == Some(MoveCause::FollowOwner) && new.node == *serving.input.me;
-    if to_blame {
-        let guid = |drive| serving.input.world.drive_spec(drive).map(|spec| spec.disk_guid);
-        let tried = new.drives.iter().filter_map(|drive| {
-            Some(Tried { drive: drive.clone(), disk_guid: guid(drive)?, why: why.to_owned() })
-        });
-        serving.next.tried.extend(tried);
-    }
+    let guid = |drive| serving.input.world.drive_spec(drive).map(|spec| spec.disk_guid);
+    let tried = to_blame.iter().filter_map(|drive| {
+        Some(Tried { drive: drive.clone(), disk_guid: guid(drive)?, why: why.to_owned() })
+    });
+    serving.next.tried.extend(tried);
     let event = if cause == Some(MoveCause::Heal) { "ReplacementGivenUp" } else { "ReplicaGivenUp" };
     serving.event(event, format_args!("the new copy on {} is not finished: {why}", new.node));
 }

@@ -19,7 +19,9 @@ pub(super) fn plan(input: &Input, replica: &Replica) -> Plan {
         (false, Wanted::Present) => make(input, replica, &status, &mut plan),
         (false, Wanted::Removed) => unmake(input, replica, &status, &mut plan),
     };
-    next.reason = stuck_reason(input, replica).or(next.reason);
+    if let Some((reason, drive)) = stuck(input, replica) {
+        (next.reason, next.of_drive) = (Some(reason), Some(drive.clone()));
+    }
     if next.state != status.state || replica.status.is_none() {
         next.updated_at = input.now;
     }
@@ -30,13 +32,19 @@ pub(super) fn plan(input: &Input, replica: &Replica) -> Plan {
 }
 
 /// A drive of it that does not answer, or a call about it that does not come back.
-fn stuck_reason(input: &Input, replica: &Replica) -> Option<Reason> {
+fn stuck<'a>(input: &Input, replica: &'a Replica) -> Option<(Reason, &'a DriveId)> {
     let mut partitions = replica.spec.partitions();
     partitions.find_map(|(guid, drive)| {
         let of_lane = |lane| stuck::of(input, &lane).map(|stuck| stuck.reason(input.me));
         let of_partition = || of_lane(Lane::Partition(guid)).or_else(|| of_lane(Lane::Tail(guid)));
-        stuck::drive(input, drive).or_else(of_partition)
+        let reason = stuck::drive(input, drive).or_else(of_partition)?;
+        Some((reason, drive))
     })
+}
+
+/// What is recorded of it, with nothing in the way.
+fn free(status: &ReplicaStatus, state: ReplicaState) -> ReplicaStatus {
+    ReplicaStatus { reason: None, of_drive: None, state, ..status.clone() }
 }
 
 /// Whether a drive of it does not answer now: what is not to be seen is not gone, and nothing new is begun on it.
@@ -50,7 +58,7 @@ fn is_silent(input: &Input, replica: &Replica) -> bool {
 
 /// Requested: carve every column, say so (its space is not free any more), zero it, and say so.
 fn make(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
-    let mut next = ReplicaStatus { reason: None, state: ReplicaState::Requested, ..status.clone() };
+    let mut next = free(status, ReplicaState::Requested);
     let mut zeroing = Vec::new();
     for (guid, drive) in replica.spec.partitions() {
         match input.seen.partition(drive, guid) {
@@ -59,7 +67,7 @@ fn make(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pla
             }
             _ => match carve(input, replica, guid, drive) {
                 Ok(step) => plan.steps.push(step),
-                Err(reason) => next.reason = Some(reason),
+                Err(reason) => (next.reason, next.of_drive) = (Some(reason), Some(drive.clone())),
             },
         }
     }
@@ -67,7 +75,7 @@ fn make(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pla
     if zeroing.len() == replica.spec.drives.len() {
         finish_zeroing(input, replica, zeroing, &mut next, plan);
     }
-    report_failures(input, plan, &mut next);
+    report_failures(input, replica, plan, &mut next);
     next
 }
 
@@ -136,7 +144,7 @@ fn records(input: &Input, replica: &Replica) -> Vec<PartitionRecord> {
 /// Created: serve it to the owner of the wanted epoch and to nobody else. Acknowledged is what is fenced and served, so
 /// that the owner's first connect is not refused.
 fn serve(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
-    let mut next = ReplicaStatus { reason: None, state: ReplicaState::Created, ..status.clone() };
+    let mut next = free(status, ReplicaState::Created);
     if let Some(reason) = lost(input, replica) {
         // What is exported holds a device that is gone, and would go on doing so when the drive is back.
         plan.steps.extend(all_exports(input, replica));
@@ -148,7 +156,7 @@ fn serve(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pl
     growth::plan(input, replica, &mut next, &mut growing);
     fence_and_export(input, replica, &mut next, plan);
     plan.merge(growing);
-    report_failures(input, plan, &mut next);
+    report_failures(input, replica, plan, &mut next);
     next
 }
 
@@ -284,7 +292,7 @@ fn exports(input: &Input, replica: &Replica, export: &ExportTo) -> Vec<Step> {
 
 /// Removed: nobody can reach it, nothing of it can be read, its space is free; then it is gone.
 fn unmake(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
-    let mut next = ReplicaStatus { reason: None, state: ReplicaState::Deleting, ..status.clone() };
+    let mut next = free(status, ReplicaState::Deleting);
     let fences = all_exports(input, replica);
     if !fences.is_empty() {
         plan.steps.extend(fences);
@@ -294,7 +302,7 @@ fn unmake(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut P
     } else {
         erase(input, replica, &mut next, plan);
     }
-    report_failures(input, plan, &mut next);
+    report_failures(input, replica, plan, &mut next);
     next
 }
 
@@ -338,13 +346,22 @@ fn is_being_made(input: &Input, drive: &DriveId, guid: Uuid) -> bool {
 }
 
 /// A step that keeps failing is the reason why the replica does not go on.
-fn report_failures(input: &Input, plan: &Plan, next: &mut ReplicaStatus) {
+fn report_failures(input: &Input, replica: &Replica, plan: &Plan, next: &mut ReplicaStatus) {
     let failed = plan.steps.iter().find_map(|step| Some((step, input.memory.failed.get(&step.to_string())?)));
     if let Some((step, attempt)) = failed {
+        next.of_drive = drive_of(replica, &step.lane());
         next.reason = Some(Reason::warning(
             "StepFails",
             format_args!("{step}: {}", attempt.failure.message),
             "it is tried again by itself; the message says what the kernel objects to",
         ));
     }
+}
+
+/// The drive of the column that a lane is about.
+fn drive_of(replica: &Replica, lane: &Lane) -> Option<DriveId> {
+    let is_of = |(guid, drive): &(Uuid, &DriveId)| {
+        [Lane::Drive((*drive).clone()), Lane::Partition(*guid), Lane::Tail(*guid)].contains(lane)
+    };
+    replica.spec.partitions().find(is_of).map(|(_, drive)| drive.clone())
 }

@@ -12,8 +12,8 @@ use super::{
 use crate::domain::testing::{self, drive_status, node_status, put};
 use crate::domain::{
     Bytes, DriveId, DriveSpec, DriveState, DriveStatus, Endpoint, Epoch, FsType, Member, MemberState,
-    MountRequest, MoveCause, NodeName, NodeStatus, Record, Relocation, Timestamp, VolumeName, VolumeStatus,
-    VolumeUid, World,
+    MountRequest, MoveCause, NodeName, NodeStatus, Record, Relocation, Timestamp, Tried, VolumeName,
+    VolumeStatus, VolumeUid, World,
 };
 use crate::plan::verbs::Cordon;
 
@@ -101,6 +101,12 @@ fn edit_status(world: &mut World, edit: impl FnOnce(&mut VolumeStatus)) {
     let mut status = world.volume_status(&volume()).unwrap().clone();
     edit(&mut status);
     put(world, volume(), Record::VolumeStatus(status));
+}
+
+/// A copy was begun in vain on the drive of this number.
+fn tried(index: u8) -> Tried {
+    let disk_guid = Uuid::from_u128(u128::from(index));
+    Tried { drive: drive(index), disk_guid, why: "EIO".to_owned() }
 }
 
 /// The refusal is of this kind, says all of these words, and says what to do.

@@ -19,6 +19,7 @@ use crate::domain::{
     PlacementEntry, PlacementRequest, Record, ScrubRequest, SectorSize, Timestamp, Verify, VolumeName,
     VolumeSpec, VolumeStatus, VolumeUid, World,
 };
+use crate::plan::candidate;
 use crate::plan::placement::{self, Request, Unfit};
 use crate::plan::scale;
 
@@ -362,7 +363,11 @@ pub fn move_replica(
     movable(&volume.spec, &status, from, to)?;
     let entry = PlacementEntry { node: to.clone(), drive: drive.cloned() };
     let promised = placement::promised(world);
-    let request = Request::of(&volume.spec, status.target(&volume.spec), &[], &promised);
+    let barred = candidate::barred(world, &status, Some(&entry));
+    let request = Request {
+        avoided: &barred,
+        ..Request::of(&volume.spec, status.target(&volume.spec), &[], &promised)
+    };
     placement::choose(world, &request, Some(&entry)).map_err(|unfit| {
         Refusal::new(
             RefusalKind::ResourceExhausted,

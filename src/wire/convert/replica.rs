@@ -95,6 +95,7 @@ impl From<ReplicaStatus> for proto::ReplicaStatus {
             acked_epoch: value.acked_epoch.0,
             gone: value.gone,
             reason: value.reason.map(Into::into),
+            of_drive: value.of_drive.map(Into::into),
             updated_at_millis: value.updated_at.0,
         }
     }
@@ -104,13 +105,15 @@ impl TryFrom<proto::ReplicaStatus> for ReplicaStatus {
     type Error = FieldError;
 
     fn try_from(wire: proto::ReplicaStatus) -> Result<Self, FieldError> {
+        let of = Message("ReplicaStatus");
         Ok(Self {
-            state: Message("ReplicaStatus").chosen("state", wire.state)?,
+            state: of.chosen("state", wire.state)?,
             partitions: all(wire.partitions)?,
             zeroed: wire.zeroed,
             acked_epoch: Epoch(wire.acked_epoch),
             gone: wire.gone,
             reason: maybe(wire.reason)?,
+            of_drive: of.optional_text("of_drive", wire.of_drive.as_ref())?,
             updated_at: Timestamp(wire.updated_at_millis),
         })
     }

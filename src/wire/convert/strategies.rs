@@ -250,10 +250,10 @@ prop_compose! {
         partitions in vec(partition(), 0..4),
         (zeroed, gone) in any::<(bool, bool)>(),
         acked_epoch in epoch(),
-        reason in of(reason()),
+        (reason, of_drive) in (of(reason()), of(drive())),
         updated_at in time(),
     ) -> ReplicaStatus {
-        ReplicaStatus { state, partitions, zeroed, acked_epoch, gone, reason, updated_at }
+        ReplicaStatus { state, partitions, zeroed, acked_epoch, gone, reason, of_drive, updated_at }
     }
 }
 

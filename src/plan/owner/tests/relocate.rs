@@ -1,10 +1,11 @@
-//! The user does not want the copy any more that is being built.
+//! The user does not want the copy any more that is being built, or it cannot be built.
 
 use std::ops::Range;
 
 use super::*;
 use crate::domain::{
-    Key, Kind, Member, MoveCause, Placed, PlacementEntry, Relocation, ReplicaId, Verify, VolumeSpec,
+    DriveSpec, Key, Kind, Member, MoveCause, Placed, PlacementEntry, Reason, Relocation, ReplicaId, Tried,
+    Verify, VolumeSpec,
 };
 use crate::plan::Compared;
 
@@ -149,4 +150,87 @@ fn all_of_it_is_compared_or_nothing_as_the_user_wants_it() {
     };
     assert_eq!(of(Verify::Full), (Some(vec![Range { start: 0, end: SIZE.sectors() }]), false));
     assert_eq!(of(Verify::Off), (None, true));
+}
+
+fn add_drive(scene: &mut Scene, id: &str) {
+    let spec = DriveSpec {
+        id: id.parse().unwrap(),
+        node: "n3".parse().unwrap(),
+        disk_guid: Uuid::nil(),
+        wipe: false,
+        cordoned: false,
+        evicting: false,
+        removing: false,
+        added_at: NOW,
+    };
+    put(&mut scene.world, id, Record::DriveSpec(spec));
+}
+
+/// A copy on the two drives of n3 is being built, and all is well there.
+fn building_on_two_drives() -> Scene {
+    let mut scene = building("n1 n2 n3", None);
+    ["S3", "S3b"].into_iter().for_each(|id| add_drive(&mut scene, id));
+    let mut status = scene.status().clone();
+    status.members[2].drives.push("S3b".parse().unwrap());
+    put(&mut scene.world, "v", Record::VolumeStatus(status));
+    scene
+}
+
+/// What n3 says of its copy, and the turn of n1 that hears it.
+fn says(scene: &mut Scene, reason: Option<Reason>, of_drive: Option<&str>) -> VolumeStatus {
+    let of_drive = of_drive.map(|id| id.parse().unwrap());
+    let said = ReplicaStatus { reason, of_drive, ..ReplicaStatus::default() };
+    put(&mut scene.world, ReplicaId(NEW), Record::ReplicaStatus(said));
+    let plan = scene.plan();
+    scene.memory.track_waits(&plan, scene.now);
+    next(scene)
+}
+
+fn objection() -> Option<Reason> {
+    Some(Reason::warning("StepFails", "zero: EIO", ""))
+}
+
+fn tried(status: &VolumeStatus) -> Vec<&str> {
+    status.tried.iter().map(|tried| tried.drive.as_str()).collect()
+}
+
+#[test]
+fn a_providers_objection_counts_once_it_has_stood_for_a_minute() {
+    let mut scene = building_on_two_drives();
+    let goes = |status: &VolumeStatus| new_copy(status).state == MemberState::Leaving;
+    scene.now = NOW.plus(2 * timing::CANDIDATE_MILLIS);
+    assert!(!goes(&says(&mut scene, objection(), None)), "it has just begun to object");
+    let due = scene.now.plus(timing::CANDIDATE_MILLIS);
+    assert_eq!(scene.plan().wake_at, Some(due));
+    scene.now = due;
+    assert!(!goes(&says(&mut scene, None, None)), "it objects no more");
+    assert!(!goes(&says(&mut scene, objection(), None)), "the minute begins anew");
+    scene.now = due.plus(timing::CANDIDATE_MILLIS - 1);
+    assert!(!goes(&says(&mut scene, objection(), None)));
+    scene.now = due.plus(timing::CANDIDATE_MILLIS);
+    assert!(goes(&says(&mut scene, objection(), None)));
+}
+
+#[test]
+fn only_the_drive_that_an_objection_is_about_is_not_tried_again() {
+    for (of_drive, blamed) in [(Some("S3b"), vec!["S3b"]), (None, vec!["S3", "S3b"])] {
+        let mut scene = building_on_two_drives();
+        says(&mut scene, objection(), of_drive);
+        scene.now = NOW.plus(timing::CANDIDATE_MILLIS);
+        assert_eq!(tried(&says(&mut scene, objection(), of_drive)), blamed);
+    }
+}
+
+#[test]
+fn what_was_tried_is_forgotten_once_no_copy_is_wanted() {
+    let mut scene = Scene::mounted();
+    let mut status = scene.status().clone();
+    let tried = Tried { drive: "S3".parse().unwrap(), disk_guid: Uuid::nil(), why: "EIO".to_owned() };
+    status.tried.push(tried);
+    put(&mut scene.world, "v", Record::VolumeStatus(status));
+    edit(&mut scene, "n1 n2 n3");
+    assert_eq!(next(&scene).tried.len(), 1, "a copy is wanted");
+    edit(&mut scene, "n1 n2");
+    scene.settle();
+    assert_eq!(scene.status().tried, []);
 }

@@ -196,6 +196,19 @@ fn a_new_copy_needs_room() {
     );
 }
 
+/// The owner would not go there either.
+#[test]
+fn a_new_copy_does_not_go_where_one_was_tried_in_vain() {
+    let mut world = scaled(2);
+    edit_status(&mut world, |status| status.tried.push(tried(3)));
+    refused(edit(&world, &add(3)), ResourceExhausted, &["vol", "on node-3", "drive S3: tried in vain: EIO"]);
+    refused(moves(&world, 2, 3), ResourceExhausted, &["vol", "drive S3: tried in vain: EIO"]);
+    let (_, _, chosen) = becomes(&world, &number(3));
+    assert!(chosen[0].contains("node-4"), "{chosen:?}");
+    let named = EditVolume { add: vec![PlacementEntry { drive: Some(drive(3)), ..at(3) }], ..nothing() };
+    assert_eq!(becomes(&world, &named).0, nodes(&[1, 2, 3]), "a drive that is named is tried again");
+}
+
 #[test]
 fn one_change_at_a_time_but_a_copy_that_is_built_can_be_taken_back() {
     let mut world = scaled(2);

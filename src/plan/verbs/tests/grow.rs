@@ -59,6 +59,14 @@ fn a_copy_without_room_moves_or_there_is_none() {
 }
 
 #[test]
+fn a_copy_does_not_move_to_where_one_was_tried_in_vain() {
+    let mut world = with_room([1025, 3072]);
+    edit_status(&mut world, |status| status.tried.extend([tried(1), tried(3)]));
+    let result = to(&world, NewSize::Of(Bytes::gib(2)));
+    refused(result, ResourceExhausted, &["drive S1: tried in vain", "drive S3: tried in vain"]);
+}
+
+#[test]
 fn what_is_not_known_to_be_how_large_does_not_grow_yet() {
     let mut world = with_room([3072, 3072]);
     edit_status(&mut world, |status| status.size = None);

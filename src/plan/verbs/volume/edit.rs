@@ -303,7 +303,11 @@ impl<'a> Edit<'a> {
         let mut said = Vec::new();
         for entry in &difference.missing {
             let target = self.status.target(self.spec);
-            let request = placement::Request::of(self.spec, target, &taken, &promised);
+            let barred = candidate::barred(self.world, self.status, entry.as_ref());
+            let request = placement::Request {
+                avoided: &barred,
+                ..placement::Request::of(self.spec, target, &taken, &promised)
+            };
             let size = request.partition_size;
             let place = placement::choose(self.world, &request, entry.as_ref())
                 .map_err(|unfit| self.no_room(entry.as_ref(), &unfit))?;

@@ -100,16 +100,14 @@ fn elsewhere(
 ) -> Result<Place, Vec<Unfit>> {
     let here = PlacementEntry { node: member.node.clone(), drive: None };
     let taken: Vec<_> = status.members.iter().map(|member| (member.node.clone(), candidate::HOSTS)).collect();
-    placement::choose(world, &Request::of(next, next.size, &[], promised), Some(&here)).or_else(
-        |mut unfit| {
-            placement::choose(world, &Request::of(next, next.size, &taken, promised), None).map_err(
-                |others| {
-                    unfit.extend(others.into_iter().filter(|other| other.node != member.node));
-                    unfit
-                },
-            )
-        },
-    )
+    let barred = candidate::barred(world, status, None);
+    let request = |taken| Request { avoided: &barred, ..Request::of(next, next.size, taken, promised) };
+    placement::choose(world, &request(&[]), Some(&here)).or_else(|mut unfit| {
+        placement::choose(world, &request(&taken), None).map_err(|others| {
+            unfit.extend(others.into_iter().filter(|other| other.node != member.node));
+            unfit
+        })
+    })
 }
 
 fn no_room(next: &VolumeSpec, member: &Member, unfit: &[Unfit]) -> Refusal {
