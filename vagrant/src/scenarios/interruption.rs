@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::brake::{self, Speed};
 use super::{Needs, Scenario, Stage};
 use crate::daemon::{kill, start_and_wait, volume, word};
 use crate::lab::Lab;
@@ -31,6 +32,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// Slow enough for there to be a middle.
+const BRAKED: Speed = (1000, 4096);
+
 fn restart(lab: &Lab, name: &str) -> Result<()> {
     let node = lab.node(name)?;
     kill(&node)?;
@@ -53,11 +57,11 @@ fn survives(stage: &mut Stage<'_>, interrupt: &dyn Fn(&Lab) -> Result<()>) -> Re
     verb(&one, "volume mount vol /mnt/vol")?;
     let mut load = Load::new(lab, 9);
     load.start(&one, "/mnt/vol/data")?;
-    limit_copying(&one, "4096")?;
+    brake::set(&one, BRAKED)?;
     verb(&one, "volume move vol --from node-2 --to node-3 --no-wait")?;
     let (interrupted, looks) = interrupt_mid_copy(lab, &one, interrupt)?;
     println!("    interrupted at {interrupted} after {looks} looks");
-    limit_copying(&one, "200000")?;
+    brake::set(&one, brake::RELEASED)?;
     until(lab, &one, "vol", "two copies on node-1 and node-3", |record| {
         is_settled_on(record, &["node-1", "node-3"])
     })?;
@@ -72,14 +76,6 @@ fn survives(stage: &mut Stage<'_>, interrupt: &dyn Fn(&Lab) -> Result<()>) -> Re
     verb(&one, "volume unmount vol")?;
     xfs_is_clean(&three, &device(&three, "vol")?)?;
     remove(lab, &one, "vol")
-}
-
-/// The kernel's own brake, in KiB a second, so that there is a middle to interrupt.
-fn limit_copying(node: &Node, speed: &str) -> Result<()> {
-    let set = format!(
-        "echo {speed} >/proc/sys/dev/raid/speed_limit_max; echo 1000 >/proc/sys/dev/raid/speed_limit_min"
-    );
-    node.sh(&set)?.ok().map(drop)
 }
 
 /// Waits until the kernel copies, and interrupts.
