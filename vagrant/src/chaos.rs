@@ -42,7 +42,7 @@ struct Used {
     seed: u64,
 }
 
-/// All volumes: each kind of content, two copies and three, one that is healed soon.
+/// All volumes: each kind of content, two copies and three, one that is healed soon, one of two columns.
 const VOLUMES: &[Used] = &[
     Used {
         name: "raw",
@@ -59,6 +59,13 @@ const VOLUMES: &[Used] = &[
         seed: 902,
     },
     Used { name: "xfs", fs: "xfs", copies: "--replicas 3", home: "node-3", seed: 903 },
+    Used {
+        name: "wide",
+        fs: "ext4",
+        copies: "--replicas 2 --on node-3 --on node-1 --stripe-width 2",
+        home: "node-1",
+        seed: 904,
+    },
 ];
 
 /// The volume that users make and delete now and then.
@@ -217,7 +224,11 @@ fn make_whole(world: &World<'_>) -> Result<()> {
         // One that runs already is in its way, and goes on.
         daemon::start_and_wait(world.lab, node)?;
         party.set_answers(true);
-        world.wish(node.name(), &format!("node uncordon {}", node.name()));
+        let wish = |line: String| world.wish(node.name(), &line);
+        wish(format!("node uncordon {}", node.name()));
+        for drive in &node.spec().drives {
+            wish(format!("drive uncordon {}", drive.serial));
+        }
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::spec::{LabSpec, NodeFiles, NodeSpec, STATE_BYTES};
 pub const PROGRAM: &str = "qemu-system-x86_64";
 
 /// The names of the virtio-serial ports on which a guest logs what must survive it, one writer at a time on each.
-pub const LOG_PORTS: [&str; 3] = ["mdfabric.log", "mdfabric.log.1", "mdfabric.log.2"];
+pub const LOG_PORTS: [&str; 4] = ["mdfabric.log", "mdfabric.log.1", "mdfabric.log.2", "mdfabric.log.3"];
 
 /// Makes a node's directory and the disks it lacks.
 pub fn prepare_disks(lab_dir: &Path, node: &NodeSpec) -> Result<()> {

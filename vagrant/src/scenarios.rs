@@ -3,6 +3,7 @@
 mod adoption;
 mod bad_input;
 mod boot;
+mod brake;
 mod conform;
 mod drain;
 mod drives;

@@ -3,7 +3,7 @@
 use super::heal;
 use super::serving::{InKernel, Serving};
 use crate::domain::{
-    DriveId, Member, MemberState, MoveCause, PlacementEntry, Relocation, Tried, partition_guid,
+    DriveId, Member, MemberState, MoveCause, PlacementEntry, Reason, Relocation, Tried, partition_guid,
 };
 use crate::plan::{Step, evacuate, scale, timing};
 
@@ -25,7 +25,27 @@ pub(super) fn watch(serving: &mut Serving, relocation: &Relocation) {
         && serving.in_kernel(&new) == InKernel::Absent
     {
         give_up(serving, &new, &why, &[]);
+    } else if is_out_of_reach(serving, &new) {
+        serving.wait(out_of_reach(serving, &new, named.is_some()));
     }
+}
+
+/// Its node is dead, or it lost its path and was let go: while a leg holds I/O the path may be back in a moment.
+fn is_out_of_reach(serving: &Serving, new: &Member) -> bool {
+    !serving.input.is_alive(&new.node) || serving.has_no_path(new) && !serving.holds_writes(new)
+}
+
+fn out_of_reach(serving: &Serving, new: &Member, named: bool) -> Reason {
+    let (volume, node) = (&serving.spec.name, &new.node);
+    let call_off = format!(", or call it off: `mdfabric volume edit {volume} --remove-replica {node}`");
+    let call_off = if named { call_off.as_str() } else { "" };
+    Reason::blocked(
+        "NewCopyOutOfReach",
+        format_args!(
+            "the new copy on {node} cannot be filled: {node} is out of reach; no other copy goes before"
+        ),
+        format_args!("bring {node} or its network back{call_off}"),
+    )
 }
 
 /// Why a copy cannot be made, and the drives that are to blame: of a striped copy not those of the other columns.

@@ -25,8 +25,8 @@ fn main() -> Result<()> {
     let mut differing = Vec::new();
     for script in SCRIPTS {
         println!("{}", script.name);
-        let model = played(script, &mut Simulated::new(&drives)?, &drives)?;
-        let kernel = played(script, &mut real, &drives)?;
+        let model = played(script, &mut Simulated::new(&drives)?, &drives, &[])?;
+        let kernel = played(script, &mut real, &drives, &model)?;
         if !is_same(&model, &kernel) {
             differing.push(script.name);
         }
@@ -36,8 +36,14 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn played(script: &Script, rig: &mut dyn Rig, drives: &[DriveId; 3]) -> Result<Vec<String>> {
-    let mut play = Play::begin(rig, drives)?;
+/// What came of a script, line by line; `expected` is what it came to elsewhere.
+fn played(
+    script: &Script,
+    rig: &mut dyn Rig,
+    drives: &[DriveId; 3],
+    expected: &[String],
+) -> Result<Vec<String>> {
+    let mut play = Play::begin(rig, drives, expected)?;
     let done = (script.run)(&mut play);
     let lines = play.lines().to_vec();
     match done.and_then(|()| play.end()) {
@@ -66,7 +72,14 @@ mod tests {
     fn every_script_can_be_played_to_its_end_on_the_simulated_kernel() {
         let drives = ["a", "b", "c"].map(|name| name.parse().unwrap());
         for script in SCRIPTS {
-            played(script, &mut Simulated::new(&drives).unwrap(), &drives).unwrap();
+            let play = |expected: &[String]| {
+                played(script, &mut Simulated::new(&drives).unwrap(), &drives, expected).unwrap()
+            };
+            let lines = play(&[]);
+            let other: Vec<String> = lines.iter().map(|line| format!("not {line}")).collect();
+            for expected in [&lines, &other] {
+                assert_eq!(play(expected), lines, "{}: what is expected changes what is seen", script.name);
+            }
         }
     }
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use mdfabric::domain::{
     Bytes, DriveId, Epoch, NodeName, Timestamp, VolumeName, VolumeUid, array_device, array_uuid, host_id,
     host_nqn,
 };
 use mdfabric::plan::placement::HEADER;
 use mdfabric::plan::{
-    ArraySeen, ArrayState, ConnectionState, Dev, Join, MemberFlag, NewMember, Observation, Outcome, Step,
-    StepFailure, SyncAction,
+    ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, Join, MemberFlag, NewMember, Observation,
+    Outcome, Step, StepFailure, SyncAction,
 };
 use uuid::Uuid;
 
@@ -24,8 +24,11 @@ pub(crate) const BLOCK: Bytes = Bytes::mib(128);
 pub(crate) const BLOCKS: u8 = 2;
 /// How often is looked whether something has come to rest.
 const LOOK: Duration = Duration::from_millis(200);
-/// Looks without a change after which it has.
+/// Looks without a change after which it has, whatever it is.
 const CALM: u32 = 8;
+/// Looks without a change after which it has, if it is what was expected. What changes later is seen by the step after it, and before an
+/// array is stopped nothing is taken for granted.
+const SOON: u32 = 2;
 /// Looks after which it never will.
 const LONGEST: u32 = 600;
 const EPOCH: Epoch = Epoch(1);
@@ -44,6 +47,14 @@ struct Copy {
     leg: bool,
 }
 
+impl Copy {
+    /// Its partition, as the kernel has it.
+    fn dev(&self, seen: &Observation) -> Result<Dev> {
+        let partition = seen.partition(&self.drive, self.partition).context("a partition is not there")?;
+        partition.dev.context("the kernel does not have a partition")
+    }
+}
+
 /// A script that is played on a rig.
 pub(crate) struct Play<'a> {
     rig: &'a mut dyn Rig,
@@ -51,13 +62,15 @@ pub(crate) struct Play<'a> {
     uid: VolumeUid,
     volume: VolumeName,
     lines: Vec<String>,
+    /// What the other kernel came to, if it was played there before.
+    expected: &'a [String],
 }
 
 type Applied = Option<Result<Outcome, StepFailure>>;
 
 impl<'a> Play<'a> {
     /// Copies A, B and C, zeroed, each on a drive of its own.
-    pub(crate) fn begin(rig: &'a mut dyn Rig, drives: &[DriveId; 3]) -> Result<Self> {
+    pub(crate) fn begin(rig: &'a mut dyn Rig, drives: &[DriveId; 3], expected: &'a [String]) -> Result<Self> {
         let copies = ('A'..).zip(0..).zip(drives).map(|((name, number), drive)| {
             let partition = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("conform {name}").as_bytes());
             (name, Copy { partition, drive: drive.clone(), number, leg: false })
@@ -68,6 +81,7 @@ impl<'a> Play<'a> {
             uid: VolumeUid(Uuid::new_v5(&Uuid::NAMESPACE_OID, b"conform")),
             volume: "conform".parse()?,
             lines: Vec::new(),
+            expected,
         };
         for copy in play.copies.clone().into_values() {
             play.carve(&copy)?;
@@ -174,6 +188,7 @@ impl<'a> Play<'a> {
     }
 
     pub(crate) fn stop(&mut self) -> Result<()> {
+        self.calm("before it is stopped", CALM)?;
         let (volume, array) = (self.volume.clone(), self.seen()?.name);
         self.told("stop", &Step::StopArray { volume, array })
     }
@@ -214,9 +229,7 @@ impl<'a> Play<'a> {
     /// The namespace that a controller leads to, once that is live.
     fn wait_live(&mut self, partition: Uuid) -> Result<Dev> {
         for _ in 0..LONGEST {
-            let seen = self.rig.look()?.connections.get(&(partition, EPOCH)).cloned();
-            let live = seen.filter(|connection| connection.state == ConnectionState::Live);
-            if let Some(dev) = live.and_then(|connection| connection.dev) {
+            if let Some(dev) = self.live(partition)?.and_then(|connection| connection.dev) {
                 return Ok(dev);
             }
             self.rig.pass(LOOK);
@@ -224,10 +237,28 @@ impl<'a> Play<'a> {
         bail!("no live controller leads to {partition}")
     }
 
-    /// Its provider fences it.
+    /// Until the controller that leads there is not live any more.
+    fn wait_lost(&mut self, partition: Uuid) -> Result<()> {
+        for _ in 0..LONGEST {
+            if self.live(partition)?.is_none() {
+                return Ok(());
+            }
+            self.rig.pass(LOOK);
+        }
+        bail!("the controller that leads to {partition} is live though it was fenced")
+    }
+
+    fn live(&mut self, partition: Uuid) -> Result<Option<ConnectionSeen>> {
+        let seen = self.rig.look()?.connections.get(&(partition, EPOCH)).cloned();
+        Ok(seen.filter(|connection| connection.state == ConnectionState::Live))
+    }
+
+    /// Its provider fences it, and its owner has noticed.
     pub(crate) fn cut(&mut self, name: char) -> Result<()> {
         let partition = self.copy(name)?.partition;
-        self.told(&format!("fence {name}"), &Step::Fence { partition, epoch: EPOCH })
+        let applied = self.rig.apply(&Step::Fence { partition, epoch: EPOCH });
+        self.wait_lost(partition)?;
+        self.settled(&format!("fence {name}"), &applied)
     }
 
     /// It is served again, and the leg told so once its controller is back.
@@ -313,9 +344,7 @@ impl<'a> Play<'a> {
     }
 
     fn partition_dev(&mut self, copy: &Copy) -> Result<Dev> {
-        let seen = self.rig.look()?;
-        let partition = seen.partition(&copy.drive, copy.partition).context("a partition is not there")?;
-        partition.dev.context("the kernel does not have a partition")
+        copy.dev(&self.rig.look()?)
     }
 
     /// What the array has as its member.
@@ -364,34 +393,43 @@ impl<'a> Play<'a> {
 
     /// Waits until nothing changes any more and writes down how everything is.
     fn rest(&mut self, what: &str) -> Result<()> {
+        self.calm(what, SOON)
+    }
+
+    /// As [`Play::rest`], where so many looks without a change are enough for what was expected.
+    fn calm(&mut self, what: &str, expected: u32) -> Result<()> {
         let (mut calm, mut last) = (0, String::new());
         for _ in 0..LONGEST {
-            let now = self.state()?;
+            let (state, is_dirty) = self.state()?;
+            let now = format!("{what}; {state}");
             calm = if now == last { calm + 1 } else { 0 };
             last = now;
-            if calm >= CALM {
-                break;
+            let is_expected = !is_dirty && self.expected.get(self.lines.len()) == Some(&last);
+            if calm >= if is_expected { expected } else { CALM } {
+                self.lines.push(last);
+                return Ok(());
             }
             self.rig.pass(LOOK);
         }
-        ensure!(calm >= CALM, "{what}: it does not come to rest: {last}");
-        self.lines.push(format!("{what}; {last}"));
-        Ok(())
+        bail!("it does not come to rest: {last}")
     }
 
-    fn state(&mut self) -> Result<String> {
+    /// How everything is, and whether the array has yet to write down that all of its members are alike.
+    fn state(&mut self) -> Result<(String, bool)> {
         let seen = self.rig.look()?;
-        let mut text = match seen.arrays.get(&self.array()) {
+        let array = seen.arrays.get(&self.array());
+        let is_dirty = array.is_some_and(|array| array.state == ArrayState::Active);
+        let mut text = match array {
             None => "no array".to_owned(),
             Some(array) => self.members(array, &seen),
         };
         for (name, copy) in self.copies.clone() {
-            let dev = self.partition_dev(&copy)?;
+            let dev = copy.dev(&seen)?;
             let blocks: Result<Vec<_>> =
                 (0..BLOCKS).map(|block| self.rig.read(copy.partition, dev, block)).collect();
             write!(text, " {name}{:?}", blocks?)?;
         }
-        Ok(text)
+        Ok((text, is_dirty))
     }
 
     fn members(&self, array: &ArraySeen, seen: &Observation) -> String {

@@ -26,6 +26,16 @@ const ENDPOINT: (&str, u16) = ("127.0.0.1", 4420);
 /// What is written and read at a time, bytes; direct I/O wants it aligned.
 const PAGE: usize = 4096;
 
+/// What comes before the blocks of a partition, bytes.
+const HEAD: usize = 1 << 20;
+const _: () = assert!(HEAD as u64 == HEADER.0);
+
+#[repr(align(4096))]
+struct Head([u8; HEAD]);
+
+/// Nothing in it.
+static BLANK: Head = Head([0; HEAD]);
+
 #[repr(align(4096))]
 struct Page([u8; PAGE]);
 
@@ -83,9 +93,10 @@ impl Rig for Real {
     /// Only that: to zero all of it would take most of the time.
     fn blank(&mut self, partition: Uuid, dev: Dev) -> Result<()> {
         let file = direct(dev, true)?;
-        let header = (0..HEADER.0).step_by(PAGE);
-        let blocks = (0..BLOCKS).map(|block| HEADER.0 + u64::from(block) * BLOCK.0);
-        let zeroed = header.chain(blocks).try_for_each(|at| file.write_all_at(&Page::of(0).0, at));
+        let mut blocks = (0..BLOCKS).map(|block| HEADER.0 + u64::from(block) * BLOCK.0);
+        let zeroed = file
+            .write_all_at(&BLANK.0, 0)
+            .and_then(|()| blocks.try_for_each(|at| file.write_all_at(&Page::of(0).0, at)));
         zeroed.with_context(|| format!("blank {partition}"))
     }
 

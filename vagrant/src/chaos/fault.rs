@@ -33,6 +33,8 @@ pub(super) enum Fault {
     StoreFull,
     /// The node is drained, and uncordoned when the fault ends.
     Drained { node: String },
+    /// The drive is emptied, and takes copies again when the fault ends.
+    Evicted { node: String, serial: String },
 }
 
 impl Fault {
@@ -52,6 +54,7 @@ impl Fault {
             Self::StorePaused => "store paused",
             Self::StoreFull => "store full",
             Self::Drained { .. } => "node drained",
+            Self::Evicted { .. } => "drive evicted",
         }
     }
 
@@ -69,8 +72,14 @@ impl Fault {
             | Self::StoreKilled
             | Self::StorePaused
             | Self::StoreFull
-            | Self::Drained { .. } => None,
+            | Self::Drained { .. }
+            | Self::Evicted { .. } => None,
         }
+    }
+
+    /// Whether nothing is wrong while it lasts: copies leave a place.
+    pub(super) fn empties(&self) -> bool {
+        matches!(self, Self::Drained { .. } | Self::Evicted { .. })
     }
 
     /// Whether the kernel drops a copy for it, of its own accord.
@@ -92,7 +101,7 @@ impl Fault {
             }
             Self::CutOneWay { from, to } => vec![from.clone() + to, to.clone() + from],
             Self::StoreKilled | Self::StorePaused | Self::StoreFull => vec![ETCD.to_owned()],
-            Self::Drained { .. } => Vec::new(),
+            Self::Drained { .. } | Self::Evicted { .. } => Vec::new(),
         };
         !at(self).iter().any(|place| at(other).contains(place))
     }
@@ -113,7 +122,9 @@ impl fmt::Display for Fault {
             Self::Slow { one, other, delay_ms, loss_percent } => {
                 write!(f, "{kind}: {one} and {other}, {delay_ms} ms each way, {loss_percent} % lost")
             }
-            Self::DrivePulled { serial, .. } | Self::DriveFailing { serial, .. } => {
+            Self::DrivePulled { serial, .. }
+            | Self::DriveFailing { serial, .. }
+            | Self::Evicted { serial, .. } => {
                 write!(f, "{kind}: {serial}")
             }
             Self::DriveSlow { serial, operations, .. } => {

@@ -60,6 +60,10 @@ impl World<'_> {
                 self.wish(node, &format!("node drain {node} --no-wait"));
                 Ok(())
             }
+            Fault::Evicted { node, serial } => {
+                self.wish(node, &format!("drive evict {serial} --no-wait"));
+                Ok(())
+            }
         }
     }
 
@@ -97,6 +101,10 @@ impl World<'_> {
             Fault::StoreFull => self.lab.etcd_power(Power::Free),
             Fault::Drained { node } => {
                 self.wish(node, &format!("node uncordon {node}"));
+                Ok(())
+            }
+            Fault::Evicted { node, serial } => {
+                self.wish(node, &format!("drive uncordon {serial}"));
                 Ok(())
             }
         }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::world::World;
 use super::{BRIEF, Used, VOLUMES, is_whole, watch};
-use crate::daemon::word;
+use crate::daemon::{synced_on, word};
 use crate::guest::ack::RECORD;
 use crate::node::Node;
 use crate::product::{
@@ -66,8 +66,9 @@ fn judge_volume(world: &World<'_>, used: &Used, port: usize) -> Result<()> {
     let record = world.volume("", name)?;
     let owner = world.lab.node(&word(&record, "/status/owner"))?;
     let all = copies(world.lab, &owner, name)?;
-    // md checks nothing where there is nothing to compare with.
-    if all.len() > 1 {
+    // md checks nothing where there is nothing to compare with. A copy of several columns is that many partitions.
+    let count = synced_on(&record).len();
+    if count > 1 {
         copies_are_equal(world.lab, &owner, name, 0)?;
     }
     let logs: Result<Vec<_>> = world.parties().iter().map(|party| party.node.ack_log_of(port)).collect();
@@ -83,9 +84,10 @@ fn judge_volume(world: &World<'_>, used: &Used, port: usize) -> Result<()> {
     verb(&owner, &format!("volume rm {name}"))?;
     all.iter().try_for_each(Copy::is_wiped)?;
     world.line.say(&format!(
-        "{name}: {} acknowledged writes, {} MiB of them the last ones of their blocks and read back; {} equal copies; judges content",
+        "{name}: {} acknowledged writes, {} MiB of them the last ones of their blocks and read back; {} equal copies on {} drives; judges content",
         verdict.acknowledged,
         verdict.verified_bytes >> 20,
+        count,
         all.len()
     ));
     Ok(())

@@ -52,7 +52,8 @@ pub(super) struct Event {
     pub(super) what: What,
 }
 
-/// How many faults may overlap, a drain not counted: nothing is wrong while one goes on.
+/// How many faults may overlap, what empties a node or a drive not counted: nothing is wrong while that goes on. Of those there is one
+/// at a time: copies have to find a place.
 const AT_ONCE: usize = 2;
 /// What a node takes to boot, emulated and under load, ms.
 const BOOT_MS: u64 = 30_000;
@@ -63,7 +64,7 @@ const CALM_MS: u64 = 20_000;
 /// A node that is away longer than this is given up by who uses it, ms.
 const PATIENCE_MS: u64 = 6_000;
 /// Kinds of fault, by how often they are drawn.
-const KINDS: [(u64, Kind); 13] = [
+const KINDS: [(u64, Kind); 14] = [
     (4, Kind::DaemonKilled),
     (3, Kind::PowerCut),
     (3, Kind::Paused),
@@ -77,6 +78,7 @@ const KINDS: [(u64, Kind); 13] = [
     (1, Kind::StorePaused),
     (1, Kind::StoreFull),
     (1, Kind::Drained),
+    (2, Kind::Evicted),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +96,7 @@ enum Kind {
     StorePaused,
     StoreFull,
     Drained,
+    Evicted,
 }
 
 /// The whole row of `seed`, in its order. Every fault ends within `length`.
@@ -195,13 +198,15 @@ impl Drawing {
     }
 
     fn may_begin(&self, at: u64, fault: &Fault) -> bool {
-        let drained = self.active.iter().filter(|(_, fault)| matches!(fault, Fault::Drained { .. })).count();
-        let faults = self.active.len() - drained;
+        let emptying = self.active.iter().filter(|(_, fault)| fault.empties()).count();
+        let faults = self.active.len() - emptying;
         let is_apart = self.active.iter().all(|(_, other)| other.is_apart(fault));
-        match fault {
-            Fault::Drained { .. } => drained == 0,
-            _ if fault.breaks_a_medium() => faults == 0 && at >= self.calm_until,
-            _ => faults < AT_ONCE && at >= self.calm_until && is_apart,
+        if fault.empties() {
+            emptying == 0
+        } else if fault.breaks_a_medium() {
+            faults == 0 && at >= self.calm_until
+        } else {
+            faults < AT_ONCE && at >= self.calm_until && is_apart
         }
     }
 
@@ -244,6 +249,7 @@ impl Drawing {
             Kind::StorePaused => (Fault::StorePaused, long),
             Kind::StoreFull => (Fault::StoreFull, long),
             Kind::Drained => (Fault::Drained { node }, 20_000 + long),
+            Kind::Evicted => (Fault::Evicted { node, serial }, 20_000 + long),
         }
     }
 
@@ -337,10 +343,10 @@ mod tests {
                     What::End(fault) => open.retain(|other| *other != fault),
                     What::Ask(_) => {}
                 }
-                let drained = open.iter().filter(|fault| matches!(fault, Fault::Drained { .. })).count();
-                assert!(open.len() - drained <= AT_ONCE && drained <= 1, "{open:?}");
+                let emptying = open.iter().filter(|fault| fault.empties()).count();
+                assert!(open.len() - emptying <= AT_ONCE && emptying <= 1, "{open:?}");
                 let broken = open.iter().any(Fault::breaks_a_medium);
-                assert!(!broken || open.len() - drained == 1, "{open:?}");
+                assert!(!broken || open.len() - emptying == 1, "{open:?}");
             }
         }
         assert_eq!(kinds.len(), KINDS.len());

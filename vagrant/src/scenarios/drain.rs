@@ -4,16 +4,17 @@ use anyhow::{Result, ensure};
 
 use super::scaling::longest_write;
 use super::{Needs, Scenario, Stage, refused};
+use crate::daemon::{synced_on, volume};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, TWO_COPIES, copies, copies_are_equal, device, is_settled_on, remove, until, verb, written_volume,
-    xfs_is_clean,
+    FILE, Load, TWO_COPIES, copies, copies_are_equal, device, is_settled_on, remove, until, verb,
+    written_volume, xfs_is_clean,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     name: "nodes_are_drained_and_a_drive_is_evicted",
-    shows: "a provider is drained, a drive evicted, the owner drained, all under load: each says before where the copies go, \
+    shows: "a provider is drained, a drive evicted, a provider and the owner drained that have to serve on, all under load: each says before where the copies go, \
             what is safe to reboot or pull is answered, and nothing is lost",
     lab: Needs::Cluster,
     run: emptied,
@@ -40,6 +41,8 @@ fn emptied(stage: &mut Stage<'_>) -> Result<()> {
     verb(&one, "drive safe-to-remove node-3-a")?;
     load.goes_on(20)?;
 
+    serves_on(lab, &one, &load)?;
+
     let words = ["still serves 1 copies", "node-2: hosts a copy", "node-3-a: cordoned"];
     refused(&one, "node drain node-1", 1, &words)?;
     verb(&one, "drive uncordon node-3-a")?;
@@ -53,6 +56,27 @@ fn emptied(stage: &mut Stage<'_>) -> Result<()> {
     xfs_is_clean(&one, &device(&one, "vol")?)?;
     copies(lab, &one, "vol")?.iter().try_for_each(|copy| copy.examine().map(drop))?;
     remove(lab, &one, "vol")
+}
+
+/// A provider that is drained and whose copy finds no place: its export stays, the owner's connection too, and the copy in sync.
+fn serves_on(lab: &Lab, one: &Node, load: &Load<'_>) -> Result<()> {
+    let words = ["still serves 1 copies", "node-1: hosts a copy", "node-3-a: cordoned"];
+    refused(one, "node drain node-2", 1, &words)?;
+    load.goes_on(20)?;
+    let look = "cd /sys/kernel/config/nvmet/subsystems; cat *mdfabric*/namespaces/1/enable; ls *mdfabric*/allowed_hosts";
+    let exports = lab.node("node-2")?.sh(look)?.ok()?;
+    ensure!(
+        exports.text() == "1\nnqn.2026-11.io.mdfabric:host:node-1",
+        "node-2 exports {:?}",
+        exports.text()
+    );
+    let path = one.sh("cat /sys/class/nvme-fabrics/ctl/nvme*/state")?.ok()?;
+    ensure!(path.text() == "live", "the connection is {:?}", path.text());
+    let kept = synced_on(&volume(one, "vol")?);
+    ensure!(kept == ["node-1", "node-2"], "in sync are {kept:?}");
+    verb(one, "node uncordon node-2")?;
+    until(lab, one, "vol", "nothing is to leave node-2", |record| !record.to_string().contains("CannotMove"))
+        .map(drop)
 }
 
 fn settled(lab: &Lab, asked: &Node, nodes: &[&str]) -> Result<()> {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::brake::{self, Speed};
+use super::moves::{counts_members, filling};
 use super::{Needs, Scenario, Stage};
 use crate::daemon::{kill, start_and_wait, volume, word};
 use crate::lab::Lab;
@@ -25,11 +27,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "move_survives_reboot_of_the_target",
-        shows: "the target loses power in mid-copy and comes back: the move finishes by itself, nothing is lost",
+        shows: "the target loses power in mid-copy, which explain says, and comes back: the move finishes by itself, nothing is lost",
         lab: Needs::Cluster,
         run: |stage| survives(stage, &power_cycle_target),
     },
 ];
+
+/// Slow enough for there to be a middle.
+const BRAKED: Speed = (1000, 4096);
 
 fn restart(lab: &Lab, name: &str) -> Result<()> {
     let node = lab.node(name)?;
@@ -40,9 +45,28 @@ fn restart(lab: &Lab, name: &str) -> Result<()> {
 fn power_cycle_target(lab: &Lab) -> Result<()> {
     let three = lab.node("node-3")?;
     three.power_cut()?;
+    says_what_to_do(lab)?;
     three.power_on()?;
     three.wait_up()?;
     start_and_wait(lab, &three)
+}
+
+/// A move whose target is off: which one, why it does not go on, and what to do.
+fn says_what_to_do(lab: &Lab) -> Result<()> {
+    let words = [
+        "A copy has been moving from node-2 to node-3",
+        "NewCopyOutOfReach: the new copy on node-3",
+        "What to do: bring node-3 or its network back",
+        "`mdfabric volume edit vol --remove-replica node-3`",
+    ];
+    let one = lab.node("node-1")?;
+    let told = lab.wait_for("explain to say that node-3 is out of reach", Duration::from_mins(1), || {
+        let said = verb(&one, "explain volume/vol")?;
+        Ok(words.iter().all(|words| said.contains(words)).then_some(said))
+    })?;
+    let line = told.lines().find(|line| line.contains(words[1])).unwrap_or_default();
+    println!("    {line}");
+    Ok(())
 }
 
 fn survives(stage: &mut Stage<'_>, interrupt: &dyn Fn(&Lab) -> Result<()>) -> Result<()> {
@@ -53,11 +77,11 @@ fn survives(stage: &mut Stage<'_>, interrupt: &dyn Fn(&Lab) -> Result<()>) -> Re
     verb(&one, "volume mount vol /mnt/vol")?;
     let mut load = Load::new(lab, 9);
     load.start(&one, "/mnt/vol/data")?;
-    limit_copying(&one, "4096")?;
+    brake::set(&one, BRAKED)?;
     verb(&one, "volume move vol --from node-2 --to node-3 --no-wait")?;
     let (interrupted, looks) = interrupt_mid_copy(lab, &one, interrupt)?;
     println!("    interrupted at {interrupted} after {looks} looks");
-    limit_copying(&one, "200000")?;
+    brake::set(&one, brake::RELEASED)?;
     until(lab, &one, "vol", "two copies on node-1 and node-3", |record| {
         is_settled_on(record, &["node-1", "node-3"])
     })?;
@@ -74,12 +98,17 @@ fn survives(stage: &mut Stage<'_>, interrupt: &dyn Fn(&Lab) -> Result<()>) -> Re
     remove(lab, &one, "vol")
 }
 
-/// The kernel's own brake, in KiB a second, so that there is a middle to interrupt.
-fn limit_copying(node: &Node, speed: &str) -> Result<()> {
-    let set = format!(
-        "echo {speed} >/proc/sys/dev/raid/speed_limit_max; echo 1000 >/proc/sys/dev/raid/speed_limit_min"
-    );
-    node.sh(&set)?.ok().map(drop)
+/// `volume show` and `volume ls` tell of a move in its middle: one member more than copies, how far it is, and who is being filled.
+fn is_shown(lab: &Lab, owner: &Node) -> Result<()> {
+    let is_filled = |line: &str| line.contains(" node-3-a ") && line.contains(" Syncing ");
+    let shown = lab.wait_for("the move to be shown", Duration::from_secs(30), || {
+        let shown = verb(owner, "volume show vol -o wide")?;
+        Ok((filling(&shown).is_some() && shown.lines().any(is_filled)).then_some(shown))
+    })?;
+    counts_members(&shown, ["3", "2", "0", "0"])?;
+    let listed = verb(owner, "volume ls")?;
+    ensure!(filling(&listed).is_some(), "the move is not listed:\n{listed}");
+    Ok(())
 }
 
 /// Waits until the kernel copies, and interrupts.
@@ -94,6 +123,7 @@ fn interrupt_mid_copy(
         let line = owner.sh("grep -o 'recovery = *[0-9.]*%' /proc/mdstat")?;
         Ok((line.status == 0).then(|| line.text().to_owned()))
     })?;
+    is_shown(lab, owner)?;
     interrupt(lab)?;
     let record = volume(owner, "vol")?;
     ensure!(

@@ -26,10 +26,20 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// How many members the kernel has in sync, looked at all the time.
+/// How many slots the kernel has and how many members in sync, looked at all the time.
 pub(super) struct Sampler {
     node: Node,
     loop_in_guest: Spawned,
+}
+
+/// What a sampler has seen.
+pub(super) struct Sampled {
+    /// The fewest members in sync.
+    pub(super) fewest: u32,
+    /// The most slots.
+    pub(super) slots: u32,
+    /// How often it has looked.
+    pub(super) looks: usize,
 }
 
 impl Sampler {
@@ -38,14 +48,24 @@ impl Sampler {
         Ok(Self { node: node.clone(), loop_in_guest: node.spawn(&["sh", "-c", script])? })
     }
 
-    /// The fewest it has seen, and how often it has looked.
-    pub(super) fn stop(&self) -> Result<(u32, usize)> {
+    /// Ends it.
+    pub(super) fn stop(&self) -> Result<Sampled> {
         self.loop_in_guest.signal("KILL")?;
         let seen = self.node.run(&["cat", "/tmp/in-sync"])?.ok()?;
-        let count = |line: &str| line.split_once('/')?.1.trim_end_matches(']').parse::<u32>().ok();
-        let fewest = seen.stdout.lines().filter_map(count).min().context("the sampler saw no array")?;
-        Ok((fewest, seen.stdout.lines().count()))
+        counted(&seen.stdout).context("the sampler saw no array")
     }
+}
+
+/// Of lines like `[3/2]`: three slots, two members in sync.
+fn counted(lines: &str) -> Option<Sampled> {
+    let counts = |line: &str| {
+        let (slots, in_sync) = line.strip_prefix('[')?.strip_suffix(']')?.split_once('/')?;
+        Some((slots.parse().ok()?, in_sync.parse().ok()?))
+    };
+    let counts: Vec<(u32, u32)> = lines.lines().filter_map(counts).collect();
+    let fewest = counts.iter().map(|(_, in_sync)| *in_sync).min()?;
+    let slots = counts.iter().map(|(slots, _)| *slots).max()?;
+    Some(Sampled { fewest, slots, looks: counts.len() })
 }
 
 fn one_of_two(stage: &mut Stage<'_>) -> Result<()> {
@@ -55,12 +75,15 @@ fn one_of_two(stage: &mut Stage<'_>) -> Result<()> {
     verb(&one, "volume attach vol")?;
     verb(&one, "volume mount vol /mnt/vol")?;
     let before = copies(lab, &one, "vol")?;
+    let phases = Phases::start(&one)?;
     let mut load = Load::new(lab, 3);
     load.start(&one, "/mnt/vol/data")?;
     let sampler = Sampler::start(&one)?;
     println!("    {}", verb(&one, "volume move vol --from node-2 --to node-3")?.trim());
-    let (fewest, looks) = sampler.stop()?;
+    let Sampled { fewest, slots, looks } = sampler.stop()?;
     ensure!(fewest >= 2, "only {fewest} members were in sync at one of {looks} looks");
+    ensure!(slots == 3, "there were never more than {slots} slots for two copies and the one that comes");
+    phases.went(&["Synced", "Syncing", "Replacing", "Synced"])?;
     load.goes_on(20)?;
     let summary = load.stop()?;
     let (stall, pause) = (summary.longest_stall_ns, summary.longest_pause_ns);
@@ -103,7 +126,7 @@ fn follows_owner(stage: &mut Stage<'_>) -> Result<()> {
     until(lab, &two, "solo", "its only copy on node-2", |record| is_settled_on(record, &["node-2"]))?;
     phases.went(&["Synced", "Syncing", "Replacing", "Synced"])?;
     wide.signal("TERM")?;
-    counts_members(&two.run(&["cat", "/tmp/wide"])?.ok()?.stdout)?;
+    counts_members(&two.run(&["cat", "/tmp/wide"])?.ok()?.stdout, ["2", "1", "0", "0"])?;
     load.stop()?;
     is_local_and_missing(lab, &two, "solo")?;
     old.iter().try_for_each(crate::product::Copy::is_wiped)?;
@@ -111,13 +134,17 @@ fn follows_owner(stage: &mut Stage<'_>) -> Result<()> {
     remove(lab, &two, "solo")
 }
 
-/// The wide table has said how far the filling is, and that one of two members is in sync and none failed or down meanwhile.
-fn counts_members(table: &str) -> Result<()> {
-    let filling = table.lines().find(|line| line.contains("recovering") && line.contains('%'));
-    let filling = filling.with_context(|| format!("no line tells of the filling:\n{table}"))?;
+/// The line of a table of volumes that says how far the filling is.
+pub(super) fn filling(table: &str) -> Option<&str> {
+    table.lines().find(|line| line.contains("Syncing") && line.contains("recovering") && line.contains('%'))
+}
+
+/// The wide table has said how far the filling is, and meanwhile counted so many members, in sync, failed and down.
+pub(super) fn counts_members(table: &str, counts: [&str; 4]) -> Result<()> {
+    let filling = filling(table).with_context(|| format!("no line tells of the filling:\n{table}"))?;
     println!("    {}\n    {filling}", table.lines().next().unwrap_or_default());
     let fields: Vec<&str> = filling.split_whitespace().collect();
-    ensure!(fields.ends_with(&["2", "1", "0", "0"]), "TOTAL ACTIVE FAILED DOWN are not 2 1 0 0: {filling}");
+    ensure!(fields.ends_with(&counts), "TOTAL ACTIVE FAILED DOWN are not {counts:?}: {filling}");
     Ok(())
 }
 
@@ -168,4 +195,16 @@ pub(super) fn is_local_and_missing(lab: &Lab, node: &Node, name: &str) -> Result
     let local = detail.lines().find(|line| line.contains("active sync")).unwrap_or_default();
     ensure!(local.contains("/dev/nvme"), "the member is not local: {local}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sampler_counts_slots_and_members() {
+        let Sampled { fewest, slots, looks } = counted("[2/2]\n[3/2]\n[3/3]\n[2/2]\n").unwrap();
+        assert_eq!((fewest, slots, looks), (2, 3, 4));
+        assert!(counted("").is_none());
+    }
 }

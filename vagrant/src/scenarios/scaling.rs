@@ -5,13 +5,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::moves::{Phases, Sampler, is_local_and_missing};
+use super::moves::{Phases, Sampled, Sampler, is_local_and_missing};
 use super::{Needs, Scenario, Stage, refused};
 use crate::daemon::{mdfabric, synced_on, volume, word};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    Copy, FILE, Load, copies, device, is_settled_on, remove, until, verb, written_volume, xfs_is_clean,
+    Copy, FILE, Load, copies, device, free_bytes, is_settled_on, remove, until, verb, written_volume,
+    xfs_is_clean,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -29,6 +30,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// What [`written_volume`] has, bytes.
+const SIZE: u64 = 320 << 20;
 /// The events of the whole way, in the words that users know, each of them once.
 const SAID: [&str; 6] = [
     "successfully scaled volume replicas to 2",
@@ -52,11 +55,13 @@ fn one_two_three_two_one(stage: &mut Stage<'_>) -> Result<()> {
     foretold(&one)?;
     let third = copy_on(lab, &one, "node-3")?;
     third.examine()?;
+    let free = free_on(&one, &third)?;
     let said = edit(lab, &one, "--replicas 2", &["node-1", "node-2"])?;
     ensure!(said.contains("node-3 goes: it is not on the node that owns the volume"), "{said}");
-    let (fewest, looks) = sampler.stop()?;
+    let Sampled { fewest, looks, .. } = sampler.stop()?;
     ensure!(fewest >= 2, "only {fewest} members were in sync at one of {looks} looks");
     third.is_wiped()?;
+    is_free_again(lab, &one, &third, free)?;
     has_members(lab, &one, 2)?;
     phases.went(&["Synced", "Syncing", "Synced", "Syncing", "Synced", "Replacing", "Synced"])?;
     longest_write(&mut load)?;
@@ -114,6 +119,20 @@ fn foretold(owner: &Node) -> Result<()> {
 fn copy_on(lab: &Lab, asked: &Node, node: &str) -> Result<Copy> {
     let all = copies(lab, asked, "vol")?;
     all.into_iter().find(|copy| copy.node.name() == node).with_context(|| format!("no copy on {node}"))
+}
+
+/// What `drive ls` says is free where a copy is.
+fn free_on(asked: &Node, copy: &Copy) -> Result<u64> {
+    let all = free_bytes(asked)?;
+    let found = all.iter().find(|(drive, _)| *drive == copy.serial);
+    found.map(|(_, free)| *free).with_context(|| format!("no drive {}", copy.serial))
+}
+
+/// The space of a copy that went is: `before` was free while it was there.
+fn is_free_again(lab: &Lab, asked: &Node, copy: &Copy, before: u64) -> Result<()> {
+    lab.wait_for(&format!("the space on {} to be free again", copy.serial), Duration::from_secs(30), || {
+        Ok((free_on(asked, copy)? >= before + SIZE).then_some(()))
+    })
 }
 
 pub(super) fn longest_write(load: &mut Load<'_>) -> Result<()> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
+use super::brake::{self, Speed};
 use super::{Needs, Scenario, Stage};
 use crate::daemon::{kill, mdfabric, start_and_wait, synced_on, volume};
 use crate::lab::Lab;
@@ -25,9 +26,8 @@ const SECOND: u64 = 290 << 20;
 const FIRST: u64 = 300 << 20;
 /// What md counts for one place.
 const PLACE: u64 = 64 << 10;
-/// The kernel's own brakes, KiB a second: slow enough to be caught in the middle, and as they are without anybody's doing.
-const BRAKED: (u32, u32) = (500, 20_000);
-const RELEASED: (u32, u32) = (1000, 200_000);
+/// Slow enough to be caught in the middle.
+const BRAKED: Speed = (500, 20_000);
 
 fn scrub(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
@@ -75,7 +75,7 @@ fn is_found(one: &Node) -> Result<()> {
 /// right.
 fn survives_death_and_loss(lab: &Lab, one: &Node) -> Result<()> {
     let begun = Instant::now();
-    one.sh(&set_speed(BRAKED))?.ok()?;
+    brake::set(one, BRAKED)?;
     verb(one, "volume scrub vol --no-wait")?;
     checks(lab, one)?;
     let md = format!("/sys/block/{}/md", arrays(one, "vol")?.join(""));
@@ -88,7 +88,7 @@ fn survives_death_and_loss(lab: &Lab, one: &Node) -> Result<()> {
     ensure!(!at(&record, "/status/scrub/running").is_null(), "the scrub was over before the copy was lost");
     lab.mend("node-1", "node-2")?;
     until(lab, one, "vol", "both copies again", |record| synced_on(record).len() == 2)?;
-    one.sh(&set_speed(RELEASED))?.ok()?;
+    brake::set(one, brake::RELEASED)?;
     let record = until(lab, one, "vol", "the scrub to end", is_over)?;
     println!("    killed, then a copy lost: {} ({:.1?})", at(&record, "/status/scrub/last"), begun.elapsed());
     ensure!(at(&record, "/status/scrub/last/mismatched") == PLACE, "{record}");
@@ -134,11 +134,6 @@ fn is_over(record: &Value) -> bool {
 
 fn at(record: &Value, path: &str) -> Value {
     record.pointer(path).cloned().unwrap_or_default()
-}
-
-fn set_speed((least, most): (u32, u32)) -> String {
-    let dir = "/proc/sys/dev/raid";
-    format!("echo {least} >{dir}/speed_limit_min; echo {most} >{dir}/speed_limit_max")
 }
 
 /// The first copy wins, where it is right and where it is not.

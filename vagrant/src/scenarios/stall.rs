@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::failover::how_it_was_filled;
-use super::moves::Sampler;
+use super::moves::{Sampled, Sampler};
 use super::{Needs, Scenario, Stage};
 use crate::daemon::{self, kill, start_and_wait, volume};
 use crate::guest::writer::Summary;
@@ -92,7 +92,7 @@ fn blip(stage: &mut Stage<'_>) -> Result<()> {
     start_and_wait(lab, &two)?;
     load.goes_on(20)?;
     tell("no daemon", &load.stop()?);
-    let (fewest, looks) = sampler.stop()?;
+    let Sampled { fewest, looks, .. } = sampler.stop()?;
     ensure!(fewest == 2, "only {fewest} members were in sync at one of {looks} looks");
     let events = volume(&one, "vol")?.pointer("/status/events").map(ToString::to_string).unwrap_or_default();
     ensure!(!events.contains("MemberMissing"), "a copy was let go: {events}");

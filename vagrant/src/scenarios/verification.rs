@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
+use super::brake::{self, Speed};
 use super::{Needs, Scenario, Stage};
 use crate::daemon::{synced_on, word};
 use crate::lab::Lab;
@@ -29,9 +30,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 const FILE: &str = "/mnt/vol/data";
 /// Where the kernel's check was seen, one line a look.
 const CHECKS: &str = "/tmp/checks";
-/// The kernel's own brakes, KiB a second: minimum and maximum, as the kernel has them without anybody's doing, and on.
-const RELEASED: (u32, u32) = (1000, 200_000);
-const BRAKED: (u32, u32) = (500, 1000);
+/// Slow enough for the copy to be damaged before the check is there.
+const BRAKED: Speed = (500, 1000);
 /// The damaged byte, bytes from the start of the data: near the end of 320 MiB, where nothing was written.
 const DAMAGE: u64 = 290 << 20;
 
@@ -50,16 +50,12 @@ fn moving_volume(lab: &Lab, seed: u64, braked: bool) -> Result<(Node, Load<'_>, 
 
 /// Looks all the time whether the kernel checks; `braked` slows it down as soon as it does.
 fn watch_checks(node: &Node, braked: bool) -> Result<Spawned> {
-    let brake = if braked { set_speed(BRAKED) } else { ":".to_owned() };
+    let brake = if braked { brake::script(BRAKED) } else { ":".to_owned() };
+    // Once: who releases it meanwhile is not braked again.
     let script = format!(
-        "rm -f {CHECKS}; while :; do grep -o 'check = *[0-9.]*%' /proc/mdstat && {{ {brake}; }}; sleep 0.05; done >{CHECKS}"
+        "rm -f {CHECKS}; first=yes; while :; do grep -o 'check = *[0-9.]*%' /proc/mdstat && [ $first ] && {{ {brake}; first=; }}; sleep 0.05; done >{CHECKS}"
     );
     node.spawn(&["sh", "-c", &script])
-}
-
-fn set_speed((least, most): (u32, u32)) -> String {
-    let dir = "/proc/sys/dev/raid";
-    format!("echo {least} >{dir}/speed_limit_min; echo {most} >{dir}/speed_limit_max")
 }
 
 fn everything_is_equal(stage: &mut Stage<'_>) -> Result<()> {
@@ -96,7 +92,7 @@ fn one_sector_differs(stage: &mut Stage<'_>) -> Result<()> {
     let then = one.run(&["cat", CHECKS])?.ok()?.stdout;
     println!("    damaged at 93.8% while the check went from {at} to {}", last(&then));
     look.signal("KILL")?;
-    one.sh(&set_speed(RELEASED))?.ok()?;
+    brake::set(&one, brake::RELEASED)?;
     let record = until(lab, &one, "vol", "the new copy to be refused", |record| {
         record.to_string().contains("VerificationFailed")
     })?;

@@ -105,6 +105,28 @@ fn what_nobody_asked_for_by_name_is_not_taken_back() {
     }
 }
 
+/// What is waited for, if it is said: a dead node, or a leg that was let go; not one that may be back in a moment.
+#[test]
+fn a_new_copy_that_is_out_of_reach_says_so_and_what_to_do() {
+    let told =
+        |scene: &Scene| next(scene).reasons.into_iter().find(|reason| reason.code == "NewCopyOutOfReach");
+    let mut scene = building("n1 n3", Some(ReplicaId(REMOTE)));
+    let reason = told(&scene).unwrap();
+    assert!(reason.message.contains("the new copy on n3"), "{reason:?}");
+    assert!(reason.next_step.contains("`mdfabric volume edit v --remove-replica n3`"), "{reason:?}");
+    scene.memory.liveness.heard([Key::new(Kind::NodeStatus, "n3")], NOW);
+    assert_eq!(told(&scene), None, "it is alive");
+    let lost = MapSeen { dev: NEW_MAP, path: Some(NEW_PATH), path_active: false, ..map() };
+    scene.seen.maps.insert((NEW, EPOCH), lost.clone());
+    assert_eq!(told(&scene), None, "its leg holds I/O");
+    scene.seen.maps.insert((NEW, EPOCH), MapSeen { queueing: false, ..lost });
+    assert_eq!(told(&scene), Some(reason.clone()));
+    let mut status = scene.status().clone();
+    status.relocation.as_mut().unwrap().cause = MoveCause::Expand;
+    put(&mut scene.world, "v", Record::VolumeStatus(status));
+    assert_eq!(told(&scene).unwrap().next_step, "bring n3 or its network back", "nobody named it");
+}
+
 /// It has just come to hold every write: in the turn that would count on it, it is told to go.
 #[test]
 fn a_copy_that_is_taken_back_does_not_count_though_the_kernel_has_it_in_sync() {
