@@ -55,9 +55,9 @@ pub(crate) fn the_owner_dies(config: Config) -> Scene {
 }
 
 /// On node-1, which has one of two copies, the owner of a volume loses power and comes back later.
-pub(crate) fn the_owner_dies_of(config: Config, wish: &CreateVolume) -> Scene {
+pub(crate) fn the_owner_dies_of(config: Config, volume: &CreateVolume) -> Scene {
     let (seed, sabotaged) = (config.seed, config.sabotage.is_some());
-    let mut scene = served_as(config, wish);
+    let mut scene = served_as(config, volume);
     let (with, without) = others(&scene);
     scene.cluster.power_cut(&node(1), None);
     scene.cluster.app(&name()).writing = true;

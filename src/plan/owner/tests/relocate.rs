@@ -191,7 +191,9 @@ fn add_drive(scene: &mut Scene, id: &str) {
 /// A copy on the two drives of n3 is being built, and all is well there.
 fn building_on_two_drives() -> Scene {
     let mut scene = building("n1 n2 n3", None);
-    ["S3", "S3b"].into_iter().for_each(|id| add_drive(&mut scene, id));
+    for id in ["S3", "S3b"] {
+        add_drive(&mut scene, id);
+    }
     let mut status = scene.status().clone();
     status.members[2].drives.push("S3b".parse().unwrap());
     put(&mut scene.world, "v", Record::VolumeStatus(status));
@@ -208,8 +210,8 @@ fn says(scene: &mut Scene, reason: Option<Reason>, of_drive: Option<&str>) -> Vo
     next(scene)
 }
 
-fn objection() -> Option<Reason> {
-    Some(Reason::warning("StepFails", "zero: EIO", ""))
+fn objection() -> Reason {
+    Reason::warning("StepFails", "zero: EIO", "")
 }
 
 fn tried(status: &VolumeStatus) -> Vec<&str> {
@@ -221,25 +223,25 @@ fn a_providers_objection_counts_once_it_has_stood_for_a_minute() {
     let mut scene = building_on_two_drives();
     let goes = |status: &VolumeStatus| new_copy(status).state == MemberState::Leaving;
     scene.now = NOW.plus(2 * timing::CANDIDATE_MILLIS);
-    assert!(!goes(&says(&mut scene, objection(), None)), "it has just begun to object");
+    assert!(!goes(&says(&mut scene, Some(objection()), None)), "it has just begun to object");
     let due = scene.now.plus(timing::CANDIDATE_MILLIS);
     assert_eq!(scene.plan().wake_at, Some(due));
     scene.now = due;
     assert!(!goes(&says(&mut scene, None, None)), "it objects no more");
-    assert!(!goes(&says(&mut scene, objection(), None)), "the minute begins anew");
+    assert!(!goes(&says(&mut scene, Some(objection()), None)), "the minute begins anew");
     scene.now = due.plus(timing::CANDIDATE_MILLIS - 1);
-    assert!(!goes(&says(&mut scene, objection(), None)));
+    assert!(!goes(&says(&mut scene, Some(objection()), None)));
     scene.now = due.plus(timing::CANDIDATE_MILLIS);
-    assert!(goes(&says(&mut scene, objection(), None)));
+    assert!(goes(&says(&mut scene, Some(objection()), None)));
 }
 
 #[test]
 fn only_the_drive_that_an_objection_is_about_is_not_tried_again() {
     for (of_drive, blamed) in [(Some("S3b"), vec!["S3b"]), (None, vec!["S3", "S3b"])] {
         let mut scene = building_on_two_drives();
-        says(&mut scene, objection(), of_drive);
+        says(&mut scene, Some(objection()), of_drive);
         scene.now = NOW.plus(timing::CANDIDATE_MILLIS);
-        assert_eq!(tried(&says(&mut scene, objection(), of_drive)), blamed);
+        assert_eq!(tried(&says(&mut scene, Some(objection()), of_drive)), blamed);
     }
 }
 
