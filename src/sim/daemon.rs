@@ -222,6 +222,8 @@ impl Cluster {
                     if let Some(daemon) = self.daemon_mut(name) {
                         daemon.memory.record(&running.step, result, Timestamp(now));
                     }
+                    // Its lane is free, whatever came of it.
+                    self.stir(name);
                 }
             }
         }

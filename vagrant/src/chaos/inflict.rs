@@ -1,5 +1,6 @@
 //! How faults are begun and ended.
 
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -12,6 +13,10 @@ use crate::daemon;
 use crate::faults::Faults;
 use crate::product::{pull_drive, put_drives_back};
 use crate::supervisor::control::Power;
+
+/// For how long a wish that ends something is repeated, and how often.
+const INSIST: Duration = Duration::from_mins(1);
+const AGAIN: Duration = Duration::from_secs(2);
 
 impl World<'_> {
     pub(super) fn begin(&self, fault: &Fault) -> Result<()> {
@@ -100,13 +105,21 @@ impl World<'_> {
             Fault::StorePaused => self.lab.etcd_power(Power::Resume),
             Fault::StoreFull => self.lab.etcd_power(Power::Free),
             Fault::Drained { node } => {
-                self.wish(node, &format!("node uncordon {node}"));
+                self.insist(node, &format!("node uncordon {node}"));
                 Ok(())
             }
             Fault::Evicted { node, serial } => {
-                self.wish(node, &format!("drive uncordon {serial}"));
+                self.insist(node, &format!("drive uncordon {serial}"));
                 Ok(())
             }
+        }
+    }
+
+    /// Until somebody does it, or for a minute: copies would find no place for long after a store that was full just then.
+    fn insist(&self, node: &str, line: &str) {
+        let begun = self.line.now();
+        while !self.wish(node, line) && self.line.now() < begun + INSIST {
+            sleep(AGAIN);
         }
     }
 

@@ -61,7 +61,9 @@ fn an_idle_leg_whose_path_never_failed_is_recorded_and_let_go() {
 #[test]
 fn legs_that_were_recorded_together_are_let_go_together_and_then_their_members_are_removed() {
     let mut scene = three();
-    LEGS.into_iter().for_each(|(partition, _)| lose(&mut scene, partition));
+    for (partition, _) in LEGS {
+        lose(&mut scene, partition);
+    }
     scene.settle();
     assert_eq!((scene.status().in_sync.len(), scene.plan().steps), (1, LEGS.map(fail).into()));
     let_go(&mut scene, REMOTE, None);
