@@ -89,11 +89,8 @@ impl Cluster {
             Some(node) if !runs || Some(&node) != home.as_ref() => self.close(&spec, &node),
             Some(node) => self.work(&spec, &node),
             None => {
-                let usable = home.filter(|node| runs && self.is_usable(node, &spec));
-                if let (Some(node), Some(app)) = (usable, self.apps.get_mut(name)) {
-                    app.last_ack = self.now;
-                    app.ghosts.remove(&node);
-                    app.node = Some(node);
+                if let Some(node) = home.filter(|node| runs && self.is_usable(node, &spec)) {
+                    self.open(&spec, node);
                 }
             }
         }
@@ -122,6 +119,15 @@ impl Cluster {
         let arrays =
             self.nodes.get_mut(node).into_iter().flat_map(|machine| machine.kernel.arrays.values_mut());
         arrays.filter(move |array| uuids.contains(&array.uuid))
+    }
+
+    /// From here on the clock knows by the arrays when they are used.
+    fn open(&mut self, spec: &VolumeSpec, node: NodeName) {
+        self.columns_on(&node, spec).for_each(|array| array.open = true);
+        let app = self.apps.entry(spec.name.clone()).or_default();
+        app.last_ack = self.now;
+        app.ghosts.remove(&node);
+        app.node = Some(node);
     }
 
     /// Closes once nothing of it is in flight: a process in D state cannot go.
