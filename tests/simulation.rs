@@ -24,6 +24,8 @@ mod hung;
 mod ledger;
 #[path = "simulation/peers.rs"]
 mod peers;
+#[path = "simulation/publish.rs"]
+mod publish;
 #[path = "simulation/sabotage.rs"]
 mod sabotage;
 #[path = "simulation/scaling.rs"]
