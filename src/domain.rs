@@ -4,6 +4,7 @@ mod drive;
 mod force;
 mod growth;
 mod id;
+pub mod limits;
 mod node;
 mod reason;
 mod replica;
@@ -29,7 +30,7 @@ pub use replica::{
     Endpoint, ExportTo, PartitionRecord, Replica, ReplicaSpec, ReplicaState, ReplicaStatus, Wanted,
 };
 pub use scrub::{BadSchedule, ScrubReport, ScrubRequest, ScrubRun, ScrubStatus};
-pub use units::{Bytes, InvalidSize, Timestamp};
+pub use units::{Bytes, InvalidSize, Timestamp, percent};
 pub use volume::{
     ArrayReport, Attachment, Event, FsType, Locality, MdState, Member, MemberState, MountRequest, MoveCause,
     MoveReport, OnStoreLoss, Placed, PlacementEntry, PlacementRequest, Relocation, SectorSize, Tried, Verify,
