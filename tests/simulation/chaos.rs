@@ -118,9 +118,13 @@ impl Fault {
         !matches!(self, Self::Pull(drive) if cluster.is_behind(drive))
     }
 
-    /// Whether it is about what a drive answers.
-    fn is_of(&self, drive: &DriveId) -> bool {
-        matches!(self, Self::Hang(of) | Self::Pull(of) if of == drive)
+    /// Whose answers it is about.
+    fn drive(&self) -> Option<&DriveId> {
+        match self {
+            Self::Hang(drive) | Self::Pull(drive) => Some(drive),
+            Self::Link(..) | Self::Way(..) | Self::Store(_) | Self::Pause(_) => None,
+            Self::Node(..) | Self::Drive(..) => None,
+        }
     }
 }
 
@@ -133,8 +137,10 @@ struct Wrong {
 }
 
 impl Wrong {
+    /// Of a drive one thing at a time is wrong.
     fn begin(&mut self, scene: &mut Scene, fault: &Fault) {
-        if self.failed.as_ref().is_none_or(|drive| !fault.is_of(drive)) {
+        let mut drives = self.faults.iter().filter_map(Fault::drive).chain(&self.failed);
+        if fault.drive().is_none_or(|drive| drives.all(|other| other != drive)) {
             fault.begin(scene);
             self.faults.push(fault.clone());
         }
@@ -156,7 +162,7 @@ impl Wrong {
 
     fn fail(&mut self, scene: &mut Scene, drive: &DriveId) {
         if self.failed.is_none() {
-            self.faults.retain(|fault| !fault.is_of(drive));
+            self.faults.retain(|fault| fault.drive() != Some(drive));
             scene.cluster.set_drive(drive, DriveFault::Failing);
             self.failed = Some(drive.clone());
         }
