@@ -80,9 +80,13 @@ fn nobody_to_start_from(serving: &Serving, members: &[Member]) -> Reason {
     let name = &serving.spec.name;
     let nodes: Vec<&str> = members.iter().map(|member| member.node.as_str()).collect();
     let nodes = nodes.join(", ");
+    let unread = members.iter().filter_map(|member| {
+        Some(format!("; the one on {} cannot be read: {}", member.node, unreadable(serving, member)?))
+    });
+    let unread: String = unread.collect();
     Reason::blocked(
         "NoInSyncCopyReachable",
-        format_args!("every copy of {name} that holds every write is out of reach: those on {nodes}"),
+        format_args!("every copy of {name} that holds every write is out of reach: those on {nodes}{unread}"),
         format_args!(
             "bring {nodes} back; `mdfabric volume force-start {name} --from REPLICA` says what an older copy lacks"
         ),
