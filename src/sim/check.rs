@@ -13,6 +13,7 @@ use crate::domain::{
     DriveId, Member, NodeName, OnStoreLoss, ReplicaId, Timestamp, Volume, VolumeName, VolumeSpec,
     VolumeStatus, array_uuid, partition_guid,
 };
+use crate::plan::Dev;
 
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,11 +141,22 @@ impl Cluster {
         works.then(|| Broken::Lost { replica: copy.replica, node: copy.node.clone(), acked, there })
     }
 
-    /// Whether a copy on this drive counts although it lacks what was acknowledged: the kernel dropped it when the drive failed, and no
-    /// record says so yet.
+    /// Whether a copy on this drive counts although it lacks what was acknowledged, or will with the next write: the kernel drops it when
+    /// the drive fails, and no record says so yet.
     #[must_use]
     pub fn is_behind(&self, drive: &DriveId) -> bool {
-        self.apps.iter().any(|(name, app)| self.is_behind_in(name, &app.acked, drive))
+        self.is_in_an_array(drive)
+            || self.apps.iter().any(|(name, app)| self.is_behind_in(name, &app.acked, drive))
+    }
+
+    /// Whether an array of its own node has something of a drive, without a leg in between.
+    fn is_in_an_array(&self, drive: &DriveId) -> bool {
+        self.nodes.values().any(|machine| {
+            let partitions = machine.disks.get(drive).into_iter().flat_map(|disk| disk.partitions.values());
+            let devices: Vec<Dev> = partitions.map(|partition| partition.dev).collect();
+            let mut members = machine.kernel.arrays.values().flat_map(|array| &array.members);
+            members.any(|member| !member.faulty && devices.contains(&member.dev))
+        })
     }
 
     fn is_behind_in(&self, name: &VolumeName, acked: &Blocks, drive: &DriveId) -> bool {

@@ -242,7 +242,9 @@ impl Cluster {
         let (provider, guid) = match self.reach(node, new.dev) {
             Reach::Partition(provider, guid) => (provider, guid),
             Reach::Held => return Effect::Blocked,
-            Reach::Failed => return Effect::retry("ADD_NEW_DISK: EIO"),
+            Reach::Failed => {
+                return Effect::failed(FailureKind::Unreadable(new.partition), "pread: EIO");
+            }
         };
         let header = self.partition(&provider, guid).and_then(|partition| partition.header.clone());
         let room = self.room_of(node, new.dev);

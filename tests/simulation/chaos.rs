@@ -4,12 +4,17 @@
 
 use std::fmt;
 
-use mdfabric::domain::{Bytes, DriveId, FsType, MountRequest, NodeName, PlacementEntry, VolumeName, World};
+use mdfabric::domain::{
+    Bytes, DriveId, FsType, Member, MountRequest, NodeName, PlacementEntry, Reason, VolumeName, VolumeStatus,
+    World,
+};
 use mdfabric::plan::scale;
 use mdfabric::plan::verbs::{self, Cordon, CreateVolume, EditVolume, NewSize, Refusal, Scrub, Verdict};
 use mdfabric::sim::{Cluster, Config, DriveFault, Rng};
 
-use super::support::{Failure, Scene, edit_record, failure, is_served, name, node, wish};
+use super::support::{
+    Failure, Scene, edit_record, failure, has_all, has_copies, is_served, name, node, wish,
+};
 
 const NODES: u8 = 4;
 
@@ -137,10 +142,12 @@ struct Wrong {
 }
 
 impl Wrong {
-    /// Of a drive one thing at a time is wrong.
+    /// Of a drive one thing at a time is wrong, and it does not go with the only copy of anything.
     fn begin(&mut self, scene: &mut Scene, fault: &Fault) {
         let mut drives = self.faults.iter().filter_map(Fault::drive).chain(&self.failed);
-        if fault.drive().is_none_or(|drive| drives.all(|other| other != drive)) {
+        let free = fault.drive().is_none_or(|drive| drives.all(|other| other != drive));
+        let spare = !matches!(fault, Fault::Pull(drive) if !is_spare(&scene.cluster, drive));
+        if free && spare {
             fault.begin(scene);
             self.faults.push(fault.clone());
         }
@@ -161,12 +168,24 @@ impl Wrong {
     }
 
     fn fail(&mut self, scene: &mut Scene, drive: &DriveId) {
-        if self.failed.is_none() {
+        if self.failed.is_none() && is_spare(&scene.cluster, drive) {
             self.faults.retain(|fault| fault.drive() != Some(drive));
             scene.cluster.set_drive(drive, DriveFault::Failing);
             self.failed = Some(drive.clone());
         }
     }
+}
+
+/// Whether every volume with a copy on a drive is made, and has another copy that holds every write.
+fn is_spare(cluster: &Cluster, drive: &DriveId) -> bool {
+    let volumes = cluster.world().volumes().filter_map(|volume| volume.status);
+    let concerned = |status: &VolumeStatus| status.members.iter().any(|member| member.drives.contains(drive));
+    let has_another = |status: VolumeStatus| {
+        let elsewhere = |member: &&Member| !member.drives.contains(drive);
+        let mut others = status.members.iter().filter(elsewhere);
+        status.formatted && others.any(|member| status.in_sync.contains(&member.replica))
+    };
+    volumes.filter(concerned).all(has_another)
 }
 
 impl fmt::Display for Script {
@@ -376,10 +395,7 @@ fn attach(scene: &mut Scene, on: u8) {
 fn settle(scene: &mut Scene, volumes: &[VolumeName], mut wrong: Wrong) {
     wrong.end_all(scene);
     scene.until(60_000, "everybody is back", Cluster::is_up);
-    for_each(scene, volumes, |scene| {
-        until_so(scene, "no detach is under way", is_attached_or_free);
-        attach(scene, 1);
-    });
+    for_each(scene, volumes, |scene| attach(scene, 1));
     put_back(scene, &wrong.faults);
     if let Some(drive) = &wrong.failed {
         for_each(scene, volumes, |scene| do_without(scene, drive));
@@ -391,7 +407,9 @@ fn settle(scene: &mut Scene, volumes: &[VolumeName], mut wrong: Wrong) {
         ask_for_what_is_possible(scene);
     });
     for_each(scene, volumes, |scene| {
-        scene.whole();
+        until_whole(scene, "whole again", |cluster, volume| {
+            has_all(cluster, volume) || has_copies(cluster, volume) && follows_in_vain(cluster, volume)
+        });
         until_so(scene, "no scrub is under way", is_scrubbed);
         scene.write_a_little();
     });
@@ -417,12 +435,6 @@ fn until_so(scene: &mut Scene, what: &str, so: impl Fn(&Cluster, &VolumeName) ->
     scene.until(300_000, &format!("{volume}: {what}"), |cluster| so(cluster, &volume));
 }
 
-fn is_attached_or_free(cluster: &Cluster, volume: &VolumeName) -> bool {
-    let world = cluster.world();
-    let attached = world.volume_spec(volume).is_some_and(|spec| spec.attachment.is_some());
-    attached || world.volume_status(volume).is_some_and(|status| status.owner.is_none())
-}
-
 fn until_not_behind(scene: &mut Scene, drive: &DriveId) {
     scene.until(300_000, "the record knows what the kernel dropped", |cluster| !cluster.is_behind(drive));
 }
@@ -437,15 +449,61 @@ fn put_back(scene: &mut Scene, pulled: &[Fault]) {
 
 /// What has another copy than the one on the drive that failed is made whole without it.
 fn do_without(scene: &mut Scene, drive: &DriveId) {
-    let status = scene.status().unwrap();
-    let mut counted = status.members.iter().filter(|member| status.in_sync.contains(&member.replica));
-    if counted.any(|member| !member.drives.contains(drive)) {
-        until_so(scene, "served", is_served);
+    let needs = |cluster: &Cluster, volume: &VolumeName| needs_drive(cluster, volume, drive);
+    until_so(scene, "served", |cluster, volume| is_served(cluster, volume) || needs(cluster, volume));
+    if !needs(&scene.cluster, &scene.volume) {
         ask_for_what_is_possible(scene);
-        until_so(scene, "whole without the drive that failed", |cluster, volume| {
-            is_whole_without(cluster, volume, drive)
+        until_whole(scene, "whole without the drive that failed", |cluster, volume| {
+            is_whole_without(cluster, volume, drive) || needs(cluster, volume)
         });
     }
+}
+
+/// Whether nothing else counts: another copy just went in favour of the one there, or did not answer before that was read the first time.
+fn needs_drive(cluster: &Cluster, volume: &VolumeName, drive: &DriveId) -> bool {
+    let Some(status) = cluster.world().volume_status(volume) else { return false };
+    let mut counted = status.members.iter().filter(|member| status.in_sync.contains(&member.replica));
+    counted.all(|member| member.drives.contains(drive))
+}
+
+/// Who asked for a place where there is none takes that back.
+fn until_whole(scene: &mut Scene, what: &str, is_whole: impl Fn(&Cluster, &VolumeName) -> bool) {
+    for _ in 0..4 {
+        until_so(scene, what, |cluster, volume| is_whole(cluster, volume) || has_no_place(cluster, volume));
+        if has_no_place(&scene.cluster, &scene.volume) {
+            ask_for_what_is_there(scene);
+            scene.cluster.run_for(2_000);
+        }
+    }
+    until_so(scene, what, is_whole);
+}
+
+fn says(cluster: &Cluster, volume: &VolumeName, it: impl Fn(&Reason) -> bool) -> bool {
+    cluster.world().volume_status(volume).is_some_and(|status| status.reasons.iter().any(it))
+}
+
+/// A copy where it is used was tried on a drive that failed: that is not tried again.
+fn follows_in_vain(cluster: &Cluster, volume: &VolumeName) -> bool {
+    let follows = cluster.world().volume_status(volume).is_some_and(|status| status.follow_owner);
+    follows && says(cluster, volume, |reason| reason.message.contains("tried in vain"))
+}
+
+fn has_no_place(cluster: &Cluster, volume: &VolumeName) -> bool {
+    let world = cluster.world();
+    let known = world.volume_spec(volume).zip(world.volume_status(volume));
+    let waits = known.is_some_and(|(spec, status)| !status.is_placed(spec));
+    waits && says(cluster, volume, |reason| reason.code == "NoPlace")
+}
+
+fn ask_for_what_is_there(scene: &mut Scene) {
+    let status = scene.status().unwrap();
+    let good = status.staying().filter(|member| status.in_sync.contains(&member.replica));
+    let there: Vec<PlacementEntry> =
+        good.map(|member| PlacementEntry { node: member.node.clone(), drive: None }).collect();
+    edit_record(scene, |spec| {
+        spec.replicas = u8::try_from(there.len()).unwrap();
+        spec.placement.entries = there;
+    });
 }
 
 /// The copy on the drive itself cannot be erased before it answers.

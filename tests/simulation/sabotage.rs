@@ -10,12 +10,11 @@ use super::{a_new_copy_differs, alone, chaos, failover, hung, ledger, queueing, 
 type Scenario = (&'static str, fn(Config));
 
 /// Where a guard is missed soonest is not known beforehand: each seed tries them all.
-const SCENARIOS: [Scenario; 12] = [
+const SCENARIOS: [Scenario; 11] = [
     ("the owner dies", |config| drop(failover::the_owner_dies(config))),
     ("its processes live on", failover::the_processes_live_on),
     ("its host is shut down", failover::the_host_is_shut_down),
     ("a paused owner wakes up", zombie::the_owner_wakes_up),
-    ("a leg comes back by itself", zombie::a_leg_comes_back_by_itself),
     ("a new copy differs", a_new_copy_differs),
     ("a volume goes while its owner is away", ledger::a_volume_goes_while_its_owner_is_away),
     ("a drive hangs", hung::an_idle_drive_hangs),
@@ -24,6 +23,10 @@ const SCENARIOS: [Scenario; 12] = [
     ("a copy is lost, and its owner may go on alone", alone::writes_go_on),
     ("random faults", |config| chaos::play(&chaos::script(&config))),
 ];
+
+/// What only the model misses (`every_guard_of_the_protocol_is_missed` in `tests/model.rs`): a connection that is away and comes back
+/// by itself between two steps of an eviction is rare among random faults.
+const IN_THE_MODEL: [Guard; 1] = [Guard::HoldBeforeCut];
 
 /// Seeds after which a guard counts as missed by nobody; `SABOTAGE_SEEDS` says otherwise.
 const SEEDS: u64 = 60;
@@ -48,11 +51,12 @@ fn search(guard: Guard, seeds: u64) -> Option<Find> {
 #[test]
 fn every_guard_is_missed() {
     let seeds = std::env::var("SABOTAGE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
-    let finds = on_all_processors(&Guard::ALL, |guard| search(*guard, seeds));
-    for (guard, find) in Guard::ALL.iter().zip(&finds) {
+    let guards: Vec<Guard> = Guard::ALL.into_iter().filter(|guard| !IN_THE_MODEL.contains(guard)).collect();
+    let finds = on_all_processors(&guards, |guard| search(*guard, seeds));
+    for (guard, find) in guards.iter().zip(&finds) {
         println!("{guard:?} off: {}", find.as_ref().map_or("nobody notices".to_owned(), told));
     }
-    let missed: Vec<_> = Guard::ALL.iter().zip(&finds).filter(|(_, find)| find.is_none()).collect();
+    let missed: Vec<_> = guards.iter().zip(&finds).filter(|(_, find)| find.is_none()).collect();
     assert!(
         missed.is_empty(),
         "turned off, and nobody notices: {:?}",

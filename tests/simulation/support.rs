@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mdfabric::domain::{
-    Bytes, DriveState, FsType, Key, Kind, MountRequest, NodeName, Record, ReplicaId, VolumeName, VolumePhase,
-    VolumeSpec, VolumeStatus, VolumeUid,
+    Bytes, DriveState, FsType, Key, Kind, Member, MemberState, MountRequest, NodeName, Record, ReplicaId,
+    VolumeName, VolumePhase, VolumeSpec, VolumeStatus, VolumeUid,
 };
 use mdfabric::plan::Write;
 use mdfabric::plan::verbs::{self, CreateVolume};
@@ -354,16 +354,23 @@ fn is_full(cluster: &Cluster, volume: &VolumeName) -> bool {
     spec.fs == FsType::Raw || used == Some(spec.size)
 }
 
-/// Every copy asked for holds every write, and no other copy is there.
+/// Every copy asked for holds every write, no other copy is there, and one is where it is used.
 pub(crate) fn has_all(cluster: &Cluster, volume: &VolumeName) -> bool {
+    let status = cluster.world().volume_status(volume);
+    has_copies(cluster, volume) && status.is_some_and(|status| !status.follow_owner)
+}
+
+/// The same, wherever it is used.
+pub(crate) fn has_copies(cluster: &Cluster, volume: &VolumeName) -> bool {
     let world = cluster.world();
     let Some(spec) = world.volume_spec(volume) else { return false };
+    // A Faulty one beyond their number goes with the next change.
+    let counts = |member: &&Member| member.state != MemberState::Faulty;
     world.volume_status(volume).is_some_and(|status| {
         status.phase == VolumePhase::Synced
             && status.in_sync.len() == status.copies(spec)
-            && status.members.len() == status.copies(spec)
+            && status.members.iter().filter(counts).count() == status.copies(spec)
             && status.relocation.is_none()
-            && !status.follow_owner
             && status.is_placed(spec)
             && !status.is_expanding(spec)
     })

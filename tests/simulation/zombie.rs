@@ -151,38 +151,6 @@ fn an_eviction_that_frees_the_legs_first_loses_a_write() {
     }
 }
 
-/// The record counts on node-1's copy alone when node-1 is paused; the leg of the other one still holds, and its provider's daemon is dead and
-/// fences nobody. Deposed, node-1 wakes up, and when it has cut its own copy off the other one's connection comes back by itself:
-/// what is written then would be on no copy that counts.
-pub(crate) fn a_leg_comes_back_by_itself(config: Config) {
-    let (mut scene, other) = served_on_node_1(config, FsType::Raw, 2);
-    let to = 5 - other;
-    scene.cluster.kill_daemon(&node(other), 60_000);
-    scene.cluster.set_link(&node(1), &node(other), false);
-    scene.until(30_000, "the loss is recorded", |cluster| {
-        cluster.world().volume_status(&name()).is_some_and(|status| status.in_sync.len() == 1)
-    });
-    scene.cluster.set_paused(&node(1), true);
-    scene.request_detach();
-    attach(&mut scene, FsType::Raw, to);
-    scene.until(60_000, "node-1 is deposed", |cluster| {
-        cluster.world().volume_status(&name()).is_some_and(|status| status.owner == Some(node(to)))
-    });
-    scene.cluster.set_paused(&node(1), false);
-    scene.until(5_000, "it cuts its copy off", |cluster| {
-        cluster.steps().iter().any(|step| step.starts_with("node-1: cut "))
-    });
-    scene.cluster.set_link(&node(1), &node(other), true);
-    ends_well(&mut scene);
-}
-
-#[test]
-fn a_leg_that_comes_back_by_itself_takes_nothing_from_a_woken_owner() {
-    for seed in 0..6 {
-        a_leg_comes_back_by_itself(Config { seed: 580 + seed, ..Config::default() });
-    }
-}
-
 #[test]
 fn the_woken_owners_daemon_may_die_at_any_step() {
     // Every step with one of the kinds, and each kind with every third step.

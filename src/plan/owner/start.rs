@@ -1,14 +1,12 @@
 //! From ownership to a running array: R4 (only acknowledging replicas) and R3 (only recorded in-sync ones).
 
-use uuid::Uuid;
-
 use super::serving::Serving;
 use super::{members, takeover};
 use crate::domain::{
     Force, Member, MemberState, Reason, ReplicaId, array_device, array_uuid, partition_guid,
 };
 use crate::plan::leg::Leg;
-use crate::plan::{ArrayState, FailureKind, Lane, NewMember, Step, safety, timing};
+use crate::plan::{ArrayState, Lane, NewMember, Step, safety, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
     free_assembly(serving);
@@ -81,7 +79,7 @@ fn nobody_to_start_from(serving: &Serving, members: &[Member]) -> Reason {
     let nodes: Vec<&str> = members.iter().map(|member| member.node.as_str()).collect();
     let nodes = nodes.join(", ");
     let unread = members.iter().filter_map(|member| {
-        Some(format!("; the one on {} cannot be read: {}", member.node, unreadable(serving, member)?))
+        Some(format!("; the one on {} cannot be read: {}", member.node, serving.unreadable(member)?))
     });
     let unread: String = unread.collect();
     Reason::blocked(
@@ -131,19 +129,9 @@ fn is_given_up(serving: &Serving, member: &Member) -> bool {
     let waited = serving.input.now.since(serving.status.claimed_at.max(serving.input.memory.started_at));
     let dead = !serving.input.is_alive(&member.node);
     if serving.ready(member).is_some() {
-        return waited >= timing::CONNECT_MILLIS && unreadable(serving, member).is_some();
+        return waited >= timing::CONNECT_MILLIS && serving.unreadable(member).is_some();
     }
     dead && waited >= timing::CONNECT_MILLIS || waited >= timing::ACKNOWLEDGE_MILLIS
-}
-
-/// What became of the last try to read a copy's superblocks, if one could not be read.
-fn unreadable<'a>(serving: &Serving<'a>, member: &Member) -> Option<&'a String> {
-    let failures = serving.input.memory.failed.values().map(|attempt| &attempt.failure);
-    let is_of =
-        |partition: Uuid| serving.columns().any(|column| partition_guid(member.replica, column) == partition);
-    let mut of_member = failures
-        .filter(|failure| matches!(failure.kind, FailureKind::Unreadable(partition) if is_of(partition)));
-    of_member.next().map(|failure| &failure.message)
 }
 
 fn bad_header<'a>(serving: &Serving<'a>, member: &Member) -> Option<&'a String> {
@@ -154,7 +142,7 @@ fn bad_header<'a>(serving: &Serving<'a>, member: &Member) -> Option<&'a String> 
 /// Copies that cannot take part leave the in-sync set first; the array starts in a later plan.
 fn give_up(serving: &mut Serving, members: &[&Member]) {
     for member in members {
-        let (state, why) = match (bad_header(serving, member), unreadable(serving, member)) {
+        let (state, why) = match (bad_header(serving, member), serving.unreadable(member)) {
             (Some(why), _) => (MemberState::Faulty, format!("its superblock cannot be used: {why}")),
             (None, Some(why)) if serving.ready(member).is_some() => {
                 (MemberState::Faulty, format!("its superblock cannot be read: {why}"))
