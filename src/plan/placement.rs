@@ -107,13 +107,16 @@ fn on_node(
         let drives =
             if drives.len() == 1 { "1 drive".to_owned() } else { format!("{} drives", drives.len()) };
         let named = if drive.is_some() { "; name the node alone, its drives are chosen" } else { "" };
-        let others = whys.iter().map(|why| format!(", {why}")).collect::<String>();
-        return Err(format!("{drives} with room, {columns} needed{others}{named}"));
+        let enough = format!("{drives} with room, {columns} needed{named}");
+        return Err([enough].into_iter().chain(whys).collect::<Vec<_>>().join(", "));
     }
     let free = drives.iter().map(|(free, _)| free.0).sum();
     let drives = drives.into_iter().take(columns).map(|(_, id)| id).collect();
     Ok((Bytes(free), Place { node: node.clone(), drives }))
 }
+
+/// How much a drive has, and which it is.
+type Room = (Bytes, DriveId);
 
 /// Those with room, and why the others have none.
 fn usable_drives(
@@ -121,7 +124,7 @@ fn usable_drives(
     request: &Request,
     node: &NodeName,
     only: Option<&DriveId>,
-) -> Result<(Vec<(Bytes, DriveId)>, BTreeSet<String>), String> {
+) -> Result<(Vec<Room>, BTreeSet<String>), String> {
     let mut whys = BTreeSet::new();
     let mut drives = Vec::new();
     for (id, drive) in world.drives() {

@@ -375,9 +375,10 @@ impl Cluster {
     /// What a call comes to that found nothing to read: it waits for a copy that holds, else it fails.
     pub(super) fn without_answer(&self, node: &NodeName, array: &Array, call: &str) -> Effect {
         let mut good = array.members.iter().filter(|member| member.in_sync && !member.faulty);
-        match good.any(|member| self.reach(node, member.dev) == Reach::Held) {
-            true => Effect::Blocked,
-            false => Effect::retry(&format!("{call}: EIO")),
+        if good.any(|member| self.reach(node, member.dev) == Reach::Held) {
+            Effect::Blocked
+        } else {
+            Effect::retry(&format!("{call}: EIO"))
         }
     }
 

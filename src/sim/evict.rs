@@ -104,11 +104,10 @@ impl Cluster {
         let now = self.now;
         if let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered) {
             machine.stirred = true;
-            let since = machine.paused_since.take();
-            let passed = since.map_or(0, |since| now - since);
+            let stood = machine.paused_since.map_or(0, |since| now - since);
             let due =
                 machine.kernel.connections.values_mut().filter_map(|connection| connection.due.as_mut());
-            due.for_each(|due| *due += passed);
+            due.for_each(|due| *due += stood);
             machine.paused_since = paused.then_some(now);
         }
         self.note(format_args!("{name}: {}", if paused { "paused" } else { "resumed" }));

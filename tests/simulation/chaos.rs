@@ -127,8 +127,12 @@ impl Fault {
     fn drive(&self) -> Option<&DriveId> {
         match self {
             Self::Hang(drive) | Self::Pull(drive) => Some(drive),
-            Self::Link(..) | Self::Way(..) | Self::Store(_) | Self::Pause(_) => None,
-            Self::Node(..) | Self::Drive(..) => None,
+            Self::Link(..)
+            | Self::Way(..)
+            | Self::Store(_)
+            | Self::Pause(_)
+            | Self::Node(..)
+            | Self::Drive(..) => None,
         }
     }
 }
