@@ -43,7 +43,7 @@ enum NodeCommand {
     },
     /// Print what this machine's kernel has and lacks; changes nothing, needs no daemon
     Preflight,
-    /// Keep new copies and attachments off a node
+    /// Keep new copies off a node; volumes may be attached there all the same
     Cordon {
         /// The node
         name: NodeName,

@@ -9,7 +9,7 @@ use super::{Endpoint, Timestamp};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeSpec {
-    /// No new replicas and no attachments.
+    /// No new replicas. Attachments are asked for by name, and are not refused.
     pub cordoned: bool,
     /// Its copies move to other nodes; it is cordoned then, too.
     #[serde(default)]

@@ -100,26 +100,31 @@ fn on_node(
     if world.node_spec(node).is_some_and(|spec| spec.cordoned) {
         return Err("cordoned".to_owned());
     }
-    let mut drives = usable_drives(world, request, node, drive)?;
+    let (mut drives, whys) = usable_drives(world, request, node, drive)?;
     drives.sort_by(|(free, id), (other_free, other)| other_free.cmp(free).then(id.cmp(other)));
     let columns = usize::from(request.columns);
     if drives.len() < columns {
         let drives =
             if drives.len() == 1 { "1 drive".to_owned() } else { format!("{} drives", drives.len()) };
         let named = if drive.is_some() { "; name the node alone, its drives are chosen" } else { "" };
-        return Err(format!("{drives} with room, {columns} needed{named}"));
+        let enough = format!("{drives} with room, {columns} needed{named}");
+        return Err([enough].into_iter().chain(whys).collect::<Vec<_>>().join(", "));
     }
     let free = drives.iter().map(|(free, _)| free.0).sum();
     let drives = drives.into_iter().take(columns).map(|(_, id)| id).collect();
     Ok((Bytes(free), Place { node: node.clone(), drives }))
 }
 
+/// How much a drive has, and which it is.
+type Room = (Bytes, DriveId);
+
+/// Those with room, and why the others have none.
 fn usable_drives(
     world: &World,
     request: &Request,
     node: &NodeName,
     only: Option<&DriveId>,
-) -> Result<Vec<(Bytes, DriveId)>, String> {
+) -> Result<(Vec<Room>, BTreeSet<String>), String> {
     let mut whys = BTreeSet::new();
     let mut drives = Vec::new();
     for (id, drive) in world.drives() {
@@ -138,7 +143,7 @@ fn usable_drives(
             only.map_or_else(|| "no drive was added".to_owned(), |drive| format!("has no drive {drive}"));
         return Err(if whys.is_empty() { missing } else { whys.into_iter().collect::<Vec<_>>().join(", ") });
     }
-    Ok(drives)
+    Ok((drives, whys))
 }
 
 fn fits(request: &Request, id: &DriveId, status: &DriveStatus, cordoned: bool) -> Result<Bytes, String> {

@@ -379,6 +379,8 @@ pub enum FailureKind {
     Retry,
     /// A member's superblock is not what it should be: whose, and why.
     BadHeader(Uuid),
+    /// A member's superblock cannot be read or written: whose.
+    Unreadable(Uuid),
     /// The kernel does not take the member back by bitmap.
     BitmapRefused,
     /// The object is in use by somebody else.

@@ -41,6 +41,8 @@ pub const FAILED_MILLIS: u64 = 5_000;
 pub const HEALS_PER_NODE: usize = 2;
 /// For how long on end a provider may object to making a new copy before another drive is tried.
 pub const CANDIDATE_MILLIS: u64 = 60_000;
+/// How often in a row a copy's superblock may fail to be read or written until its drive counts as failing: some seconds of tries.
+pub const SUPERBLOCK_FAILURES: u32 = 3;
 /// How often in a row the kernel may refuse to take a new copy into the array before that: some 30 s of tries.
 pub const CANDIDATE_FAILURES: u32 = 8;
 /// After how long a file system that is being shut down gives nothing away any more, whether the call has returned or not:

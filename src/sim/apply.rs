@@ -164,14 +164,10 @@ impl Cluster {
         if self.is_busy(node, guid) {
             return Effect::failed(FailureKind::Busy, "BLKPG_DEL_PARTITION: EBUSY");
         }
-        if self
-            .partition(node, guid)
-            .is_some_and(|partition| !partition.blocks.is_zero(0..partition.blocks()))
-        {
+        let Some(disk) = self.disk(node, drive) else { return Effect::retry("ENODEV") };
+        let was = disk.partitions.remove(&guid);
+        if was.is_some_and(|partition| !partition.blocks.is_zero(0..partition.blocks())) {
             self.violate(format_args!("{node}: the space of {guid} is given back with its data in it"));
-        }
-        if let Some(disk) = self.disk(node, drive) {
-            disk.partitions.remove(&guid);
         }
         Effect::done()
     }
@@ -211,7 +207,7 @@ impl Cluster {
     fn export(&mut self, node: &NodeName, key: (Uuid, Epoch), dev: Dev, host: &str) -> Effect {
         let Some(size) = self
             .partition(node, key.0)
-            .filter(|partition| partition.dev == dev)
+            .filter(|partition| partition.dev == dev && !self.is_pulled(node, key.0))
             .map(|partition| partition.known)
         else {
             return Effect::retry("ENXIO");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use super::apply::Effect;
 use super::clock::TICK;
 use super::cluster::Cluster;
 use super::disk::{Header, Role, blocks_in};
@@ -351,14 +352,34 @@ impl Cluster {
         self.stir(node);
     }
 
+    /// From a copy that is not write-mostly if there is one; where that fails, from the next (`raid1_end_read_request`).
     pub(super) fn read_good(&mut self, node: &NodeName, array: &Array, block: u8) -> Option<u64> {
-        let good = array.members.iter().filter(|member| member.in_sync && !member.faulty);
-        let source = good.min_by_key(|member| (member.write_mostly, member.slot))?.dev;
-        let Reach::Partition(provider, guid) = self.reach(node, source) else {
-            self.touch(node, source);
-            return None;
-        };
-        self.partition(&provider, guid).map(|partition| partition.blocks.get(block))
+        let mut good: Vec<_> =
+            array.members.iter().filter(|member| member.in_sync && !member.faulty).collect();
+        good.sort_by_key(|member| (member.write_mostly, member.slot));
+        for source in good {
+            match self.reach(node, source.dev) {
+                Reach::Partition(provider, guid) => {
+                    return self.partition(&provider, guid).map(|partition| partition.blocks.get(block));
+                }
+                Reach::Failed => self.touch(node, source.dev),
+                Reach::Held => {
+                    self.touch(node, source.dev);
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// What a call comes to that found nothing to read: it waits for a copy that holds, else it fails.
+    pub(super) fn without_answer(&self, node: &NodeName, array: &Array, call: &str) -> Effect {
+        let mut good = array.members.iter().filter(|member| member.in_sync && !member.faulty);
+        if good.any(|member| self.reach(node, member.dev) == Reach::Held) {
+            Effect::Blocked
+        } else {
+            Effect::retry(&format!("{call}: EIO"))
+        }
     }
 
     /// After an unclean stop: what is marked is made equal.

@@ -10,9 +10,10 @@ use super::disk::{BLOCKS, Blocks, GARBAGE, Partition};
 use super::kernel::Key;
 use super::stripes::{block_of, place, replica_with, volume_blocks};
 use crate::domain::{
-    Member, NodeName, OnStoreLoss, ReplicaId, Timestamp, Volume, VolumeName, VolumeSpec, VolumeStatus,
-    array_uuid, partition_guid,
+    DriveId, Member, NodeName, OnStoreLoss, ReplicaId, Timestamp, Volume, VolumeName, VolumeSpec,
+    VolumeStatus, array_uuid, partition_guid,
 };
+use crate::plan::Dev;
 
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,23 @@ impl Counted<'_> {
         let partition = *self.columns.get(usize::from(column))?;
         Some((partition?, at))
     }
+
+    /// What a block has instead of what was acknowledged.
+    fn lacks(&self, block: u8, acked: u64) -> Option<u64> {
+        let (partition, at) = self.at(block)?;
+        let there = partition.blocks.get(at);
+        (there < acked || there == GARBAGE).then_some(there)
+    }
+}
+
+/// The blocks of a volume that count. What an array has before it is recorded does as soon as something there was acknowledged.
+fn counting<'a>(
+    spec: &VolumeSpec,
+    status: &VolumeStatus,
+    acked: &'a Blocks,
+) -> impl Iterator<Item = u8> + use<'a> {
+    let blocks = volume_blocks(status.usable(spec), status.columns(spec));
+    (0..BLOCKS).filter(move |block| *block < blocks || acked.get(*block) > 0)
 }
 
 /// What was found of one block of a volume.
@@ -85,14 +103,12 @@ impl Cluster {
         let Some(status) = world.volume_status(name).filter(|status| status.created) else {
             return Vec::new();
         };
-        let blocks = volume_blocks(status.usable(spec), status.columns(spec));
         let copies = self.copies(spec, status);
-        // What an array has before it is recorded counts as soon as something there was acknowledged.
-        let counts = (0..BLOCKS).filter(|block| *block < blocks || acked.get(*block) > 0);
-        let lost = counts.flat_map(|block| {
+        let lost = counting(spec, status, acked).flat_map(|block| {
             let lost = copies.iter().filter_map(move |copy| self.lost(copy, block, acked.get(block)));
             lost.map(move |broken| (block, broken))
         });
+        let blocks = volume_blocks(status.usable(spec), status.columns(spec));
         let differ = (0..blocks).filter_map(|block| Some((block, self.differ(&copies, block)?)));
         lost.chain(differ).collect()
     }
@@ -119,12 +135,40 @@ impl Cluster {
     }
 
     fn lost(&self, copy: &Counted, block: u8, acked: u64) -> Option<Broken> {
-        let (partition, at) = copy.at(block)?;
-        let there = partition.blocks.get(at);
+        let there = copy.lacks(block, acked)?;
         // What a drive itself fails the kernel drops at once, and the record follows (KERNEL.md, finding 4).
-        let fine = there >= acked && there != GARBAGE
-            || !self.works(copy.node, block_of(copy.replica, block, copy.width()).0);
-        (!fine).then(|| Broken::Lost { replica: copy.replica, node: copy.node.clone(), acked, there })
+        let works = self.works(copy.node, block_of(copy.replica, block, copy.width()).0);
+        works.then(|| Broken::Lost { replica: copy.replica, node: copy.node.clone(), acked, there })
+    }
+
+    /// Whether a copy on this drive counts although it lacks what was acknowledged, or will with the next write: the kernel drops it when
+    /// the drive fails, and no record says so yet.
+    #[must_use]
+    pub fn is_behind(&self, drive: &DriveId) -> bool {
+        self.is_in_an_array(drive)
+            || self.apps.iter().any(|(name, app)| self.is_behind_in(name, &app.acked, drive))
+    }
+
+    /// Whether an array of its own node has something of a drive, without a leg in between.
+    fn is_in_an_array(&self, drive: &DriveId) -> bool {
+        self.nodes.values().any(|machine| {
+            let partitions = machine.disks.get(drive).into_iter().flat_map(|disk| disk.partitions.values());
+            let devices: Vec<Dev> = partitions.map(|partition| partition.dev).collect();
+            let mut members = machine.kernel.arrays.values().flat_map(|array| &array.members);
+            members.any(|member| !member.faulty && devices.contains(&member.dev))
+        })
+    }
+
+    fn is_behind_in(&self, name: &VolumeName, acked: &Blocks, drive: &DriveId) -> bool {
+        let world = &self.store.world;
+        let volume = world.volume_spec(name).zip(world.volume_status(name));
+        let Some((spec, status)) = volume.filter(|(_, status)| status.created) else { return false };
+        let lies_there =
+            |copy: &&Counted| status.member(copy.replica).is_some_and(|member| member.drives.contains(drive));
+        let lacks = |copy: &Counted| {
+            counting(spec, status, acked).any(|block| copy.lacks(block, acked.get(block)).is_some())
+        };
+        self.copies(spec, status).iter().filter(lies_there).any(lacks)
     }
 
     /// Copies that count differ only where the bitmap of one of them says so, or where one has gone bad by itself.

@@ -18,8 +18,12 @@ impl Cluster {
     /// Lets [`TICK`] milliseconds pass.
     pub fn tick(&mut self) {
         self.now += TICK;
-        let names: Vec<NodeName> =
-            self.nodes.iter().filter(|(_, machine)| !machine.paused).map(|(name, _)| name.clone()).collect();
+        let names: Vec<NodeName> = self
+            .nodes
+            .iter()
+            .filter(|(_, machine)| !machine.is_paused())
+            .map(|(name, _)| name.clone())
+            .collect();
         for name in &names {
             self.run_power(name);
         }
@@ -78,7 +82,7 @@ impl Cluster {
     }
 
     fn next_event(&self) -> u64 {
-        let machines = self.nodes.iter().filter(|(_, machine)| !machine.paused);
+        let machines = self.nodes.iter().filter(|(_, machine)| !machine.is_paused());
         machines.map(|(name, machine)| self.next_of(name, machine)).min().unwrap_or(self.now)
     }
 

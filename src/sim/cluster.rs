@@ -81,8 +81,8 @@ pub(super) struct Machine {
     pub(super) disks: BTreeMap<DriveId, Disk>,
     pub(super) kernel: Kernel,
     pub(super) powered: bool,
-    /// Nothing in it moves: neither daemon nor kernel nor applications.
-    pub(super) paused: bool,
+    /// Since when nothing in it moves: neither daemon nor kernel nor applications.
+    pub(super) paused_since: Option<u64>,
     pub(super) daemon: Option<Daemon>,
     pub(super) daemon_up_at: Option<u64>,
     pub(super) power_up_at: Option<u64>,
@@ -97,6 +97,12 @@ pub(super) struct Machine {
     pub(super) goes_down: bool,
     /// What its daemons noted on its own disk.
     pub(super) alone: BTreeSet<Alone>,
+}
+
+impl Machine {
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused_since.is_some()
+    }
 }
 
 /// A simulated cluster.
@@ -174,7 +180,7 @@ impl Cluster {
             disks,
             kernel: Kernel::default(),
             powered: false,
-            paused: false,
+            paused_since: None,
             daemon: None,
             daemon_up_at: None,
             power_up_at: None,
@@ -323,7 +329,7 @@ impl Cluster {
         let now = self.now;
         let Some(machine) = self.nodes.get_mut(name) else { return };
         machine.powered = false;
-        machine.paused = false;
+        machine.paused_since = None;
         machine.kernel = Kernel::default();
         machine.daemon = None;
         machine.daemon_up_at = None;
@@ -337,7 +343,8 @@ impl Cluster {
     /// It starts again after `down` milliseconds.
     pub fn kill_daemon(&mut self, name: &NodeName, down: u64) {
         let now = self.now;
-        let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered && !machine.paused)
+        let Some(machine) =
+            self.nodes.get_mut(name).filter(|machine| machine.powered && !machine.is_paused())
         else {
             return;
         };
@@ -455,7 +462,7 @@ impl Cluster {
     /// Whether every node has power and a running daemon.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.nodes.values().all(|machine| machine.powered && !machine.paused && machine.daemon.is_some())
+        self.nodes.values().all(|machine| machine.powered && !machine.is_paused() && machine.daemon.is_some())
     }
 
     /// Marks a drive as carrying something.

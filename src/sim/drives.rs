@@ -2,6 +2,7 @@
 
 use super::cluster::Cluster;
 use super::disk::Disk;
+use super::kernel::Key;
 use crate::domain::{DriveId, NodeName, Timestamp};
 use crate::plan::{Observation, Step, TableSeen, Waiting};
 
@@ -100,6 +101,13 @@ impl Cluster {
     /// Whether a partition's drive is not in the machine.
     pub(super) fn is_pulled(&self, node: &NodeName, partition: uuid::Uuid) -> bool {
         self.fault_of(node, partition) == DriveFault::Pulled
+    }
+
+    /// Whether an export holds a device that is gone: its drive was pulled, and has another number if it was put back since.
+    pub(super) fn is_dead(&self, node: &NodeName, key: &Key) -> bool {
+        let export = self.nodes.get(node).and_then(|machine| machine.kernel.exports.get(key));
+        let there = self.partition(node, key.0).map(|partition| partition.dev);
+        self.is_pulled(node, key.0) || export.is_some_and(|export| export.dev != there)
     }
 
     fn fault_of(&self, node: &NodeName, partition: uuid::Uuid) -> DriveFault {

@@ -99,18 +99,23 @@ impl Cluster {
         Effect::done()
     }
 
-    /// A node stands still, or goes on where it stood.
+    /// A node stands still, or goes on where it stood: its kernel's clock does not count the time in between.
     pub fn set_paused(&mut self, name: &NodeName, paused: bool) {
+        let now = self.now;
         if let Some(machine) = self.nodes.get_mut(name).filter(|machine| machine.powered) {
-            machine.paused = paused;
             machine.stirred = true;
+            let stood = machine.paused_since.map_or(0, |since| now - since);
+            let due =
+                machine.kernel.connections.values_mut().filter_map(|connection| connection.due.as_mut());
+            due.for_each(|due| *due += stood);
+            machine.paused_since = paused.then_some(now);
         }
         self.note(format_args!("{name}: {}", if paused { "paused" } else { "resumed" }));
     }
 
     /// Whether a node has power and is not paused.
     pub(super) fn runs(&self, node: &NodeName) -> bool {
-        self.nodes.get(node).is_some_and(|machine| machine.powered && !machine.paused)
+        self.nodes.get(node).is_some_and(|machine| machine.powered && !machine.is_paused())
     }
 
     /// A host is shut down in order while its daemon does nothing: processes are ended, nothing queues any more (multipathd leaves

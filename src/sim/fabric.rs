@@ -80,7 +80,8 @@ impl Cluster {
         let (_, connection) = kernel.connection_of(map.path?)?;
         let provider = &connection.provider;
         let gets_there = map.active && self.is_served(key, connection) && self.arrives(node, provider);
-        let lands = gets_there && self.on_drive(provider, key.0) == Reach::Partition(provider.clone(), key.0);
+        let works = self.on_drive(provider, key.0) == Reach::Partition(provider.clone(), key.0);
+        let lands = gets_there && works && !self.is_dead(provider, key);
         (lands && !self.can_talk(node, provider)).then(|| (provider.clone(), key.0))
     }
 
@@ -96,12 +97,11 @@ impl Cluster {
         let connection = map.path.and_then(|path| machine.kernel.connection_of(path));
         match connection {
             Some((_, connection)) if map.active && self.is_through(node, key, connection) => {
-                match self.on_drive(&connection.provider, key.0) {
+                match self.is_dead(&connection.provider, key) {
                     // The target says that its device is gone: to dm-multipath that is the path's fault.
-                    Reach::Failed if map.queueing && self.is_pulled(&connection.provider, key.0) => {
-                        Reach::Held
-                    }
-                    reach => reach,
+                    true if map.queueing => Reach::Held,
+                    true => Reach::Failed,
+                    false => self.on_drive(&connection.provider, key.0),
                 }
             }
             Some((_, connection)) if self.holds(node, map.active, connection) => Reach::Held,

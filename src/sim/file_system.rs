@@ -8,7 +8,7 @@ use super::apply::Effect;
 use super::cluster::Cluster;
 use super::disk::{GARBAGE, blocks_in};
 use super::fabric::Reach;
-use super::kernel::{Array, Kernel, Write};
+use super::kernel::{Array, ArrayMember, Kernel, Write};
 use crate::domain::{Bytes, NodeName};
 use crate::plan::{Dev, FailureKind, MountSeen, Outcome};
 
@@ -42,7 +42,7 @@ impl Cluster {
         if reached.contains(&Reach::Held) {
             return Effect::Blocked;
         }
-        if reached.contains(&Reach::Failed) {
+        if reached.contains(&Reach::Failed) && !self.drop_failing(node, &columns) {
             return Effect::retry("write: EIO");
         }
         self.file_systems.insert(first, size);
@@ -52,6 +52,21 @@ impl Cluster {
             self.write_all(node, array, head);
         }
         Effect::done()
+    }
+
+    /// What cannot be written to is kicked out. `false` where a column has nothing else.
+    fn drop_failing(&mut self, node: &NodeName, columns: &[Array]) -> bool {
+        columns.iter().all(|column| {
+            let dropped = self.with_array(node, column.uuid, |cluster, array| {
+                let fails = |member: &&ArrayMember| {
+                    member.takes_writes() && cluster.reach(node, member.dev) == Reach::Failed
+                };
+                let failing: Vec<Uuid> =
+                    array.members.iter().filter(fails).map(|member| member.device).collect();
+                failing.into_iter().all(|device| cluster.fail_member(node, array, device))
+            });
+            dropped.unwrap_or(true)
+        })
     }
 
     /// Every block of a column is written: the first with `head`, the others with zeroes.
@@ -76,7 +91,7 @@ impl Cluster {
         let columns = self.columns_below(node, dev);
         let Some(first) = columns.first() else { return Effect::retry("ENODEV") };
         match self.read_good(node, first, 0) {
-            None => return Effect::Blocked,
+            None => return self.without_answer(node, first, "mount"),
             Some(0 | GARBAGE) => return Effect::retry("mount: wrong fs type"),
             Some(_) => {}
         }
@@ -109,7 +124,9 @@ impl Cluster {
         let (mut written, mut all) = (0, 0);
         for array in &columns {
             for block in 0..blocks_in(column) {
-                let Some(version) = self.read_good(node, array, block) else { return Effect::Blocked };
+                let Some(version) = self.read_good(node, array, block) else {
+                    return self.without_answer(node, array, "statfs");
+                };
                 written += u64::from(version != 0);
                 all += 1;
             }

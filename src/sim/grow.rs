@@ -60,6 +60,9 @@ impl Cluster {
 
     /// Never what an array has already.
     pub(super) fn zero_tail(&mut self, node: &NodeName, guid: Uuid, from: Bytes, to: Bytes) -> Effect {
+        if !self.works(node, guid) {
+            return Effect::retry("BLKZEROOUT: EIO");
+        }
         let Some(partition) = self.partition_mut(node, guid).filter(|partition| partition.known >= to) else {
             return Effect::retry("BLKZEROOUT: EINVAL");
         };

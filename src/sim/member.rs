@@ -120,7 +120,9 @@ impl Cluster {
         let (provider, partition) = match self.reach(node, dev) {
             Reach::Partition(provider, partition) => (provider, partition),
             Reach::Held => return Err(Effect::Blocked),
-            Reach::Failed => return Err(Effect::retry("read superblock: EIO")),
+            Reach::Failed => {
+                return Err(Effect::failed(FailureKind::Unreadable(guid), "read superblock: EIO"));
+            }
         };
         let bad = |why: &str| Err(Effect::failed(FailureKind::BadHeader(guid), why));
         match self.partition(&provider, partition).and_then(|partition| partition.header.clone()) {
@@ -240,7 +242,9 @@ impl Cluster {
         let (provider, guid) = match self.reach(node, new.dev) {
             Reach::Partition(provider, guid) => (provider, guid),
             Reach::Held => return Effect::Blocked,
-            Reach::Failed => return Effect::retry("ADD_NEW_DISK: EIO"),
+            Reach::Failed => {
+                return Effect::failed(FailureKind::Unreadable(new.partition), "pread: EIO");
+            }
         };
         let header = self.partition(&provider, guid).and_then(|partition| partition.header.clone());
         let room = self.room_of(node, new.dev);
@@ -345,8 +349,12 @@ impl Cluster {
             .filter(is_in)
             .filter(|block| !array.pending.iter().any(|write| write.block == *block))
         {
-            let Some(version) = self.read_good(node, array, block) else { return Effect::Blocked };
-            let Reach::Partition(provider, guid) = self.reach(node, dev) else { return Effect::Blocked };
+            let Some(version) = self.read_good(node, array, block) else {
+                return self.without_answer(node, array, "compare");
+            };
+            let Reach::Partition(provider, guid) = self.reach(node, dev) else {
+                return self.without_answer(node, array, "compare");
+            };
             let there = self.partition(&provider, guid).map(|partition| partition.blocks.get(block));
             differ += u64::from(there != Some(version));
         }

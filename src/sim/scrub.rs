@@ -70,7 +70,9 @@ impl Cluster {
         if array.is_degraded() {
             return Effect::retry("check: it lost a member");
         }
-        let Some(copies) = self.copies_of(node, array) else { return Effect::Blocked };
+        let Some(copies) = self.copies_of(node, array) else {
+            return self.without_answer(node, array, "check");
+        };
         if array.pending.iter().any(|write| write.block == block) {
             return Effect::Blocked;
         }
@@ -92,7 +94,7 @@ impl Cluster {
         Effect::Over(Ok(Outcome::Checked { to, mismatched_sectors }))
     }
 
-    /// The copies in sync, by slot; `None` while a leg holds what is read from it.
+    /// The copies in sync, by slot; `None` while one of them does not answer.
     fn copies_of(&self, node: &NodeName, array: &Array) -> Option<Vec<(NodeName, Uuid)>> {
         let mut members: Vec<_> = array.members.iter().filter(|member| member.in_sync).collect();
         members.sort_by_key(|member| member.slot);

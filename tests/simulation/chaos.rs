@@ -4,12 +4,17 @@
 
 use std::fmt;
 
-use mdfabric::domain::{Bytes, DriveId, FsType, MountRequest, NodeName, PlacementEntry};
+use mdfabric::domain::{
+    Bytes, DriveId, FsType, Member, MountRequest, NodeName, PlacementEntry, Reason, VolumeName, VolumeStatus,
+    World,
+};
 use mdfabric::plan::scale;
-use mdfabric::plan::verbs::{self, Cordon, CreateVolume, EditVolume, NewSize, Scrub};
-use mdfabric::sim::{Config, DriveFault, Rng};
+use mdfabric::plan::verbs::{self, Cordon, CreateVolume, EditVolume, NewSize, Refusal, Scrub, Verdict};
+use mdfabric::sim::{Cluster, Config, DriveFault, Rng};
 
-use super::support::{Failure, Scene, edit_record, failure, is_mounted, name, node, wish};
+use super::support::{
+    Failure, Scene, edit_record, failure, has_all, has_copies, is_served, name, node, wish,
+};
 
 const NODES: u8 = 4;
 
@@ -17,11 +22,15 @@ const NODES: u8 = 4;
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     config: Config,
-    fs: FsType,
-    replicas: u32,
-    columns: u32,
-    first_on: u8,
+    volumes: Vec<Volume>,
     acts: Vec<Act>,
+}
+
+/// A volume as it begins.
+#[derive(Debug, Clone)]
+struct Volume {
+    wish: CreateVolume,
+    first_on: u8,
 }
 
 /// Something happens after a pause of so many milliseconds.
@@ -33,10 +42,26 @@ struct Act {
 
 #[derive(Debug, Clone)]
 enum What {
+    /// Of a volume.
+    Ask(VolumeName, Ask),
+    KillDaemon(u8, u64),
+    PowerCut(u8, u64),
+    /// A drive fails for good. There is one such drive at most: copies have to be somewhere.
+    Fail(DriveId),
+    /// It breaks for so many milliseconds.
+    Blink(Fault, u64),
+    /// It breaks until it is mended, or until the end.
+    Break(Fault),
+    /// The fault that has lasted longest is mended.
+    Mend,
+}
+
+#[derive(Debug, Clone)]
+enum Ask {
     Attach(u8),
     Detach,
     Move(u8, u8),
-    /// To so many MiB, up to what every drive has room for.
+    /// By so many MiB beyond what it began with, up to what every drive has room for.
     Grow(u64),
     Edit {
         add: Option<u8>,
@@ -46,18 +71,10 @@ enum What {
     /// The record itself: entries beyond the first so many go, this one comes.
     EditRecord(usize, u8),
     Scrub(Scrub),
-    KillDaemon(u8, u64),
-    PowerCut(u8, u64),
-    /// It breaks for so many milliseconds.
-    Blink(Fault, u64),
-    /// It breaks until it is mended, or until the end.
-    Break(Fault),
-    /// The fault that has lasted longest is mended.
-    Mend,
 }
 
 /// What lasts until somebody ends it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum Fault {
     Link(NodeName, NodeName),
     /// What the first sends does not get to the second.
@@ -66,38 +83,124 @@ enum Fault {
     Pause(NodeName),
     /// A drive answers nobody.
     Hang(DriveId),
-    /// A node is emptied.
-    Drain(NodeName),
-    /// A drive is emptied.
-    Evict(DriveId),
+    /// A drive is not in its machine.
+    Pull(DriveId),
+    /// A node takes no new copies, or is emptied.
+    Node(NodeName, Cordon),
+    /// The same of a drive.
+    Drive(DriveId, Cordon),
 }
 
 impl Fault {
-    fn set(&self, scene: &mut Scene, well: bool) {
+    fn begin(&self, scene: &mut Scene) {
         match self {
-            Self::Link(one, other) => scene.cluster.set_link(one, other, well),
-            Self::Way(from, to) => scene.cluster.set_way(from, to, well),
-            Self::Store(node) => scene.cluster.set_store(node, well),
-            Self::Pause(node) => scene.cluster.set_paused(node, !well),
-            Self::Hang(drive) => {
-                scene.cluster.set_drive(drive, if well { DriveFault::None } else { DriveFault::Hung });
-            }
-            Self::Drain(node) => {
-                let cordon = if well { Cordon::Off } else { Cordon::Empty };
-                drop(scene.cluster.request(|world, _| verbs::cordon_node(world, node, cordon)));
-            }
-            Self::Evict(drive) => {
-                let cordon = if well { Cordon::Off } else { Cordon::Empty };
-                drop(scene.cluster.request(|world, _| verbs::cordon_drive(world, drive, cordon)));
-            }
+            Self::Link(one, other) => scene.cluster.set_link(one, other, false),
+            Self::Way(from, to) => scene.cluster.set_way(from, to, false),
+            Self::Store(node) => scene.cluster.set_store(node, false),
+            Self::Pause(node) => scene.cluster.set_paused(node, true),
+            Self::Hang(drive) => scene.cluster.set_drive(drive, DriveFault::Hung),
+            Self::Pull(drive) => scene.cluster.set_drive(drive, DriveFault::Pulled),
+            Self::Node(node, cordon) => ask(scene, |world| verbs::cordon_node(world, node, *cordon)),
+            Self::Drive(drive, cordon) => ask(scene, |world| verbs::cordon_drive(world, drive, *cordon)),
+        }
+    }
+
+    fn end(&self, scene: &mut Scene) {
+        match self {
+            Self::Link(one, other) => scene.cluster.set_link(one, other, true),
+            Self::Way(from, to) => scene.cluster.set_way(from, to, true),
+            Self::Store(node) => scene.cluster.set_store(node, true),
+            Self::Pause(node) => scene.cluster.set_paused(node, false),
+            Self::Hang(drive) | Self::Pull(drive) => scene.cluster.set_drive(drive, DriveFault::None),
+            Self::Node(node, _) => ask(scene, |world| verbs::cordon_node(world, node, Cordon::Off)),
+            Self::Drive(drive, _) => ask(scene, |world| verbs::cordon_drive(world, drive, Cordon::Off)),
+        }
+    }
+
+    /// A drive is put back once the record knows what the kernel dropped with it: an owner that dies in between leaves a window
+    /// (R1 in ARCHITECTURE.md).
+    fn may_end(&self, cluster: &Cluster) -> bool {
+        !matches!(self, Self::Pull(drive) if cluster.is_behind(drive))
+    }
+
+    /// Whose answers it is about.
+    fn drive(&self) -> Option<&DriveId> {
+        match self {
+            Self::Hang(drive) | Self::Pull(drive) => Some(drive),
+            Self::Link(..)
+            | Self::Way(..)
+            | Self::Store(_)
+            | Self::Pause(_)
+            | Self::Node(..)
+            | Self::Drive(..) => None,
         }
     }
 }
 
+/// What is wrong at a moment.
+#[derive(Debug, Default)]
+struct Wrong {
+    faults: Vec<Fault>,
+    /// The drive that failed for good.
+    failed: Option<DriveId>,
+}
+
+impl Wrong {
+    /// Of a drive one thing at a time is wrong, and it does not go with the only copy of anything.
+    fn begin(&mut self, scene: &mut Scene, fault: &Fault) {
+        let mut drives = self.faults.iter().filter_map(Fault::drive).chain(&self.failed);
+        let free = fault.drive().is_none_or(|drive| drives.all(|other| other != drive));
+        let spare = !matches!(fault, Fault::Pull(drive) if !is_spare(&scene.cluster, drive));
+        if free && spare {
+            fault.begin(scene);
+            self.faults.push(fault.clone());
+        }
+    }
+
+    /// The oldest that is like this one and may end.
+    fn end(&mut self, scene: &mut Scene, is_it: impl Fn(&Fault) -> bool) -> bool {
+        let mut faults = self.faults.iter();
+        let Some(at) = faults.position(|fault| is_it(fault) && fault.may_end(&scene.cluster)) else {
+            return false;
+        };
+        self.faults.remove(at).end(scene);
+        true
+    }
+
+    fn end_all(&mut self, scene: &mut Scene) {
+        while self.end(scene, |_| true) {}
+    }
+
+    fn fail(&mut self, scene: &mut Scene, drive: &DriveId) {
+        if self.failed.is_none() && is_spare(&scene.cluster, drive) {
+            self.faults.retain(|fault| fault.drive() != Some(drive));
+            scene.cluster.set_drive(drive, DriveFault::Failing);
+            self.failed = Some(drive.clone());
+        }
+    }
+}
+
+/// Whether every volume with a copy on a drive is made, and has another copy that holds every write.
+fn is_spare(cluster: &Cluster, drive: &DriveId) -> bool {
+    let volumes = cluster.world().volumes().filter_map(|volume| volume.status);
+    let concerned = |status: &VolumeStatus| status.members.iter().any(|member| member.drives.contains(drive));
+    let has_another = |status: VolumeStatus| {
+        let elsewhere = |member: &&Member| !member.drives.contains(drive);
+        let mut others = status.members.iter().filter(elsewhere);
+        status.formatted && others.any(|member| status.in_sync.contains(&member.replica))
+    };
+    volumes.filter(concerned).all(has_another)
+}
+
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { replicas, columns, fs, first_on, .. } = self;
-        writeln!(f, "{replicas} copies of {columns} columns of {fs:?}, attached on node-{first_on}")?;
+        for Volume { wish, first_on } in &self.volumes {
+            let CreateVolume { name, replicas, stripe_width, fs, .. } = wish;
+            writeln!(
+                f,
+                "{name}: {replicas} copies of {stripe_width} columns of {fs:?}, attached on node-{first_on}"
+            )?;
+        }
         self.acts.iter().try_for_each(|act| writeln!(f, "  after {} ms {:?}", act.pause, act.what))
     }
 }
@@ -105,20 +208,35 @@ impl fmt::Display for Script {
 /// What a seed stands for.
 pub(crate) fn script(config: &Config) -> Script {
     let mut rng = Rng::new(config.seed ^ 0x6d64_6661_6272_6963);
-    let (replicas, first_on) = (1 + u32::try_from(rng.below(3)).unwrap(), pick(&mut rng));
+    let volumes = volumes(config.seed, &mut rng);
     let mut acts = Vec::new();
     for _ in 0..rng.between(4, 24) {
         let longest = if rng.one_in(3) { 12_000 } else { 800 };
         let pause = rng.below(longest);
-        let what = if rng.one_in(2) { operation(&mut rng) } else { harm(&mut rng) };
+        let what = if rng.one_in(2) { operation(&mut rng, &volumes) } else { harm(&mut rng) };
         acts.push(Act { pause, what });
         if rng.one_in(3) {
             acts.push(Act { pause: 0, what: What::Mend });
         }
     }
-    let fs = if config.seed.is_multiple_of(2) { FsType::Ext4 } else { FsType::Xfs };
-    let columns = if config.seed % 8 < 6 { 1 } else { 2 };
-    Script { config: Config { nodes: NODES, ..config.clone() }, fs, replicas, columns, first_on, acts }
+    Script { config: Config { nodes: NODES, ..config.clone() }, volumes, acts }
+}
+
+/// One, and in some seeds another one that shares its nodes and drives.
+fn volumes(seed: u64, rng: &mut Rng) -> Vec<Volume> {
+    let mut drawn = |wish: CreateVolume| Volume {
+        wish: CreateVolume { replicas: 1 + u32::try_from(rng.below(3)).unwrap(), ..wish },
+        first_on: pick(rng),
+    };
+    let fs = if seed.is_multiple_of(2) { FsType::Ext4 } else { FsType::Xfs };
+    let first = CreateVolume { fs, stripe_width: if seed % 8 < 6 { 1 } else { 2 }, ..wish(1) };
+    let mut volumes = vec![drawn(first)];
+    if seed % 8 == 3 || seed % 8 == 6 {
+        let fs = if seed % 8 == 3 { FsType::Raw } else { FsType::Xfs };
+        volumes
+            .push(drawn(CreateVolume { fs, ..CreateVolume::new("other".parse().unwrap(), Bytes::mib(512)) }));
+    }
+    volumes
 }
 
 fn pick(rng: &mut Rng) -> u8 {
@@ -126,33 +244,41 @@ fn pick(rng: &mut Rng) -> u8 {
 }
 
 /// Users may ask for anything; what is refused is refused.
-fn operation(rng: &mut Rng) -> What {
-    match rng.below(10) {
-        9 => empty(rng),
-        8 => What::Scrub(if rng.one_in(4) { Scrub::Stop } else { Scrub::Begin { repair: false } }),
-        7 => What::Grow(1024 + 128 * rng.below(5)),
+fn operation(rng: &mut Rng, volumes: &[Volume]) -> What {
+    let volume = &volumes[usize::try_from(rng.below(volumes.len() as u64)).unwrap()];
+    let asked = match rng.below(10) {
+        9 => return empty(rng),
+        8 => Ask::Scrub(if rng.one_in(4) { Scrub::Stop } else { Scrub::Begin { repair: rng.one_in(2) } }),
+        7 => Ask::Grow(128 * rng.below(5)),
         4..=6 => resize(rng),
-        0 | 1 => What::Move(pick(rng), pick(rng)),
-        2 => What::Detach,
-        _ => What::Attach(pick(rng)),
-    }
+        0 | 1 => Ask::Move(pick(rng), pick(rng)),
+        2 => Ask::Detach,
+        _ => Ask::Attach(pick(rng)),
+    };
+    What::Ask(volume.wish.name.clone(), asked)
 }
 
 /// More copies or fewer, by the verb or by the record itself.
-fn resize(rng: &mut Rng) -> What {
-    let edit = |add, remove, replicas| What::Edit { add, remove, replicas };
+fn resize(rng: &mut Rng) -> Ask {
+    let edit = |add, remove, replicas| Ask::Edit { add, remove, replicas };
     match rng.below(4) {
         0 => edit(Some(pick(rng)), None, None),
         1 => edit(None, Some(pick(rng)), None),
         2 => edit(None, None, Some(1 + u32::try_from(rng.below(3)).unwrap())),
-        _ => What::EditRecord(usize::try_from(rng.below(4)).unwrap(), pick(rng)),
+        _ => Ask::EditRecord(usize::try_from(rng.below(4)).unwrap(), pick(rng)),
     }
 }
 
-/// Copies shall leave a node or a drive.
+/// A node or a drive takes no new copies; those it has shall leave it, too, or not.
 fn empty(rng: &mut Rng) -> What {
     let victim = pick(rng);
-    What::Break(if rng.one_in(2) { Fault::Drain(node(victim)) } else { Fault::Evict(drive(rng, victim)) })
+    let cordon = if rng.one_in(3) { Cordon::On } else { Cordon::Empty };
+    let of_node = rng.one_in(2);
+    What::Break(if of_node {
+        Fault::Node(node(victim), cordon)
+    } else {
+        Fault::Drive(drive(rng, victim), cordon)
+    })
 }
 
 fn drive(rng: &mut Rng, victim: u8) -> DriveId {
@@ -162,13 +288,15 @@ fn drive(rng: &mut Rng, victim: u8) -> DriveId {
 /// Something breaks: for a moment, or until it is mended.
 fn harm(rng: &mut Rng) -> What {
     let victim = pick(rng);
-    let fault = match rng.below(8) {
+    let fault = match rng.below(10) {
         0 | 1 => return What::KillDaemon(victim, rng.between(100, 3_000)),
         2 => return What::PowerCut(victim, rng.between(500, 30_000)),
-        3 => Fault::Link(node(victim), node(pick(rng))),
-        4 => Fault::Way(node(victim), node(pick(rng))),
-        5 => Fault::Store(node(victim)),
-        6 => Fault::Hang(drive(rng, victim)),
+        3 => return What::Fail(drive(rng, victim)),
+        4 => Fault::Link(node(victim), node(pick(rng))),
+        5 => Fault::Way(node(victim), node(pick(rng))),
+        6 => Fault::Store(node(victim)),
+        7 => Fault::Hang(drive(rng, victim)),
+        8 => Fault::Pull(drive(rng, victim)),
         _ => Fault::Pause(node(victim)),
     };
     let longest = if rng.one_in(3) { 40_000 } else { 4_000 };
@@ -183,55 +311,69 @@ pub(crate) fn play(script: &Script) {
 /// What happened in it.
 pub(crate) fn played(script: &Script) -> Scene {
     let mut scene = Scene::with(script.config.clone());
-    scene.create(&CreateVolume { fs: script.fs, stripe_width: script.columns, ..wish(script.replicas) });
-    scene.cluster.app(&name()).writing = true;
-    attach(&mut scene, script.first_on);
-    let mut faults = Vec::new();
+    let mut wrong = Wrong::default();
+    for Volume { wish, first_on } in &script.volumes {
+        scene.volume = wish.name.clone();
+        scene.create(wish);
+        scene.cluster.app(&wish.name).writing = true;
+        attach(&mut scene, *first_on);
+    }
     for act in &script.acts {
         scene.cluster.run_for(act.pause);
-        happen(&mut scene, &act.what, &mut faults);
+        happen(&mut scene, &act.what, &mut wrong);
         scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
     }
-    for fault in &faults {
-        fault.set(&mut scene, true);
-    }
-    settle(&mut scene);
+    let volumes: Vec<VolumeName> = script.volumes.iter().map(|volume| volume.wish.name.clone()).collect();
+    settle(&mut scene, &volumes, wrong);
     scene
 }
 
-fn happen(scene: &mut Scene, what: &What, faults: &mut Vec<Fault>) {
+fn happen(scene: &mut Scene, what: &What, wrong: &mut Wrong) {
     match what {
-        What::Attach(on) => attach(scene, *on),
-        What::Detach => drop(scene.cluster.request(|world, _| verbs::detach(world, &name()))),
-        What::Move(from, to) => {
-            let (from, to) = (node(*from), node(*to));
-            drop(scene.cluster.request(|world, _| verbs::move_replica(world, &name(), &from, &to, None)));
+        What::Ask(volume, asked) => {
+            scene.volume = volume.clone();
+            ask_for(scene, asked);
         }
-        What::Grow(mib) => {
-            let size = NewSize::Of(Bytes::mib(*mib));
-            drop(scene.cluster.request(|world, _| verbs::grow(world, &name(), size)));
+        What::KillDaemon(victim, down) => scene.cluster.kill_daemon(&node(*victim), *down),
+        What::PowerCut(victim, down) => scene.cluster.power_cut(&node(*victim), Some(*down)),
+        What::Fail(drive) => wrong.fail(scene, drive),
+        What::Blink(fault, millis) => {
+            wrong.begin(scene, fault);
+            scene.cluster.run_for(*millis);
+            wrong.end(scene, |other| other == fault);
         }
-        What::Edit { add, remove, replicas } => edit(scene, *add, *remove, *replicas),
-        What::EditRecord(kept, entry) => edit_record(scene, |spec| {
+        What::Break(fault) => wrong.begin(scene, fault),
+        What::Mend => {
+            wrong.end(scene, |_| true);
+        }
+    }
+}
+
+/// What is refused is refused.
+fn ask(scene: &mut Scene, verb: impl FnOnce(&World) -> Result<Verdict, Refusal>) {
+    drop(scene.cluster.request(|world, _| verb(world)));
+}
+
+fn ask_for(scene: &mut Scene, asked: &Ask) {
+    let volume = scene.volume.clone();
+    match asked {
+        Ask::Attach(on) => attach(scene, *on),
+        Ask::Detach => ask(scene, |world| verbs::detach(world, &volume)),
+        Ask::Move(from, to) => {
+            ask(scene, |world| verbs::move_replica(world, &volume, &node(*from), &node(*to), None));
+        }
+        Ask::Grow(mib) => {
+            let least = if volume == name() { 1024 } else { 512 };
+            ask(scene, |world| verbs::grow(world, &volume, NewSize::Of(Bytes::mib(least + mib))));
+        }
+        Ask::Edit { add, remove, replicas } => edit(scene, *add, *remove, *replicas),
+        Ask::EditRecord(kept, entry) => edit_record(scene, |spec| {
             spec.placement.entries.truncate(*kept);
             if !spec.placement.entries.contains(&at(*entry)) {
                 spec.placement.entries.push(at(*entry));
             }
         }),
-        What::Scrub(what) => drop(scene.cluster.request(|world, _| verbs::scrub(world, &name(), *what))),
-        What::KillDaemon(victim, down) => scene.cluster.kill_daemon(&node(*victim), *down),
-        What::PowerCut(victim, down) => scene.cluster.power_cut(&node(*victim), Some(*down)),
-        What::Blink(fault, millis) => {
-            fault.set(scene, false);
-            scene.cluster.run_for(*millis);
-            fault.set(scene, true);
-        }
-        What::Break(fault) => {
-            fault.set(scene, false);
-            faults.push(fault.clone());
-        }
-        What::Mend if faults.is_empty() => {}
-        What::Mend => faults.remove(0).set(scene, true),
+        Ask::Scrub(what) => ask(scene, |world| verbs::scrub(world, &volume, *what)),
     }
 }
 
@@ -241,54 +383,160 @@ fn at(index: u8) -> PlacementEntry {
 
 fn edit(scene: &mut Scene, add: Option<u8>, remove: Option<u8>, replicas: Option<u32>) {
     let (add, remove) = (add.map(at).into_iter().collect(), remove.map(at).into_iter().collect());
-    let wish = EditVolume { add, remove, replicas, ..EditVolume::new(name()) };
-    drop(scene.cluster.request(|world, _| verbs::edit(world, &wish)));
+    let wish = EditVolume { add, remove, replicas, ..EditVolume::new(scene.volume.clone()) };
+    ask(scene, |world| verbs::edit(world, &wish));
 }
 
+/// What is raw refuses to be mounted.
 fn attach(scene: &mut Scene, on: u8) {
-    drop(scene.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))));
-    let mount = MountRequest { path: "/mnt/vol".to_owned(), read_only: false };
-    drop(scene.cluster.request(|world, _| verbs::mount(world, &name(), mount)));
+    let volume = scene.volume.clone();
+    ask(scene, |world| verbs::attach(world, &volume, &node(on)));
+    let mount = MountRequest { path: format!("/mnt/{volume}"), read_only: false };
+    ask(scene, |world| verbs::mount(world, &volume, mount));
 }
 
 /// The faults are over: everything becomes whole, mounts, takes writes, moves on and goes without a trace.
-fn settle(scene: &mut Scene) {
-    scene.until(60_000, "everybody is back", mdfabric::sim::Cluster::is_up);
-    scene.until(300_000, "no detach is under way", |cluster| {
-        let world = cluster.world();
-        let attached = world.volume_spec(&name()).is_some_and(|spec| spec.attachment.is_some());
-        attached || world.volume_status(&name()).is_some_and(|status| status.owner.is_none())
+fn settle(scene: &mut Scene, volumes: &[VolumeName], mut wrong: Wrong) {
+    wrong.end_all(scene);
+    scene.until(60_000, "everybody is back", Cluster::is_up);
+    for_each(scene, volumes, |scene| attach(scene, 1));
+    put_back(scene, &wrong.faults);
+    if let Some(drive) = &wrong.failed {
+        for_each(scene, volumes, |scene| do_without(scene, drive));
+        until_not_behind(scene, drive);
+        scene.cluster.set_drive(drive, DriveFault::None);
+    }
+    for_each(scene, volumes, |scene| {
+        until_so(scene, "served", is_served);
+        ask_for_what_is_possible(scene);
     });
-    attach(scene, 1);
-    scene.until(300_000, "mounted", is_mounted);
-    ask_for_what_is_possible(scene);
-    scene.whole();
-    scene.until(300_000, "no scrub is under way", is_scrubbed);
-    scene.write_a_little();
-    scene.quiet_while_writing();
-    scene.detach();
-    scene.request_delete();
+    for_each(scene, volumes, |scene| {
+        until_whole(scene, "whole again", |cluster, volume| {
+            has_all(cluster, volume) || has_copies(cluster, volume) && follows_in_vain(cluster, volume)
+        });
+        until_so(scene, "no scrub is under way", is_scrubbed);
+        scene.write_a_little();
+    });
+    for_each(scene, volumes, Scene::until_it_is_known_how_full);
+    scene.quiet();
+    for_each(scene, volumes, |scene| {
+        scene.detach();
+        scene.request_delete();
+    });
+    scene.until(60_000, "all are deleted", |cluster| cluster.world().volumes().next().is_none());
     scene.gone();
 }
 
-fn is_scrubbed(cluster: &mdfabric::sim::Cluster) -> bool {
-    let spec = cluster.world().volume_spec(&name()).map(|spec| spec.scrub.generation);
-    cluster
-        .world()
-        .volume_status(&name())
-        .is_some_and(|status| status.scrub.running.is_none() && Some(status.scrub.generation) == spec)
+fn for_each(scene: &mut Scene, volumes: &[VolumeName], mut work: impl FnMut(&mut Scene)) {
+    for volume in volumes {
+        scene.volume = volume.clone();
+        work(scene);
+    }
+}
+
+fn until_so(scene: &mut Scene, what: &str, so: impl Fn(&Cluster, &VolumeName) -> bool) {
+    let volume = scene.volume.clone();
+    scene.until(300_000, &format!("{volume}: {what}"), |cluster| so(cluster, &volume));
+}
+
+fn until_not_behind(scene: &mut Scene, drive: &DriveId) {
+    scene.until(300_000, "the record knows what the kernel dropped", |cluster| !cluster.is_behind(drive));
+}
+
+/// Drives that could not be put back before.
+fn put_back(scene: &mut Scene, pulled: &[Fault]) {
+    for fault in pulled {
+        scene.until(300_000, "the record knows what the kernel dropped", |cluster| fault.may_end(cluster));
+        fault.end(scene);
+    }
+}
+
+/// What has another copy than the one on the drive that failed is made whole without it.
+fn do_without(scene: &mut Scene, drive: &DriveId) {
+    let needs = |cluster: &Cluster, volume: &VolumeName| needs_drive(cluster, volume, drive);
+    until_so(scene, "served", |cluster, volume| is_served(cluster, volume) || needs(cluster, volume));
+    if !needs(&scene.cluster, &scene.volume) {
+        ask_for_what_is_possible(scene);
+        until_whole(scene, "whole without the drive that failed", |cluster, volume| {
+            is_whole_without(cluster, volume, drive) || needs(cluster, volume)
+        });
+    }
+}
+
+/// Whether nothing else counts: another copy just went in favour of the one there, or did not answer before that was read the first time.
+fn needs_drive(cluster: &Cluster, volume: &VolumeName, drive: &DriveId) -> bool {
+    let Some(status) = cluster.world().volume_status(volume) else { return false };
+    let mut counted = status.members.iter().filter(|member| status.in_sync.contains(&member.replica));
+    counted.all(|member| member.drives.contains(drive))
+}
+
+/// Who asked for a place where there is none takes that back.
+fn until_whole(scene: &mut Scene, what: &str, is_whole: impl Fn(&Cluster, &VolumeName) -> bool) {
+    for _ in 0..4 {
+        until_so(scene, what, |cluster, volume| is_whole(cluster, volume) || has_no_place(cluster, volume));
+        if has_no_place(&scene.cluster, &scene.volume) {
+            ask_for_what_is_there(scene);
+            scene.cluster.run_for(2_000);
+        }
+    }
+    until_so(scene, what, is_whole);
+}
+
+fn says(cluster: &Cluster, volume: &VolumeName, it: impl Fn(&Reason) -> bool) -> bool {
+    cluster.world().volume_status(volume).is_some_and(|status| status.reasons.iter().any(it))
+}
+
+/// A copy where it is used was tried on a drive that failed: that is not tried again.
+fn follows_in_vain(cluster: &Cluster, volume: &VolumeName) -> bool {
+    let follows = cluster.world().volume_status(volume).is_some_and(|status| status.follow_owner);
+    follows && says(cluster, volume, |reason| reason.message.contains("tried in vain"))
+}
+
+fn has_no_place(cluster: &Cluster, volume: &VolumeName) -> bool {
+    let world = cluster.world();
+    let known = world.volume_spec(volume).zip(world.volume_status(volume));
+    let waits = known.is_some_and(|(spec, status)| !status.is_placed(spec));
+    waits && says(cluster, volume, |reason| reason.code == "NoPlace")
+}
+
+fn ask_for_what_is_there(scene: &mut Scene) {
+    let status = scene.status().unwrap();
+    let good = status.staying().filter(|member| status.in_sync.contains(&member.replica));
+    let there: Vec<PlacementEntry> =
+        good.map(|member| PlacementEntry { node: member.node.clone(), drive: None }).collect();
+    edit_record(scene, |spec| {
+        spec.replicas = u8::try_from(there.len()).unwrap();
+        spec.placement.entries = there;
+    });
+}
+
+/// The copy on the drive itself cannot be erased before it answers.
+fn is_whole_without(cluster: &Cluster, volume: &VolumeName, drive: &DriveId) -> bool {
+    let world = cluster.world();
+    let Some((spec, status)) = world.volume_spec(volume).zip(world.volume_status(volume)) else {
+        return false;
+    };
+    let copies = status.copies(spec);
+    let staying = || status.staying().filter(|member| !member.drives.contains(drive));
+    status.in_sync.len() == copies && staying().count() == copies && status.relocation.is_none()
+}
+
+fn is_scrubbed(cluster: &Cluster, volume: &VolumeName) -> bool {
+    let world = cluster.world();
+    let asked = world.volume_spec(volume).map(|spec| spec.scrub.generation);
+    world
+        .volume_status(volume)
+        .is_some_and(|status| status.scrub.running.is_none() && Some(status.scrub.generation) == asked)
 }
 
 /// Somebody may have written into the record what cannot be: it can always be mended by the verb.
 fn ask_for_what_is_possible(scene: &mut Scene) {
-    scene.until(300_000, "no copy is under way", |cluster| {
-        cluster.world().volume_status(&name()).is_some_and(|status| status.relocation.is_none())
-    });
+    scene.until_recorded(300_000, "no copy is under way", |status| status.relocation.is_none());
     let status = scene.status().unwrap();
-    let spec = scene.cluster.world().volume_spec(&name()).unwrap();
+    let spec = scene.cluster.world().volume_spec(&scene.volume).unwrap();
     if scale::impossible(spec, status).is_some() {
         let replicas = u32::try_from(status.copies(spec)).ok();
-        let wish = EditVolume { replicas, ..EditVolume::new(name()) };
+        let wish = EditVolume { replicas, ..EditVolume::new(scene.volume.clone()) };
         scene.cluster.request(|world, _| verbs::edit(world, &wish)).unwrap();
     }
 }

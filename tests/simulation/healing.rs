@@ -281,6 +281,23 @@ fn a_failed_drive_is_replaced_at_once() {
     }
 }
 
+/// A superblock that cannot be read is not tried for ever while there is another copy that holds every write.
+#[test]
+fn a_volume_starts_without_the_copy_on_a_drive_that_failed_while_it_was_detached() {
+    for local in [false, true] {
+        let (mut scene, other) = two_copies(61, 4, 1);
+        let owner = (1..=4).find(|index| *index != other && member_on(&scene, *index).is_some()).unwrap();
+        let index = if local { owner } else { other };
+        scene.detach();
+        scene.cluster.set_drive(&drive_of(&scene, index), DriveFault::Failing);
+        scene.attach(owner);
+        scene.write_a_little();
+        let told = events(&scene, "MemberDropped");
+        scene.demand(told.iter().any(|event| event.contains("cannot be read")), &format!("{told:?}"));
+        until_replaced(&mut scene, index);
+    }
+}
+
 #[test]
 fn a_failed_drive_is_replaced_by_another_one_of_its_node_if_there_is_no_other_node() {
     let (mut scene, other) = two_copies(49, 2, 2);
@@ -316,6 +333,20 @@ fn a_pulled_drive_is_waited_for_and_comes_back_with_old_data() {
         scene.until(60_000, "its old data is erased", is_whole);
         scene.quiet_while_writing();
     }
+}
+
+/// Its provider's daemon was dead meanwhile: what is exported holds a device that is gone all the same.
+#[test]
+fn a_drive_that_was_pulled_and_put_back_while_nobody_looked_is_served_again() {
+    let (mut scene, other) = two_copies(60, 3, 1);
+    let (drive, before) = (drive_of(&scene, other), member_on(&scene, other).unwrap().replica);
+    scene.cluster.kill_daemon(&node(other), 3_000);
+    scene.cluster.set_drive(&drive, DriveFault::Pulled);
+    scene.cluster.run_for(1_000);
+    scene.cluster.set_drive(&drive, DriveFault::None);
+    scene.write_for(10_000);
+    scene.whole();
+    scene.demand(scene.status().unwrap().member(before).is_some(), "the same copy");
 }
 
 /// From the loss to the new copy, with one death on the way. How many moments there were to die at.

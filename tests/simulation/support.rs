@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mdfabric::domain::{
-    Bytes, DriveState, FsType, Key, Kind, MountRequest, NodeName, Record, ReplicaId, VolumeName, VolumePhase,
-    VolumeSpec, VolumeStatus, VolumeUid,
+    Bytes, DriveState, FsType, Key, Kind, Member, MemberState, MountRequest, NodeName, Record, ReplicaId,
+    VolumeName, VolumePhase, VolumeSpec, VolumeStatus, VolumeUid,
 };
 use mdfabric::plan::Write;
 use mdfabric::plan::verbs::{self, CreateVolume};
@@ -93,9 +93,11 @@ pub(crate) fn every_death(nodes: &[u8]) -> Vec<(CrashWhen, Option<u8>, usize)> {
     own.into_iter().chain(others).collect()
 }
 
-/// One volume's life on a simulated cluster.
+/// The life of a volume, or of several, on a simulated cluster.
 pub(crate) struct Scene {
     pub(crate) cluster: Cluster,
+    /// Which one is asked for and about.
+    pub(crate) volume: VolumeName,
     /// Every PHASE the volume went through.
     pub(crate) phases: Vec<VolumePhase>,
 }
@@ -121,20 +123,20 @@ impl Scene {
                 .drives()
                 .all(|(_, drive)| drive.status.is_some_and(|status| status.state == DriveState::Ready))
         });
-        let scene = Self { cluster, phases: Vec::new() };
+        let scene = Self { cluster, volume: name(), phases: Vec::new() };
         scene.demand(ready, "all drives ready");
         scene
     }
 
     pub(crate) fn status(&self) -> Option<&VolumeStatus> {
-        self.cluster.world().volume_status(&name())
+        self.cluster.world().volume_status(&self.volume)
     }
 
     /// Runs until `done`, or fails with all that is known.
     pub(crate) fn until(&mut self, millis: u64, what: &str, done: impl Fn(&Cluster) -> bool) {
-        let phases = &mut self.phases;
+        let (phases, volume) = (&mut self.phases, &self.volume);
         let came = self.cluster.run_until(millis, |cluster| {
-            if let Some(status) = cluster.world().volume_status(&name())
+            if let Some(status) = cluster.world().volume_status(volume)
                 && phases.last() != Some(&status.phase)
             {
                 phases.push(status.phase);
@@ -143,6 +145,16 @@ impl Scene {
         });
         self.demand(came, what);
         self.demand(self.cluster.violations().is_empty(), "no promise is broken");
+    }
+
+    /// The same, of what is recorded of the volume.
+    pub(crate) fn until_recorded(&mut self, millis: u64, what: &str, done: impl Fn(&VolumeStatus) -> bool) {
+        let volume = self.volume.clone();
+        self.until(millis, what, |cluster| cluster.world().volume_status(&volume).is_some_and(&done));
+    }
+
+    fn app(&mut self) -> &mut App {
+        self.cluster.app(&self.volume)
     }
 
     pub(crate) fn demand(&self, holds: bool, what: &str) {
@@ -179,27 +191,27 @@ impl Scene {
     pub(crate) fn create(&mut self, wish: &CreateVolume) {
         let uid = VolumeUid(Uuid::from_u128(u128::from(self.cluster.now().0)));
         self.cluster.request(|world, now| verbs::create(world, wish, uid, now)).unwrap();
-        *self.cluster.app(&name()) = App::default();
-        self.until(60_000, "created", |cluster| {
-            cluster.world().volume_status(&name()).is_some_and(|status| status.phase == VolumePhase::Synced)
-        });
+        *self.app() = App::default();
+        self.until_recorded(60_000, "created", |status| status.phase == VolumePhase::Synced);
     }
 
     pub(crate) fn attach(&mut self, on: u8) {
         self.request_attach(on);
-        self.until(120_000, "mounted", is_mounted);
+        let volume = self.volume.clone();
+        self.until(120_000, "mounted", |cluster| is_served(cluster, &volume));
     }
 
     pub(crate) fn request_attach(&mut self, on: u8) {
-        self.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))).unwrap();
-        let mount = MountRequest { path: "/mnt/vol".to_owned(), read_only: false };
-        self.cluster.request(|world, _| verbs::mount(world, &name(), mount)).unwrap();
+        let volume = &self.volume;
+        self.cluster.request(|world, _| verbs::attach(world, volume, &node(on))).unwrap();
+        let mount = MountRequest { path: format!("/mnt/{volume}"), read_only: false };
+        self.cluster.request(|world, _| verbs::mount(world, volume, mount)).unwrap();
     }
 
     /// Attaches it where it can be used as it is, mounts it there if it has a file system, and writes.
     pub(crate) fn begin(&mut self, fs: FsType, on: u8) {
         if fs == FsType::Raw {
-            self.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))).unwrap();
+            self.cluster.request(|world, _| verbs::attach(world, &self.volume, &node(on))).unwrap();
         } else {
             self.attach(on);
         }
@@ -207,20 +219,20 @@ impl Scene {
     }
 
     pub(crate) fn write_for(&mut self, millis: u64) {
-        self.cluster.app(&name()).writing = true;
-        let before = self.cluster.app(&name()).acks;
+        self.app().writing = true;
+        let before = self.app().acks;
         self.cluster.run_for(millis);
-        let after = self.cluster.app(&name()).acks;
+        let after = self.app().acks;
         self.demand(after > before, "writes are acknowledged");
         self.demand(self.cluster.violations().is_empty(), "no promise is broken");
     }
 
     /// Until a few writes were acknowledged since now.
     pub(crate) fn write_a_little(&mut self) {
-        let app = self.cluster.app(&name());
+        let app = self.app();
         app.writing = true;
-        let enough = app.acks + 10;
-        self.until(120_000, "writes are acknowledged", |cluster| cluster.acks(&name()) >= enough);
+        let (enough, volume) = (app.acks + 10, self.volume.clone());
+        self.until(120_000, "writes are acknowledged", |cluster| cluster.acks(&volume) >= enough);
     }
 
     /// A copy that can move, and where to.
@@ -232,37 +244,32 @@ impl Scene {
     }
 
     pub(crate) fn request_detach(&mut self) {
-        self.cluster.request(|world, _| verbs::detach(world, &name())).unwrap();
+        self.cluster.request(|world, _| verbs::detach(world, &self.volume)).unwrap();
     }
 
     pub(crate) fn detach(&mut self) {
-        self.cluster.app(&name()).writing = false;
+        self.app().writing = false;
         self.request_detach();
-        self.until(60_000, "detached", |cluster| {
-            cluster.world().volume_status(&name()).is_some_and(|status| status.owner.is_none())
-        });
+        self.until_recorded(60_000, "detached", |status| status.owner.is_none());
     }
 
     pub(crate) fn request_move(&mut self, from: u8, to: u8) {
         self.cluster
-            .request(|world, _| verbs::move_replica(world, &name(), &node(from), &node(to), None))
+            .request(|world, _| verbs::move_replica(world, &self.volume, &node(from), &node(to), None))
             .unwrap();
     }
 
     pub(crate) fn moved(&mut self, from: u8, to: u8) {
+        let volume = self.volume.clone();
         self.until(180_000, "moved", |cluster| {
-            let at = |index| {
-                cluster
-                    .world()
-                    .volume_status(&name())
-                    .is_some_and(|status| status.member_on(&node(index)).is_some())
-            };
-            at(to) && !at(from) && is_whole(cluster)
+            let status = cluster.world().volume_status(&volume);
+            let at = |index| status.is_some_and(|status| status.member_on(&node(index)).is_some());
+            at(to) && !at(from) && has_all(cluster, &volume)
         });
     }
 
     pub(crate) fn request_delete(&mut self) {
-        self.cluster.request(|world, _| verbs::delete(world, &name())).unwrap();
+        self.cluster.request(|world, _| verbs::delete(world, &self.volume)).unwrap();
     }
 
     /// Detached, used on node-2, and deleted without a trace.
@@ -278,7 +285,8 @@ impl Scene {
     }
 
     pub(crate) fn gone(&mut self) {
-        self.until(60_000, "deleted", |cluster| cluster.world().volume_spec(&name()).is_none());
+        let volume = self.volume.clone();
+        self.until(60_000, "deleted", |cluster| cluster.world().volume_spec(&volume).is_none());
         self.until(60_000, "everybody is back", Cluster::is_up);
         self.quiet();
         let left = self.cluster.leftovers();
@@ -303,13 +311,19 @@ impl Scene {
 
     /// The application writes until everything is in use and the record says so; apart from that nothing happens.
     pub(crate) fn quiet_while_writing(&mut self) {
-        self.cluster.app(&name()).writing = true;
-        self.until(120_000, "the record knows how full it is", is_full);
+        self.app().writing = true;
+        self.until_it_is_known_how_full();
         self.quiet();
     }
 
+    pub(crate) fn until_it_is_known_how_full(&mut self) {
+        let volume = self.volume.clone();
+        self.until(120_000, "the record knows how full it is", |cluster| is_full(cluster, &volume));
+    }
+
     pub(crate) fn whole(&mut self) {
-        self.until(180_000, "whole again", is_whole);
+        let volume = self.volume.clone();
+        self.until(180_000, "whole again", |cluster| has_all(cluster, &volume));
     }
 
     pub(crate) fn in_sync(&self) -> Vec<ReplicaId> {
@@ -317,40 +331,59 @@ impl Scene {
     }
 }
 
+/// Attached where it is wanted, and mounted there if it has a file system.
+pub(crate) fn is_served(cluster: &Cluster, volume: &VolumeName) -> bool {
+    let world = cluster.world();
+    let Some(spec) = world.volume_spec(volume) else { return false };
+    let wanted = spec.attachment.as_ref().map(|attachment| &attachment.node);
+    world.volume_status(volume).is_some_and(|status| {
+        let raw = spec.fs == FsType::Raw && status.array.device.is_some();
+        (raw || status.array.mounted_at.is_some()) && status.owner.as_ref() == wanted
+    })
+}
+
 pub(crate) fn is_mounted(cluster: &Cluster) -> bool {
-    let world = cluster.world();
-    let wanted =
-        world.volume_spec(&name()).and_then(|spec| spec.attachment.clone()).map(|attachment| attachment.node);
-    world
-        .volume_status(&name())
-        .is_some_and(|status| status.array.mounted_at.is_some() && status.owner == wanted)
+    is_served(cluster, &name())
 }
 
-fn is_full(cluster: &Cluster) -> bool {
+/// What is raw has nothing that is measured.
+fn is_full(cluster: &Cluster, volume: &VolumeName) -> bool {
     let world = cluster.world();
-    let size = world.volume_spec(&name()).map(|spec| spec.size);
-    size.is_some() && world.volume_status(&name()).is_some_and(|status| status.used == size)
+    let Some(spec) = world.volume_spec(volume) else { return false };
+    let used = world.volume_status(volume).and_then(|status| status.used);
+    spec.fs == FsType::Raw || used == Some(spec.size)
 }
 
-/// Every copy asked for holds every write, and no other copy is there.
-pub(crate) fn is_whole(cluster: &Cluster) -> bool {
+/// Every copy asked for holds every write, no other copy is there, and one is where it is used.
+pub(crate) fn has_all(cluster: &Cluster, volume: &VolumeName) -> bool {
+    let status = cluster.world().volume_status(volume);
+    has_copies(cluster, volume) && status.is_some_and(|status| !status.follow_owner)
+}
+
+/// The same, wherever it is used.
+pub(crate) fn has_copies(cluster: &Cluster, volume: &VolumeName) -> bool {
     let world = cluster.world();
-    let Some(spec) = world.volume_spec(&name()) else { return false };
-    world.volume_status(&name()).is_some_and(|status| {
+    let Some(spec) = world.volume_spec(volume) else { return false };
+    // A Faulty one beyond their number goes with the next change.
+    let counts = |member: &&Member| member.state != MemberState::Faulty;
+    world.volume_status(volume).is_some_and(|status| {
         status.phase == VolumePhase::Synced
             && status.in_sync.len() == status.copies(spec)
-            && status.members.len() == status.copies(spec)
+            && status.members.iter().filter(counts).count() == status.copies(spec)
             && status.relocation.is_none()
-            && !status.follow_owner
             && status.is_placed(spec)
             && !status.is_expanding(spec)
     })
 }
 
+pub(crate) fn is_whole(cluster: &Cluster) -> bool {
+    has_all(cluster, &name())
+}
+
 /// The user's record is edited past the verbs, without a new generation.
 pub(crate) fn edit_record(scene: &mut Scene, edit: impl FnOnce(&mut VolumeSpec)) {
-    let mut spec = scene.cluster.world().volume_spec(&name()).unwrap().clone();
+    let mut spec = scene.cluster.world().volume_spec(&scene.volume).unwrap().clone();
     edit(&mut spec);
-    let key = Key::new(Kind::VolumeSpec, name());
+    let key = Key::new(Kind::VolumeSpec, &scene.volume);
     scene.cluster.write(&[Write { key, record: Some(Record::VolumeSpec(spec)) }]);
 }

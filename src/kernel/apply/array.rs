@@ -102,7 +102,9 @@ fn check_member(root: &Root, array: Uuid, partition: Uuid, dev: Dev) -> Done {
     let path = device::node(root, dev).map_err(|error| retry(&error))?;
     let superblock = match header::read_member_header(&path) {
         Ok(header) => header.superblock,
-        Err(header::ReadHeaderError::Call(error)) => return Err(retry(&error)),
+        Err(header::ReadHeaderError::Call(error)) => {
+            return Err(failure(FailureKind::Unreadable(partition), crate::kernel::chain(&error)));
+        }
         Err(error) => return Err(bad(format!("{}: {}", path.display(), crate::kernel::chain(&error)))),
     };
     if superblock.set_uuid != array || superblock.device_uuid != partition {

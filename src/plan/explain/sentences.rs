@@ -363,7 +363,7 @@ pub(super) fn node(world: &World, facts: &Facts, name: &NodeName) -> Vec<String>
         None => vec![format!("Node {name}: its daemon has never reported.")],
     };
     if world.node_spec(name).is_some_and(|spec| spec.cordoned) {
-        lines.push("It is cordoned: no new copies and no attachments.".to_owned());
+        lines.push("It is cordoned: no new copies. What is attached here may be, and is served.".to_owned());
     }
     let owned =
         |volume: &Volume| volume.status.as_ref().is_some_and(|status| status.owner.as_ref() == Some(name));

@@ -168,7 +168,20 @@ fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
         serving.event("MemberSynced", format_args!("the copy on {} holds every write", member.node));
     } else if filling {
         serving.set_state(member.replica, MemberState::Syncing);
+    } else if kernel == InKernel::Absent {
+        fails(serving, member);
     }
+}
+
+/// A copy that was lost and is to come back, and whose drive fails meanwhile, is replaced; a new one is given up elsewhere.
+fn fails(serving: &mut Serving, member: &Member) {
+    let is_new =
+        serving.status.relocation.as_ref().and_then(|relocation| relocation.joining) == Some(member.replica);
+    let Some(why) = serving.unreadable(member).filter(|_| !is_new && serving.ready(member).is_some()) else {
+        return;
+    };
+    serving.set_state(member.replica, MemberState::Faulty);
+    serving.event("MemberFailed", format_args!("the drive of the copy on {} fails: {why}", member.node));
 }
 
 /// R2: a new copy has been compared with the rest: another one goes in its favour, now or by a later wish.
@@ -267,16 +280,24 @@ pub(super) fn change(serving: &mut Serving) {
     }
 }
 
-/// A device of the array that is no member's any more: its drive was pulled, or came back under another number. It may be the member
-/// whose drive has not answered yet.
+fn devices(serving: &Serving, column: u8) -> Vec<Dev> {
+    serving.status.members.iter().filter_map(|member| serving.leg(member, column).dev()).collect()
+}
+
+/// A device of the array that is no member's any more: its drive was pulled, or came back under another number.
+fn stranger<'a>(serving: &Serving, column: u8, array: &'a ArraySeen) -> Option<&'a MemberSeen> {
+    let devices = devices(serving, column);
+    array.members.iter().find(|seen| !devices.contains(&seen.dev))
+}
+
+/// It goes, unless it may be the member whose drive has not answered yet.
 fn stranger_step(serving: &Serving, column: u8, array: &ArraySeen) -> Option<Step> {
     if serving.status.members.iter().any(|member| serving.is_unread(member)) {
         return None;
     }
-    let devices: Vec<Dev> =
-        serving.status.members.iter().filter_map(|member| serving.leg(member, column).dev()).collect();
+    let stranger = stranger(serving, column, array)?;
+    let devices = devices(serving, column);
     let good = |seen: &MemberSeen| seen.is(MemberFlag::InSync) && devices.contains(&seen.dev);
-    let stranger = array.members.iter().find(|seen| !devices.contains(&seen.dev))?;
     let (volume, array_name, member) = (serving.spec.name.clone(), array.name.clone(), stranger.name.clone());
     if !stranger.is(MemberFlag::Faulty) {
         let missed = !array.members.iter().any(good);
@@ -352,7 +373,8 @@ fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: 
         made.is_some_and(|made| made.0 >= array.size.0 + HEADER.0) && is_long(serving, member, column, array);
     let good = good_member(serving, column)?;
     let in_sync = serving.status.in_sync.contains(&member.replica);
-    let whole = serving.ready(member).is_some();
+    // What it was before may be in the array still, and has its number.
+    let whole = serving.ready(member).is_some() && stranger(serving, column, array).is_none();
     if !made || !whole || !array.is_writable() || in_sync || is_being_replaced(serving, member) {
         return None;
     }

@@ -245,13 +245,11 @@ fn let_leave(serving: &mut Serving, leaving: &Member, why: Option<Why>) {
 /// A copy that left and that its node cannot erase now holds up nothing: it is erased when node and drive are back.
 fn leave_behind(serving: &mut Serving, relocation: &Relocation, leaving: &Member) {
     let (input, node) = (serving.input, &leaving.node);
-    // A new copy that was lost since is looked after once this is over.
-    let is_lost = relocation.joining.is_some_and(|joining| !serving.status.in_sync.contains(&joining));
     let objection = input.world.replica_status(&leaving.replica).and_then(|status| status.reason.as_ref());
     let why = match objection {
         _ if !input.is_alive(node) => "it does not answer".to_owned(),
-        Some(reason) if relocation.cause == MoveCause::Heal || is_lost => reason.message.clone(),
-        Some(_) | None => return,
+        Some(reason) => reason.message.clone(),
+        None => return,
     };
     if lifecycle::is_released(serving, leaving) {
         end(&mut serving.next, serving.spec, relocation, input.now);

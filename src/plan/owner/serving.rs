@@ -9,7 +9,10 @@ use crate::domain::{
 pub(super) use crate::plan::event::push as push_event;
 use crate::plan::leg::{self, Leg, Release};
 use crate::plan::safety::{self, Refusal};
-use crate::plan::{Alone, ArraySeen, Dev, DriveSeen, Input, Lane, MemberFlag, Plan, Step, TableSeen};
+use crate::plan::{
+    Alone, ArraySeen, Attempt, Dev, DriveSeen, FailureKind, Input, Lane, MemberFlag, Plan, Step, TableSeen,
+    timing,
+};
 
 /// A member as the kernel has it, the worst of its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +90,19 @@ impl<'a> Serving<'a> {
     pub(super) fn ready(&self, member: &Member) -> Option<Vec<Dev>> {
         let ready = |leg| if let Leg::Ready(dev) = leg { Some(dev) } else { None };
         self.legs(member).into_iter().map(ready).collect()
+    }
+
+    /// What the kernel says to each try to read or write a copy's superblock: its drive fails.
+    pub(super) fn unreadable(&self, member: &Member) -> Option<&'a str> {
+        let is_of = |partition: Uuid| {
+            self.columns().any(|column| partition_guid(member.replica, column) == partition)
+        };
+        let hopeless = |attempt: &&Attempt| {
+            attempt.count >= timing::SUPERBLOCK_FAILURES
+                && matches!(attempt.failure.kind, FailureKind::Unreadable(partition) if is_of(partition))
+        };
+        let attempt = self.input.memory.failed.values().find(hopeless)?;
+        Some(&attempt.failure.message)
     }
 
     /// Whether a member's provider says that the partition, or its drive, is not there any more. The path to it may well be.

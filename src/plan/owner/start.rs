@@ -78,9 +78,13 @@ fn nobody_to_start_from(serving: &Serving, members: &[Member]) -> Reason {
     let name = &serving.spec.name;
     let nodes: Vec<&str> = members.iter().map(|member| member.node.as_str()).collect();
     let nodes = nodes.join(", ");
+    let unread = members.iter().filter_map(|member| {
+        Some(format!("; the one on {} cannot be read: {}", member.node, serving.unreadable(member)?))
+    });
+    let unread: String = unread.collect();
     Reason::blocked(
         "NoInSyncCopyReachable",
-        format_args!("every copy of {name} that holds every write is out of reach: those on {nodes}"),
+        format_args!("every copy of {name} that holds every write is out of reach: those on {nodes}{unread}"),
         format_args!(
             "bring {nodes} back; `mdfabric volume force-start {name} --from REPLICA` says what an older copy lacks"
         ),
@@ -117,15 +121,17 @@ fn in_sync_members(serving: &Serving) -> Vec<Member> {
     serving.status.members.iter().filter(counts).cloned().collect()
 }
 
-/// Whether a recorded copy is not waited for any longer: its node is dead, its superblock unusable, or it took too long.
+/// Whether a recorded copy is not waited for any longer: its node is dead, its superblock unusable, its drive fails, or it took too long.
 fn is_given_up(serving: &Serving, member: &Member) -> bool {
     if bad_header(serving, member).is_some() {
         return true;
     }
     let waited = serving.input.now.since(serving.status.claimed_at.max(serving.input.memory.started_at));
     let dead = !serving.input.is_alive(&member.node);
-    serving.ready(member).is_none()
-        && (dead && waited >= timing::CONNECT_MILLIS || waited >= timing::ACKNOWLEDGE_MILLIS)
+    if serving.ready(member).is_some() {
+        return waited >= timing::CONNECT_MILLIS && serving.unreadable(member).is_some();
+    }
+    dead && waited >= timing::CONNECT_MILLIS || waited >= timing::ACKNOWLEDGE_MILLIS
 }
 
 fn bad_header<'a>(serving: &Serving<'a>, member: &Member) -> Option<&'a String> {
@@ -136,9 +142,12 @@ fn bad_header<'a>(serving: &Serving<'a>, member: &Member) -> Option<&'a String> 
 /// Copies that cannot take part leave the in-sync set first; the array starts in a later plan.
 fn give_up(serving: &mut Serving, members: &[&Member]) {
     for member in members {
-        let (state, why) = match bad_header(serving, member) {
-            Some(why) => (MemberState::Faulty, format!("its superblock cannot be used: {why}")),
-            None => (MemberState::Missing, "its provider does not answer".to_owned()),
+        let (state, why) = match (bad_header(serving, member), serving.unreadable(member)) {
+            (Some(why), _) => (MemberState::Faulty, format!("its superblock cannot be used: {why}")),
+            (None, Some(why)) if serving.ready(member).is_some() => {
+                (MemberState::Faulty, format!("its superblock cannot be read: {why}"))
+            }
+            (None, _) => (MemberState::Missing, "its provider does not answer".to_owned()),
         };
         let unfenced = takeover::is_unfenced(serving.input.world, serving.status, member.replica);
         serving.drop_from_in_sync(member.replica, state);

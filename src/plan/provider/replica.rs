@@ -220,17 +220,24 @@ fn unannounced(input: &Input, replica: &Replica) -> Vec<Step> {
     partitions.filter_map(|(guid, drive)| carve(input, replica, guid, drive).ok()).collect()
 }
 
-/// Subsystems of this replica that serve another epoch than the wanted one.
+/// Subsystems of this replica that serve another epoch than the wanted one, or nothing any more.
 fn fences(input: &Input, replica: &Replica) -> Vec<Step> {
     let wanted =
         replica.spec.export.as_ref().filter(|export| export.node != *input.me).map(|export| export.epoch);
     replica
         .spec
         .partitions()
-        .flat_map(|(guid, _)| exports_of(input, guid))
-        .filter(|(_, epoch)| Some(*epoch) != wanted)
-        .map(|(partition, epoch)| Step::Fence { partition, epoch })
+        .flat_map(|(guid, drive)| exports_of(input, guid).map(move |key| (key, drive)))
+        .filter(|(key, drive)| Some(key.1) != wanted || is_dead(input, *key, drive))
+        .map(|((partition, epoch), _)| Step::Fence { partition, epoch })
         .collect()
+}
+
+/// Whether an export holds a device that is gone: the drive was pulled and put back while nobody looked.
+fn is_dead(input: &Input, (partition, epoch): (Uuid, Epoch), drive: &DriveId) -> bool {
+    let there = input.seen.partition(drive, partition).and_then(|seen| seen.dev);
+    let export = input.seen.exports.get(&(partition, epoch)).filter(|export| export.enabled);
+    export.is_some_and(|export| there.is_some() && export.dev != there)
 }
 
 fn all_exports(input: &Input, replica: &Replica) -> Vec<Step> {
