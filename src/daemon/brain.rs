@@ -322,7 +322,9 @@ impl Brain {
             reasons: plan.reasons.clone(),
             store: self.store.clone(),
             leads: self.leads,
+            observed: self.observed,
             seen: self.seen.clone(),
+            used: self.memory.used.clone(),
             peers: self.memory.peers.clone(),
         };
         let view =

@@ -10,7 +10,7 @@ use super::disk::{GARBAGE, blocks_in};
 use super::fabric::Reach;
 use super::kernel::{Array, Kernel, Write};
 use crate::domain::{Bytes, NodeName};
-use crate::plan::{Dev, FailureKind, MountSeen, Outcome};
+use crate::plan::{Dev, FailureKind, MountSeen, Outcome, Usage};
 
 impl Kernel {
     /// Whether a file system is mounted of a device, or still going.
@@ -87,6 +87,36 @@ impl Cluster {
         Effect::done()
     }
 
+    /// Shows what is mounted, or a device, at one more path.
+    pub(super) fn publish(&mut self, node: &NodeName, dev: Dev, at: Option<&String>, path: &str) -> Effect {
+        let Some(kernel) = self.nodes.get_mut(node).map(|machine| &mut machine.kernel) else {
+            return Effect::retry("ENODEV");
+        };
+        let is_mounted = |at: &String| kernel.mounts.get(at).is_some_and(|mount| mount.dev == dev);
+        let is_there = at.map_or_else(|| !kernel.columns_below(dev).is_empty(), is_mounted);
+        if !is_there {
+            return Effect::retry("open_tree: ENOENT");
+        }
+        let places = if at.is_some() { &mut kernel.mounts } else { &mut kernel.device_binds };
+        places.insert(path.to_owned(), MountSeen { dev, path: path.to_owned(), read_only: false });
+        Effect::done()
+    }
+
+    /// The last mount of a file system ends it; any other one just goes.
+    pub(super) fn unpublish(&mut self, node: &NodeName, path: &str) -> Effect {
+        let Some(kernel) = self.nodes.get_mut(node).map(|machine| &mut machine.kernel) else {
+            return Effect::retry("ENODEV");
+        };
+        kernel.device_binds.remove(path);
+        let dev = kernel.mounts.get(path).map(|mount| mount.dev);
+        let all = kernel.mounts.values().filter(|mount| Some(mount.dev) == dev).count();
+        if all < 2 {
+            return self.unmount(node, path);
+        }
+        kernel.mounts.remove(path);
+        Effect::done()
+    }
+
     /// The columns below what is mounted at a path, if it is this device.
     fn columns_at(&self, node: &NodeName, dev: Dev, path: &str, writable: bool) -> Vec<Array> {
         let mount = self.nodes.get(node).and_then(|machine| machine.kernel.mounts.get(path));
@@ -114,7 +144,9 @@ impl Cluster {
                 all += 1;
             }
         }
-        Effect::Over(Ok(Outcome::Used(Bytes(size.0 * written / all.max(1)))))
+        let used = Bytes(size.0 * written / all.max(1));
+        let left = Bytes(size.0 - used.0);
+        Effect::Over(Ok(Outcome::Used(Usage { used, available: left, total: size, ..Usage::default() })))
     }
 
     pub(super) fn grow_file_system(&mut self, node: &NodeName, dev: Dev, path: &str) -> Effect {

@@ -247,7 +247,7 @@ fn edit(scene: &mut Scene, add: Option<u8>, remove: Option<u8>, replicas: Option
 
 fn attach(scene: &mut Scene, on: u8) {
     drop(scene.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))));
-    let mount = MountRequest { path: "/mnt/vol".to_owned(), read_only: false };
+    let mount = MountRequest::at("/mnt/vol");
     drop(scene.cluster.request(|world, _| verbs::mount(world, &name(), mount)));
 }
 

@@ -192,7 +192,7 @@ impl Scene {
 
     pub(crate) fn request_attach(&mut self, on: u8) {
         self.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))).unwrap();
-        let mount = MountRequest { path: "/mnt/vol".to_owned(), read_only: false };
+        let mount = MountRequest::at("/mnt/vol");
         self.cluster.request(|world, _| verbs::mount(world, &name(), mount)).unwrap();
     }
 
