@@ -88,17 +88,24 @@ impl Cluster {
     }
 
     /// Shows what is mounted, or a device, at one more path.
-    pub(super) fn publish(&mut self, node: &NodeName, dev: Dev, at: Option<&String>, path: &str) -> Effect {
+    pub(super) fn publish(
+        &mut self,
+        node: &NodeName,
+        dev: Dev,
+        at: Option<&String>,
+        (path, read_only): (&str, bool),
+    ) -> Effect {
         let Some(kernel) = self.nodes.get_mut(node).map(|machine| &mut machine.kernel) else {
             return Effect::retry("ENODEV");
         };
-        let is_mounted = |at: &String| kernel.mounts.get(at).is_some_and(|mount| mount.dev == dev);
-        let is_there = at.map_or_else(|| !kernel.columns_below(dev).is_empty(), is_mounted);
-        if !is_there {
-            return Effect::retry("open_tree: ENOENT");
-        }
+        let below = match at {
+            Some(at) => kernel.mounts.get(at).filter(|mount| mount.dev == dev).map(|mount| mount.read_only),
+            None => (!kernel.columns_below(dev).is_empty()).then_some(false),
+        };
+        let Some(below) = below else { return Effect::retry("open_tree: ENOENT") };
         let places = if at.is_some() { &mut kernel.mounts } else { &mut kernel.device_binds };
-        places.insert(path.to_owned(), MountSeen { dev, path: path.to_owned(), read_only: false });
+        let shown = MountSeen { dev, path: path.to_owned(), read_only: below || read_only };
+        places.insert(path.to_owned(), shown);
         Effect::done()
     }
 

@@ -44,6 +44,7 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
 
 fn mount(source: &Path, fs: FsType, target: &Path, options: &MountOptions) -> Done {
     std::fs::create_dir_all(target).map_err(|error| retry(&error))?;
+    is_where_it_seems(target)?;
     let fstype = match fs {
         FsType::Ext4 => "ext4",
         FsType::Xfs | FsType::Raw => "xfs",
@@ -52,6 +53,16 @@ fn mount(source: &Path, fs: FsType, target: &Path, options: &MountOptions) -> Do
         let kernel = error.kernel.join("; ");
         failure(FailureKind::Retry, format_args!("{} {kernel}", chain(&error)))
     })
+}
+
+/// The kernel tells of mounts by where they are in truth: one at a path that leads over a link would not be found again, and made once more.
+pub(super) fn is_where_it_seems(path: &Path) -> Done {
+    let truth = std::fs::canonicalize(path).map_err(|error| retry(&error))?;
+    if truth.as_os_str() == path.as_os_str() {
+        return Ok(());
+    }
+    let why = format_args!("{} is {} in truth; use that path", path.display(), truth.display());
+    Err(failure(FailureKind::Retry, why))
 }
 
 /// What is free to nobody but root is neither in use nor available. ENODEV when another file system is seen at `path` by now.
@@ -94,6 +105,19 @@ mod tests {
     use nix::sys::stat::{major, minor};
 
     use super::*;
+
+    #[test]
+    fn nothing_is_mounted_over_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let options = MountOptions::default();
+        let refused = mount(Path::new("/dev/null"), FsType::Xfs, &link.join("inner"), &options).unwrap_err();
+        assert!(refused.message.contains(&real.join("inner").display().to_string()), "{refused:?}");
+        is_where_it_seems(&real.join("inner")).unwrap();
+        is_where_it_seems(&dir.path().join("real/../real")).unwrap_err();
+    }
 
     #[test]
     fn only_the_file_system_that_is_meant_is_measured() {

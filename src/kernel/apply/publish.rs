@@ -43,11 +43,13 @@ fn shows(root: &Root, mount: &abi::Mount, dev: Dev, at: Option<&str>) -> bool {
 fn show_tree(dev: Dev, at: &Path, path: &Path, read_only: bool) -> Done {
     let _open = MountPoint::open(at, device::number(dev)).map_err(|error| retry(&error))?;
     made(path, fs::create_dir(path))?;
+    filesystem::is_where_it_seems(path)?;
     abi::bind_mount(at, path, read_only).map_err(|error| retry(&error))
 }
 
 fn show_device(node: &Path, path: &Path, read_only: bool) -> Done {
     made(path, File::create_new(path).map(drop))?;
+    filesystem::is_where_it_seems(path)?;
     abi::bind_mount(node, path, read_only).map_err(|error| retry(&error))
 }
 

@@ -121,6 +121,33 @@ fn another_device_at_the_place_is_not_the_volume() {
 }
 
 #[test]
+fn what_is_shown_in_another_way_than_is_asked_for_goes_first() {
+    let mut scene = Scene::published();
+    scene.seen.mounts[1].read_only = false;
+    assert_eq!(scene.plan().steps, [unpublish()]);
+    scene.settle();
+    assert_eq!(recorded(&scene), [("/p".to_owned(), false)], "nobody is told that it is read-only");
+    scene.memory.record(&unpublish(), Ok(Outcome::Done), scene.now);
+    scene.seen.mounts.pop();
+    assert_eq!(scene.plan().steps, [publish(Some("/m"))]);
+
+    // Read-only below: so is whatever is shown of it.
+    let mut scene = Scene::published();
+    scene.seen.mounts[0].read_only = true;
+    scene.wish(|attachment| attachment.published[0].read_only = false);
+    assert_eq!(scene.plan().steps, []);
+    scene.seen.mounts[0].read_only = false;
+    assert_eq!(scene.plan().steps, [unpublish()]);
+}
+
+#[test]
+fn a_file_system_that_shall_not_be_mounted_is_shown_nowhere() {
+    let mut scene = Scene::published();
+    scene.wish(|attachment| attachment.mount = None);
+    assert_eq!(scene.plan().steps, [unpublish()]);
+}
+
+#[test]
 fn a_place_leaves_the_record_when_nothing_is_there_any_more() {
     let mut scene = Scene::published();
     scene.wish(|attachment| attachment.published.clear());

@@ -59,7 +59,7 @@ fn a_volume_is_published_where_it_is_mounted_and_at_several_places() {
     let read_only = Publication { read_only: true, ..place("/a") };
     refused(publish(&world, &volume(), &node(1), &read_only), AlreadyExists, &["vol", "/a", "for writing"]);
     refused(publish(&world, &volume(), &node(1), &place("/mnt")), FailedPrecondition, &["vol", "/mnt"]);
-    for bad in ["", "a", "/"] {
+    for bad in ["", "a", "/", "/a/", "//a", "/a/../b", "/a/."] {
         refused(publish(&world, &volume(), &node(1), &place(bad)), InvalidArgument, &["vol"]);
     }
     let alone = |path: &str| {

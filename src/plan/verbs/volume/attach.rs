@@ -82,14 +82,15 @@ pub(super) fn attached(
     })
 }
 
-/// A path on which something is put.
+/// A path on which something is put, written as the kernel tells of it later.
 pub(super) fn checked_path(name: &VolumeName, path: &str, verb: &str) -> Result<(), Refusal> {
-    if path.starts_with('/') && !path.contains('\0') && path != "/" {
+    let is_plain = |below: &str| below.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    if path.strip_prefix('/').is_some_and(is_plain) && !path.contains('\0') {
         return Ok(());
     }
     Err(invalid(
         format_args!("{path:?} is no place to {verb} volume {name}"),
-        "use an absolute directory other than /",
+        "use an absolute path other than /, without `.`, `..` and a slash too many",
     ))
 }
 
