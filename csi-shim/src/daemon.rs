@@ -108,7 +108,7 @@ impl Daemon {
                             return result;
                         }
                     }
-                    Err(status) => why = status.message().to_owned(),
+                    Err(status) => status.message().clone_into(&mut why),
                 }
                 sleep(RETRY).await;
             }

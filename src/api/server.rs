@@ -263,8 +263,8 @@ impl MdFabric for Api {
 
     async fn get_info(&self, _: Request<proto::GetInfoRequest>) -> Answer<proto::GetInfoResponse> {
         let view = self.readable()?;
-        if !view.node.observed {
-            return Err(status::unobserved(&view.me));
+        if !view.node.told {
+            return Err(status::untold(&view.me));
         }
         let (node, version) = (view.me.to_string(), env!("CARGO_PKG_VERSION").to_owned());
         Ok(answer(&view, proto::GetInfoResponse { node, version }))

@@ -20,8 +20,9 @@ pub struct NodeView {
     pub store: StoreHealth,
     /// Whether this node leads the cluster.
     pub leads: bool,
-    /// Whether the kernel has been looked at since the daemon started: before, records may tell of what an earlier start of this node had.
-    pub observed: bool,
+    /// Whether what the kernel shows has been recorded since the daemon started: before, records may tell of what an earlier start of this
+    /// node had.
+    pub told: bool,
     /// What the kernel shows.
     pub seen: Observation,
     /// How full the volumes are that are mounted here.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ pub(crate) struct Node {
 pub(crate) struct House {
     pub(crate) cluster: Shared,
     pub(crate) nodes: Vec<Node>,
+    /// Whether the daemons have recorded what there is on their nodes.
+    told: Arc<AtomicBool>,
     clock: JoinHandle<()>,
     dir: tempfile::TempDir,
 }
@@ -116,7 +119,7 @@ fn cluster() -> Cluster {
 }
 
 /// What a daemon on this node shows. How full a file system is only its own memory knows: here, what the record says.
-fn view(me: &NodeName, world: &Arc<World>) -> View {
+fn view(me: &NodeName, world: &Arc<World>, told: bool) -> View {
     let figure = |volume: mdfabric::domain::Volume| {
         let (name, status) = (volume.spec.name.clone(), volume.status?);
         status.array.mounted_at.as_ref()?;
@@ -126,7 +129,7 @@ fn view(me: &NodeName, world: &Arc<World>) -> View {
         Some((name, Used { usage, at: Timestamp(1) }))
     };
     let used: BTreeMap<_, _> = world.volumes().filter_map(figure).collect();
-    let node = NodeView { store: StoreHealth::Good, observed: true, used, ..NodeView::default() };
+    let node = NodeView { store: StoreHealth::Good, told, used, ..NodeView::default() };
     View { me: me.clone(), world: Arc::clone(world), node: Arc::new(node) }
 }
 
@@ -137,7 +140,7 @@ async fn channel(path: &Path) -> Channel {
 impl Node {
     async fn new(me: &NodeName, cluster: &Shared, dir: &Path) -> Self {
         let world = Arc::new(cluster.with(|cluster| cluster.world().clone()));
-        let (view, reader) = watch::channel(view(me, &world));
+        let (view, reader) = watch::channel(view(me, &world, true));
         let [inner, outer] = ["m", "csi"].map(|kind| dir.join(format!("{me}.{kind}")));
         let place = Place { recorder: dir.to_owned(), root: dir.to_owned(), config: "{}".to_owned() };
         let api = Api::new(Arc::new(cluster.clone()), reader, Arc::new(Vec::new), place, now);
@@ -166,8 +169,9 @@ impl House {
             nodes.push(Node::new(&name, &cluster, dir.path()).await);
         }
         let shown: Vec<_> = nodes.iter().map(|node| node.view.clone()).collect();
-        let clock = tokio::spawn(tick(cluster.clone(), shown));
-        Self { cluster, nodes, clock, dir }
+        let told = Arc::new(AtomicBool::new(true));
+        let clock = tokio::spawn(tick(cluster.clone(), shown, Arc::clone(&told)));
+        Self { cluster, nodes, told, clock, dir }
     }
 
     /// The node of this number, from 1 on.
@@ -182,6 +186,14 @@ impl House {
         assert!(tokio::time::timeout(PATIENCE, so).await.is_ok(), "{what}");
     }
 
+    /// Every daemon has begun anew, and not recorded yet what there is on its node.
+    pub(crate) async fn begins_anew(&self) {
+        self.told.store(false, Ordering::Release);
+        for node in &self.nodes {
+            node.view.subscribe().wait_for(|view| !view.node.told).await.unwrap();
+        }
+    }
+
     /// Ends everything; no promise was broken meanwhile.
     pub(crate) async fn close(self) {
         self.clock.abort();
@@ -194,7 +206,7 @@ impl House {
 }
 
 /// Time passes as fast as it can be played, and every daemon shows what it comes to.
-async fn tick(cluster: Shared, views: Vec<watch::Sender<View>>) {
+async fn tick(cluster: Shared, views: Vec<watch::Sender<View>>, told: Arc<AtomicBool>) {
     loop {
         let world = Arc::new(cluster.with(|cluster| {
             cluster.run_for(STRIDE);
@@ -202,7 +214,7 @@ async fn tick(cluster: Shared, views: Vec<watch::Sender<View>>) {
         }));
         for sender in &views {
             let me = sender.borrow().me.clone();
-            sender.send_replace(view(&me, &world));
+            sender.send_replace(view(&me, &world, told.load(Ordering::Acquire)));
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -286,3 +286,20 @@ async fn a_reboot_ends_with_everything_where_it_was() {
     assert_eq!(shown(&house), ["mount /a", "mount /staged"]);
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_records_say_of_an_earlier_start_of_the_node_is_told_to_nobody() {
+    let house = House::new().await;
+    let mut node = house.on(1).node.clone();
+    attached(&house, &writer()).await;
+    node.node_stage_volume(stage("vol", &writer())).await.unwrap();
+    node.node_publish_volume(publish("vol", "/a", &writer())).await.unwrap();
+    house.begins_anew().await;
+    let staged = node.node_stage_volume(stage("vol", &writer())).await.unwrap_err();
+    let published = node.node_publish_volume(publish("vol", "/a", &writer())).await.unwrap_err();
+    for early in [staged, published] {
+        assert_eq!(early.code(), Code::Unavailable, "{early:?}");
+        assert!(early.message().contains("node-1"), "{early:?}");
+    }
+    house.close().await;
+}

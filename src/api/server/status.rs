@@ -63,12 +63,12 @@ pub(super) fn starting(store: &str) -> Status {
     )
 }
 
-/// The daemon has not looked at its node yet: what the records say of it may be of before it was started again.
-pub(super) fn unobserved(me: &NodeName) -> Status {
+/// The daemon has not recorded yet what there is on its node: what the records say of it may be of before it was started again.
+pub(super) fn untold(me: &NodeName) -> Status {
     hinted(
         Code::Unavailable,
         "Starting",
-        &format!("the daemon has not seen yet what there is on {me}"),
+        &format!("the daemon has not recorded yet what there is on {me}"),
         "repeat the command in a moment",
     )
 }
