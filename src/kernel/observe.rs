@@ -97,7 +97,7 @@ pub(super) fn bound_device(root: &Root, mount: &fs::Mount) -> Option<Dev> {
 fn number_below(root: &Root, mount: &fs::Mount) -> Option<DevNum> {
     let node = mount.root.strip_prefix("/").ok().filter(|_| mount.fstype == "devtmpfs")?;
     let name = node.to_str().filter(|name| !name.is_empty())?.replace('/', "!");
-    root.read(&format!("sys/class/block/{name}/dev")).ok()?.trim().parse().ok()
+    root.read(format!("sys/class/block/{name}/dev")).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -299,13 +299,8 @@ impl fmt::Display for Step {
             }
             Self::Fence { partition, epoch } => write!(f, "fence {}", subsystem_nqn(*partition, *epoch)),
             Self::Connect { partition, epoch, endpoint, .. } => {
-                write!(
-                    f,
-                    "connect {} at {}:{}",
-                    subsystem_nqn(*partition, *epoch),
-                    endpoint.address,
-                    endpoint.port
-                )
+                let (address, port) = (&endpoint.address, endpoint.port);
+                write!(f, "connect {} at {address}:{port}", subsystem_nqn(*partition, *epoch))
             }
             Self::Disconnect { controller, partition, .. } => {
                 write!(f, "disconnect {controller} from {partition}")
