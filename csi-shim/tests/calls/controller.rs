@@ -15,7 +15,7 @@ use mdfabric_csi::wire::csi::{
 };
 use tonic::Code;
 
-use crate::house::{House, Node};
+use crate::house::{Doors, House};
 
 pub(crate) fn mount(fs_type: &str, mode: Mode) -> VolumeCapability {
     let mount = MountVolume { fs_type: fs_type.to_owned(), ..MountVolume::default() };
@@ -72,7 +72,7 @@ fn expand(id: &str, required_bytes: i64) -> ControllerExpandVolumeRequest {
     }
 }
 
-async fn listed(node: &Node, max_entries: i32, starting_token: &str) -> (Vec<String>, String) {
+async fn listed(node: &Doors, max_entries: i32, starting_token: &str) -> (Vec<String>, String) {
     let request = ListVolumesRequest { max_entries, starting_token: starting_token.to_owned() };
     let answer = node.controller.clone().list_volumes(request).await.unwrap().into_inner();
     let ids = answer.entries.into_iter().map(|entry| entry.volume.unwrap().volume_id).collect();
@@ -94,7 +94,7 @@ async fn it_says_who_it_is_and_what_it_can() {
     assert_eq!(can.capabilities.len(), 3);
     let can = controller.controller_get_capabilities(ControllerGetCapabilitiesRequest {}).await.unwrap();
     assert_eq!(can.into_inner().capabilities.len(), 10);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,7 +127,7 @@ async fn a_volume_is_made_as_its_class_says_where_it_is_wanted() {
             .collect::<Vec<_>>()
     });
     assert_eq!(on, ["node-3"]);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,7 +158,7 @@ async fn a_volume_goes_from_node_to_node_and_away() {
     controller.delete_volume(delete("vol")).await.unwrap();
     house.until("deleted", |world| world.volumes().count() == 0 && world.replicas().count() == 0).await;
     assert_eq!(house.cluster.with(|cluster| cluster.leftovers()), [""; 0]);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -177,7 +177,7 @@ async fn a_node_that_is_dead_is_fenced_off_by_whoever_gets_its_volume() {
             world.volume_status(&name("vol")).is_some_and(|status| status.array.device.is_some())
         })
         .await;
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -203,7 +203,7 @@ async fn volumes_are_listed_in_pieces_with_where_they_are_and_how() {
     assert_eq!(status.published_node_ids, ["node-2"]);
     let condition = status.volume_condition.unwrap();
     assert!(!condition.abnormal && condition.message.contains("1 of 1 copies"), "{condition:?}");
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -225,7 +225,7 @@ async fn a_lost_copy_makes_the_condition_abnormal() {
     let one = controller.controller_get_volume(get).await.unwrap().into_inner();
     let condition = one.status.unwrap().volume_condition.unwrap();
     assert!(condition.abnormal && condition.message.contains("2 of 3 copies"), "{condition:?}");
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -251,7 +251,7 @@ async fn a_volume_grows_detached_and_attached() {
     assert_eq!(smaller.capacity_bytes, 1100 << 20, "what it has is enough");
     let full = controller.controller_expand_volume(expand("vol", 64 << 30)).await.unwrap_err();
     assert_eq!(full.code(), Code::ResourceExhausted, "{full:?}");
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -281,7 +281,7 @@ async fn copies_and_times_are_changed_of_a_volume_that_there_is() {
     let fixed = controller.controller_modify_volume(modify(&[("stripeWidth", "2")])).await.unwrap_err();
     assert_eq!(fixed.code(), Code::InvalidArgument);
     controller.controller_modify_volume(modify(&[])).await.unwrap();
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -301,7 +301,7 @@ async fn capacity_counts_the_room_for_every_copy() {
     assert!(one.1 > (3 << 30) && one.1 == three.1 && one.0 == 3 * three.0, "{one:?} {three:?}");
     assert_eq!(asked("2", Some("node-1")).await, (three.0, three.1));
     assert_eq!(asked("2", Some("elsewhere")).await, (0, 0));
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -327,5 +327,5 @@ async fn capabilities_are_confirmed_or_it_is_said_why_not() {
         let (confirmed, message) = asked(capability).await;
         assert!(!confirmed && message.contains(why), "{message}");
     }
-    house.close().await;
+    house.close();
 }

@@ -82,7 +82,7 @@ impl Store for Shared {
 }
 
 /// What callers have of a node.
-pub(crate) struct Node {
+pub(crate) struct Doors {
     pub(crate) identity: IdentityClient<Channel>,
     pub(crate) controller: ControllerClient<Channel>,
     pub(crate) node: NodeClient<Channel>,
@@ -93,7 +93,7 @@ pub(crate) struct Node {
 /// See the module.
 pub(crate) struct House {
     pub(crate) cluster: Shared,
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Doors>,
     /// Whether the daemons have recorded what there is on their nodes.
     told: Arc<AtomicBool>,
     clock: JoinHandle<()>,
@@ -137,7 +137,7 @@ async fn channel(path: &Path) -> Channel {
     Endpoint::from_shared(format!("unix://{}", path.display())).unwrap().connect().await.unwrap()
 }
 
-impl Node {
+impl Doors {
     async fn new(me: &NodeName, cluster: &Shared, dir: &Path) -> Self {
         let world = Arc::new(cluster.with(|cluster| cluster.world().clone()));
         let (view, reader) = watch::channel(view(me, &world, true));
@@ -166,7 +166,7 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let mut nodes = Vec::new();
         for name in cluster.with(|cluster| cluster.node_names()) {
-            nodes.push(Node::new(&name, &cluster, dir.path()).await);
+            nodes.push(Doors::new(&name, &cluster, dir.path()).await);
         }
         let shown: Vec<_> = nodes.iter().map(|node| node.view.clone()).collect();
         let told = Arc::new(AtomicBool::new(true));
@@ -175,7 +175,7 @@ impl House {
     }
 
     /// The node of this number, from 1 on.
-    pub(crate) fn on(&self, index: usize) -> &Node {
+    pub(crate) fn on(&self, index: usize) -> &Doors {
         &self.nodes[index - 1]
     }
 
@@ -195,7 +195,7 @@ impl House {
     }
 
     /// Ends everything; no promise was broken meanwhile.
-    pub(crate) async fn close(self) {
+    pub(crate) fn close(self) {
         self.clock.abort();
         for task in self.nodes.into_iter().flat_map(|node| node.tasks) {
             task.abort();

@@ -77,7 +77,7 @@ async fn it_says_where_it_is_and_what_it_can() {
     assert_eq!((info.node_id.as_str(), info.accessible_topology), ("node-2", Some(topology::of("node-2"))));
     let can = node.node_get_capabilities(NodeGetCapabilitiesRequest {}).await.unwrap().into_inner();
     assert_eq!(can.capabilities.len(), 6);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,7 +103,7 @@ async fn a_file_system_is_mounted_once_and_seen_at_every_target() {
     node.node_unstage_volume(unstage("vol")).await.unwrap();
     assert_eq!(shown(&house), [""; 0]);
     house.on(1).controller.clone().controller_unpublish_volume(detach("vol", 1)).await.unwrap();
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -122,7 +122,7 @@ async fn options_and_group_are_those_that_were_asked_for() {
     assert_eq!(other.code(), Code::AlreadyExists, "{other:?}");
     let ext4 = node.node_stage_volume(stage("vol", &mount_of("ext4"))).await.unwrap_err();
     assert_eq!(ext4.code(), Code::InvalidArgument, "{ext4:?}");
-    house.close().await;
+    house.close();
 }
 
 fn mount_of(fs: &str) -> VolumeCapability {
@@ -147,7 +147,7 @@ async fn a_device_is_shown_itself() {
     assert_eq!(shown(&house), ["bind /dev-b"]);
     node.node_unstage_volume(unstage("vol")).await.unwrap();
     assert_eq!(shown(&house), [""; 0]);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -168,7 +168,7 @@ async fn one_writer_alone_is_one() {
         [Code::FailedPrecondition],
         "{refused:?}"
     );
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,7 +189,7 @@ async fn figures_are_of_what_is_seen_at_the_path() {
     assert_eq!(elsewhere.code(), Code::NotFound);
     let other = house.on(2).node.clone().node_get_volume_stats(stats("vol", "/a")).await.unwrap_err();
     assert_eq!(other.code(), Code::NotFound);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,7 +222,7 @@ async fn a_file_system_grows_while_it_is_used() {
     let growth =
         house.cluster.with(|cluster| cluster.world().volume_status(&name("vol")).unwrap().growth.clone());
     assert_eq!(growth, None);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -245,7 +245,7 @@ async fn what_is_attached_elsewhere_by_now_is_left_alone() {
     let late = one.node_stage_volume(stage("vol", &writer())).await.unwrap_err();
     assert_eq!(late.code(), Code::FailedPrecondition, "{late:?}");
     assert_eq!(shown(&house), ["mount /a", "mount /staged"]);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -263,7 +263,7 @@ async fn a_stage_waits_for_the_ownership_it_was_told_of_until_its_time_is_up() {
     let bad = NodeStageVolumeRequest { publish_context: context("x"), ..stage("vol", &writer()) };
     assert_eq!(node.node_stage_volume(bad).await.unwrap_err().code(), Code::InvalidArgument);
     assert_eq!(shown(&house), [""; 0]);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -284,7 +284,7 @@ async fn a_reboot_ends_with_everything_where_it_was() {
     node.node_stage_volume(stage("vol", &writer())).await.unwrap();
     node.node_publish_volume(publish("vol", "/a", &writer())).await.unwrap();
     assert_eq!(shown(&house), ["mount /a", "mount /staged"]);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -301,5 +301,5 @@ async fn what_records_say_of_an_earlier_start_of_the_node_is_told_to_nobody() {
         assert_eq!(early.code(), Code::Unavailable, "{early:?}");
         assert!(early.message().contains("node-1"), "{early:?}");
     }
-    house.close().await;
+    house.close();
 }

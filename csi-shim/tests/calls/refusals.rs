@@ -68,7 +68,7 @@ async fn fields_that_are_missing_are_named() {
     refused(node.node_get_volume_stats(stats).await, missing, &["volume_path"]);
     let expand = NodeExpandVolumeRequest { volume_id: id, ..Default::default() };
     refused(node.node_expand_volume(expand).await, missing, &["volume_path"]);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,7 +128,7 @@ async fn a_volume_that_is_not_there_is_not_found() {
         controller.controller_unpublish_volume(detach).await.unwrap();
         controller.delete_volume(DeleteVolumeRequest { volume_id, ..Default::default() }).await.unwrap();
     }
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,7 +169,7 @@ async fn what_cannot_be_had_says_why_and_leaves_nothing_behind() {
     let snapshot = controller.create_snapshot(CreateSnapshotRequest::default()).await;
     refused(snapshot, Code::Unimplemented, &["snapshots"]);
     assert_eq!(house.cluster.with(|cluster| cluster.world().volumes().count()), 0);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,5 +187,5 @@ async fn too_few_nodes_are_told_before_anything_is_recorded() {
         .await;
     let three = house.on(1).controller.clone().create_volume(create("vol", &[("replicaCount", "3")])).await;
     refused(three, Code::ResourceExhausted, &["copy 3 of 3", "node-3: cordoned"]);
-    house.close().await;
+    house.close();
 }

@@ -43,7 +43,7 @@ async fn every_call_of_a_life_may_be_made_many_times_at_once() {
     many!(controller, delete_volume, delete("vol"));
     house.until("deleted", |world| world.volumes().count() == 0).await;
     assert_eq!(house.cluster.with(|cluster| cluster.leftovers()), [""; 0]);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,7 +72,7 @@ async fn what_a_caller_does_not_hear_of_is_found_done_or_goes_on() {
     cut_off!(controller, delete_volume, delete("vol"));
     house.until("deleted", |world| world.volumes().count() == 0).await;
     assert_eq!(house.cluster.with(|cluster| cluster.leftovers()), [""; 0]);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,7 +99,7 @@ async fn a_name_stands_for_one_volume() {
     let first = id("Ä/1").await.unwrap();
     assert_eq!(id("Ä/1").await.unwrap(), first);
     assert_ne!(id("Ä/2").await.unwrap(), first);
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,7 +119,7 @@ async fn many_volumes_at_once_find_their_places_or_leave_nothing() {
     // 24 GiB in six drives, of which each has room for three copies.
     assert!(made >= 8, "{made}");
     house.until("only those are left", |world| world.volumes().count() == made).await;
-    house.close().await;
+    house.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,5 +140,5 @@ async fn a_volume_that_is_not_released_yet_is_deleted_when_it_is() {
         .await;
     controller.delete_volume(delete("vol")).await.unwrap();
     house.until("deleted", |world| world.volumes().count() == 0).await;
-    house.close().await;
+    house.close();
 }

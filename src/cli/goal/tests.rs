@@ -34,7 +34,7 @@ fn world(spec: VolumeSpec, status: Option<VolumeStatus>) -> World {
 }
 
 fn attached_on(text: &str, mount: Option<&str>) -> VolumeSpec {
-    let mount = mount.map(|path| MountRequest::at(path));
+    let mount = mount.map(MountRequest::at);
     VolumeSpec { attachment: Some(Attachment { mount, ..Attachment::to(node(text)) }), ..spec() }
 }
 
