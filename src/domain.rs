@@ -1,5 +1,6 @@
 //! What is: identities, units, records and the words users see. No I/O, no clock.
 
+mod attachment;
 mod drive;
 mod force;
 mod growth;
@@ -14,6 +15,7 @@ mod units;
 mod volume;
 mod world;
 
+pub use attachment::{Attachment, MountRequest, Publication, Published};
 pub use drive::{Drive, DriveSpec, DriveState, DriveStatus};
 pub use force::Force;
 pub use growth::Growth;
@@ -31,8 +33,8 @@ pub use replica::{
 pub use scrub::{BadSchedule, ScrubReport, ScrubRequest, ScrubRun, ScrubStatus};
 pub use units::{Bytes, InvalidSize, Timestamp};
 pub use volume::{
-    ArrayReport, Attachment, Event, FsType, Locality, MdState, Member, MemberState, MountRequest, MoveCause,
-    MoveReport, OnStoreLoss, Placed, PlacementEntry, PlacementRequest, Relocation, SectorSize, Tried, Verify,
-    Volume, VolumePhase, VolumeSpec, VolumeStatus,
+    ArrayReport, Event, FsType, Locality, MdState, Member, MemberState, MoveCause, MoveReport, OnStoreLoss,
+    Placed, PlacementEntry, PlacementRequest, Relocation, SectorSize, Tried, Verify, Volume, VolumePhase,
+    VolumeSpec, VolumeStatus,
 };
 pub use world::{Key, Kind, Lease, Record, Revision, Versioned, World};

@@ -7,6 +7,7 @@
 
 mod alone;
 mod candidate;
+pub mod capacity;
 pub mod controller;
 mod evacuate;
 mod event;
@@ -42,7 +43,7 @@ pub use observation::{
     Thing, TopSeen,
 };
 pub use peers::{Beat, Peers, Standing};
-pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure};
+pub use step::{FailureKind, Join, Lane, NewMember, Outcome, Step, StepFailure, Usage};
 pub use stuck::Waiting;
 
 use std::collections::{BTreeMap, BTreeSet};

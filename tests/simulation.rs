@@ -24,6 +24,8 @@ mod hung;
 mod ledger;
 #[path = "simulation/peers.rs"]
 mod peers;
+#[path = "simulation/publish.rs"]
+mod publish;
 #[path = "simulation/queueing.rs"]
 mod queueing;
 #[path = "simulation/sabotage.rs"]

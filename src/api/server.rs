@@ -27,8 +27,9 @@ pub use status::{HINT, REASON};
 
 use super::proto::{self, md_fabric_server::MdFabric};
 use crate::daemon::{StoreHealth, View};
-use crate::domain::{Timestamp, VolumeUid};
-use crate::plan::{explain, ledger, verbs};
+use crate::domain::{Publication, Timestamp, VolumeUid};
+use crate::plan::capacity::{self, Capacity};
+use crate::plan::{Used, explain, ledger, verbs};
 use crate::ports::Store;
 use crate::telemetry::dump::Place;
 
@@ -139,21 +140,41 @@ impl MdFabric for Api {
     }
 
     async fn detach_volume(&self, request: Request<proto::DetachVolumeRequest>) -> Answer<proto::Change> {
-        let proto::DetachVolumeRequest { name, dry_run } = request.into_inner();
-        let name = request::parsed(&name)?;
-        self.carry_out(dry_run, |world| verbs::detach(world, &name)).await
+        let proto::DetachVolumeRequest { name, dry_run, node } = request.into_inner();
+        let (name, at) = (request::parsed(&name)?, verbs::At::on(request::node(&node)?));
+        self.carry_out(dry_run, |world| verbs::detach_at(world, &name, &at)).await
     }
 
     async fn mount_volume(&self, request: Request<proto::MountVolumeRequest>) -> Answer<proto::Change> {
         let request = request.into_inner();
         let (name, wish) = (request::parsed(&request.name)?, request::mount(&request));
-        self.carry_out(request.dry_run, |world| verbs::mount(world, &name, wish.clone())).await
+        let node = request::node(&request.node)?;
+        self.carry_out(request.dry_run, |world| verbs::mount_on(world, &name, node.as_ref(), wish.clone()))
+            .await
     }
 
     async fn unmount_volume(&self, request: Request<proto::UnmountVolumeRequest>) -> Answer<proto::Change> {
-        let proto::UnmountVolumeRequest { name, dry_run } = request.into_inner();
-        let name = request::parsed(&name)?;
-        self.carry_out(dry_run, |world| verbs::unmount(world, &name)).await
+        let proto::UnmountVolumeRequest { name, dry_run, path, node } = request.into_inner();
+        let path = (!path.is_empty()).then_some(path);
+        let (name, at) = (request::parsed(&name)?, verbs::At { node: request::node(&node)?, path });
+        self.carry_out(dry_run, |world| verbs::unmount_at(world, &name, &at)).await
+    }
+
+    async fn publish_volume(&self, request: Request<proto::PublishVolumeRequest>) -> Answer<proto::Change> {
+        let proto::PublishVolumeRequest { name, node, path, read_only, dry_run, alone } =
+            request.into_inner();
+        let (name, node) = (request::parsed(&name)?, request::parsed(&node)?);
+        let wish = verbs::Publish { place: Publication { path, read_only }, alone };
+        self.carry_out(dry_run, |world| verbs::publish(world, &name, &node, &wish)).await
+    }
+
+    async fn unpublish_volume(
+        &self,
+        request: Request<proto::UnpublishVolumeRequest>,
+    ) -> Answer<proto::Change> {
+        let proto::UnpublishVolumeRequest { name, node, path, dry_run } = request.into_inner();
+        let (name, node) = (request::parsed(&name)?, request::node(&node)?);
+        self.carry_out(dry_run, |world| verbs::unpublish(world, &name, node.clone(), &path)).await
     }
 
     async fn move_volume(&self, request: Request<proto::MoveVolumeRequest>) -> Answer<proto::Change> {
@@ -240,6 +261,31 @@ impl MdFabric for Api {
         Ok(answer(&view, proto::ExplainResponse { lines }))
     }
 
+    async fn get_info(&self, _: Request<proto::GetInfoRequest>) -> Answer<proto::GetInfoResponse> {
+        let view = self.readable()?;
+        if !view.node.told {
+            return Err(status::untold(&view.me));
+        }
+        let (node, version) = (view.me.to_string(), env!("CARGO_PKG_VERSION").to_owned());
+        Ok(answer(&view, proto::GetInfoResponse { node, version }))
+    }
+
+    async fn get_capacity(
+        &self,
+        request: Request<proto::GetCapacityRequest>,
+    ) -> Answer<proto::GetCapacityResponse> {
+        let (view, question) = (self.readable()?, request::capacity(request.get_ref())?);
+        let Capacity { free, largest } = capacity::of(&view.world, &question);
+        let (free_bytes, largest_bytes, smallest_bytes) = (free.0, largest.0, verbs::MIN_VOLUME.0);
+        Ok(answer(&view, proto::GetCapacityResponse { free_bytes, largest_bytes, smallest_bytes }))
+    }
+
+    async fn get_usage(&self, request: Request<proto::GetUsageRequest>) -> Answer<proto::GetUsageResponse> {
+        let (view, name) = (self.readable()?, request::parsed(&request.get_ref().name)?);
+        let used = view.node.used.get(&name).ok_or_else(|| status::not_measured(&name, &view.me))?;
+        Ok(answer(&view, usage(used)))
+    }
+
     type DumpStream = Pin<Box<dyn Stream<Item = Result<proto::DumpChunk, Status>> + Send>>;
 
     async fn dump(&self, _: Request<proto::DumpRequest>) -> Answer<Self::DumpStream> {
@@ -257,6 +303,18 @@ impl MdFabric for Api {
             .await
             .map_err(|error| Status::internal(format!("preflight: {error}")))?;
         Ok(Response::new(proto::PreflightResponse { checks }))
+    }
+}
+
+fn usage(Used { usage, at }: &Used) -> proto::GetUsageResponse {
+    proto::GetUsageResponse {
+        used_bytes: usage.used.0,
+        available_bytes: usage.available.0,
+        total_bytes: usage.total.0,
+        used_inodes: usage.inodes_used,
+        available_inodes: usage.inodes_free,
+        total_inodes: usage.inodes_used.saturating_add(usage.inodes_free),
+        measured_at_millis: at.0,
     }
 }
 

@@ -262,6 +262,7 @@ impl Create {
             verify: proto::Verify::from(self.verify).into(),
             on_store_loss: proto::OnStoreLoss::from(self.on_store_loss).into(),
             placement: self.on.clone(),
+            prefer: Vec::new(),
             dry_run: self.changing.dry_run,
         }
     }
@@ -278,13 +279,22 @@ impl VolumeCommand {
             Self::Detach { name, changing } => detach(session, name, changing).await,
             Self::Mount { name, path, read_only, changing } => {
                 let dry_run = changing.dry_run;
-                let request = proto::MountVolumeRequest { name: name.to_string(), path, read_only, dry_run };
+                let request = proto::MountVolumeRequest {
+                    name: name.to_string(),
+                    path,
+                    read_only,
+                    dry_run,
+                    ..proto::MountVolumeRequest::default()
+                };
                 let change = session.client()?.mount_volume(request).await?.into_inner();
                 reach(session, &change, &Goal::Mounted(name), changing).await
             }
             Self::Unmount { name, changing } => {
-                let request =
-                    proto::UnmountVolumeRequest { name: name.to_string(), dry_run: changing.dry_run };
+                let request = proto::UnmountVolumeRequest {
+                    name: name.to_string(),
+                    dry_run: changing.dry_run,
+                    ..Default::default()
+                };
                 let change = session.client()?.unmount_volume(request).await?.into_inner();
                 reach(session, &change, &Goal::Unmounted(name), changing).await
             }
@@ -347,7 +357,8 @@ async fn attach(
 async fn detach(session: &mut Session, name: VolumeName, changing: Changing) -> Result<(), Failure> {
     let before = session.world().await?;
     let epoch = before.volume_status(&name).map(|status| status.epoch).unwrap_or_default();
-    let request = proto::DetachVolumeRequest { name: name.to_string(), dry_run: changing.dry_run };
+    let request =
+        proto::DetachVolumeRequest { name: name.to_string(), dry_run: changing.dry_run, node: String::new() };
     let change = session.client()?.detach_volume(request).await?.into_inner();
     reach(session, &change, &Goal::Detached(name, epoch), changing).await
 }

@@ -74,6 +74,8 @@ pub struct Brain {
     seen: Observation,
     /// The kernel was looked at.
     observed: bool,
+    /// And what it shows was recorded, once since the daemon started.
+    told: bool,
     observing: Asked<Result<Observation, String>>,
     sampling: Asked<Result<Sample, String>>,
     stale: Stale,
@@ -106,6 +108,7 @@ impl Brain {
             store_retry_at: Timestamp(0),
             seen: Observation::default(),
             observed: false,
+            told: false,
             observing: Asked::default(),
             sampling: Asked::default(),
             stale: Stale::Everything,
@@ -253,6 +256,7 @@ impl Brain {
                     break;
                 }
             }
+            self.told |= self.observed && written == Written::Nothing;
             // A plan somebody overtook was decided from records that are not so any more.
             if written != Written::Overtaken {
                 self.start_all(&plan.steps);
@@ -322,7 +326,9 @@ impl Brain {
             reasons: plan.reasons.clone(),
             store: self.store.clone(),
             leads: self.leads,
+            told: self.told,
             seen: self.seen.clone(),
+            used: self.memory.used.clone(),
             peers: self.memory.peers.clone(),
         };
         let view =

@@ -95,8 +95,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::domain::Bytes;
-    use crate::plan::{Dev, FailureKind};
+    use crate::plan::{Dev, FailureKind, Usage};
 
     static DEATHS: AtomicU32 = AtomicU32::new(0);
 
@@ -125,7 +124,7 @@ mod tests {
         fn apply(&self, step: &Step) -> Result<Outcome, StepFailure> {
             match step {
                 Step::Unmount { .. } => Ok(Outcome::Done),
-                Step::MeasureUse { .. } => Ok(Outcome::Used(Bytes(1))),
+                Step::MeasureUse { .. } => Ok(Outcome::Used(Usage::default())),
                 other => Err(StepFailure { kind: FailureKind::Retry, message: other.to_string() }),
             }
         }

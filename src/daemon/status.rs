@@ -1,10 +1,11 @@
 //! What the daemon shows of itself to the API.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::StoreHealth;
-use crate::domain::{NodeName, Reason, Timestamp, World};
-use crate::plan::{Observation, Peers};
+use crate::domain::{NodeName, Reason, Timestamp, VolumeName, World};
+use crate::plan::{Observation, Peers, Used};
 
 /// What this node's daemon does beyond what stands in the records.
 #[derive(Debug, Clone, Default)]
@@ -19,8 +20,13 @@ pub struct NodeView {
     pub store: StoreHealth,
     /// Whether this node leads the cluster.
     pub leads: bool,
+    /// Whether what the kernel shows has been recorded since the daemon started: before, records may tell of what an earlier start of this
+    /// node had.
+    pub told: bool,
     /// What the kernel shows.
     pub seen: Observation,
+    /// How full the volumes are that are mounted here.
+    pub used: BTreeMap<VolumeName, Used>,
     /// What is heard of other daemons.
     pub peers: Peers,
 }

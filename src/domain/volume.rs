@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Bytes, DriveId, Epoch, Force, Growth, NodeName, Reason, ReplicaId, ReplicaState, ScrubRequest,
-    ScrubStatus, Timestamp, VolumeName, VolumeUid,
+    Attachment, Bytes, DriveId, Epoch, Force, Growth, NodeName, Published, Reason, ReplicaId, ReplicaState,
+    ScrubRequest, ScrubStatus, Timestamp, VolumeName, VolumeUid,
 };
 
 /// What a volume carries for its user.
@@ -80,26 +80,6 @@ pub enum OnStoreLoss {
     Suspend,
     /// Writes go on without a record: a crash of this owner may then lose them.
     Continue,
-}
-
-/// Where a volume is mounted on its owner.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MountRequest {
-    /// An absolute directory.
-    pub path: String,
-    /// Mounted read-only.
-    pub read_only: bool,
-}
-
-/// Where the user wants the volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Attachment {
-    /// The node that shall own the volume.
-    pub node: NodeName,
-    /// The mount the daemon keeps, if it shall mount at all.
-    pub mount: Option<MountRequest>,
 }
 
 /// One place of a placement list.
@@ -464,6 +444,9 @@ pub struct VolumeStatus {
     /// Where the owner mounts it: written before the mount, so that it is known for ours whatever happens in between.
     #[serde(default)]
     pub mount_path: Option<String>,
+    /// Where the owner shows it: written before it is shown there, for the same reason, and removed afterwards.
+    #[serde(default)]
+    pub published: Vec<Published>,
     /// Bytes in use in the file system when that was last recorded; `None` of a raw volume, and before the first mount.
     pub used: Option<Bytes>,
     /// What is under way.

@@ -8,6 +8,7 @@ mod grow;
 mod holders;
 mod leg;
 mod member;
+mod publish;
 mod replica;
 mod scrub;
 mod top;
@@ -98,6 +99,10 @@ pub(super) fn step(
         Step::Format { .. } | Step::Mount { .. } | Step::Unmount { .. } | Step::ShutDown { .. } => {
             filesystem::apply(root, step)
         }
+        Step::Publish { dev, at, path, read_only, .. } => {
+            publish::show(root, *dev, at.as_deref(), Path::new(path), *read_only)
+        }
+        Step::Unpublish { path, .. } => publish::withdraw(Path::new(path)),
         Step::EndProcesses { processes, .. } => holders::end(root, processes),
         Step::AddMember { .. }
         | Step::SetWriteMostly { .. }

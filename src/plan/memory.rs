@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::heal;
 use super::{
     ConnectionState, Dev, FailureKind, Held, Lane, Liveness, Observation, Outcome, Peers, Plan, Process,
-    Step, StepFailure, StoreSilence, Waiting, timing,
+    Step, StepFailure, StoreSilence, Usage, Waiting, timing,
 };
 use crate::domain::{Bytes, Epoch, NodeName, ReplicaId, Timestamp, VolumeName};
 
@@ -34,8 +34,8 @@ pub struct Compared {
 /// How full a mounted file system was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Used {
-    /// What was in use.
-    pub bytes: Bytes,
+    /// What was in use, and what was not.
+    pub usage: Usage,
     /// When.
     pub at: Timestamp,
 }
@@ -100,6 +100,8 @@ pub struct Memory {
     pub scrubbed: BTreeMap<VolumeName, Scrubbed>,
     /// How full volumes were since this daemon mounted them, or since it started with them mounted.
     pub used: BTreeMap<VolumeName, Used>,
+    /// Places where this daemon took volumes away, with what they were shown over.
+    pub unpublished: BTreeSet<(VolumeName, String)>,
     /// Lost volumes whose file system is shut down for certain, and its device.
     pub shut_down: BTreeMap<VolumeName, Dev>,
     /// Who used lost volumes when it was looked for last.
@@ -128,8 +130,11 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Notes that a step was given to its lane.
+    /// Notes that a step was given to its lane. Whatever comes of it, a place where a volume is to be shown is not known to be empty.
     pub fn begin(&mut self, step: Step, now: Timestamp) {
+        if let Step::Publish { volume, path, .. } = &step {
+            self.unpublished.remove(&(volume.clone(), path.clone()));
+        }
         self.running.insert(step.lane(), (step, now));
     }
 
@@ -185,8 +190,8 @@ impl Memory {
                 self.told.retain(|(told, _), _| told != partition);
                 self.erased.remove(partition);
             }
-            (Step::MeasureUse { volume, .. }, Outcome::Used(bytes)) => {
-                self.used.insert(volume.clone(), Used { bytes, at: now });
+            (Step::MeasureUse { volume, .. }, Outcome::Used(usage)) => {
+                self.used.insert(volume.clone(), Used { usage, at: now });
             }
             (Step::Assemble { volume, .. }, _) => {
                 self.shut_down.remove(volume);
@@ -215,6 +220,9 @@ impl Memory {
             (Step::Mount { volume, .. }, _) => {
                 self.used.remove(volume);
                 self.shut_down.remove(volume);
+            }
+            (Step::Unpublish { volume, path }, _) => {
+                self.unpublished.insert((volume.clone(), path.clone()));
             }
             (Step::Format { uuid, .. }, _) => drop(self.formatted.insert(*uuid)),
             (Step::WriteHeaders { array, members, .. }, _) => {

@@ -45,6 +45,8 @@ pub struct Observation {
     pub tops: BTreeMap<VolumeUid, TopSeen>,
     /// Mounts of block devices.
     pub mounts: Vec<MountSeen>,
+    /// Block device nodes that are shown at other paths, too.
+    pub device_binds: Vec<MountSeen>,
     /// Notes of copies that were let go while the store did not answer.
     pub alone: BTreeSet<Alone>,
     /// What carries none of our names, beside arrays that have a uuid.

@@ -18,6 +18,7 @@ mod give_way;
 mod heal;
 mod lifecycle;
 mod members;
+mod publish;
 mod relocate;
 mod report;
 mod run;

@@ -94,6 +94,20 @@ fn on_node(
     node: &NodeName,
     drive: Option<&DriveId>,
 ) -> Result<(Bytes, Place), String> {
+    let drives = drives_on(world, request, node, drive)?;
+    let free = drives.iter().map(|(free, _)| free.0).sum();
+    let columns = usize::from(request.columns);
+    let drives = drives.into_iter().take(columns).map(|(_, id)| id).collect();
+    Ok((Bytes(free), Place { node: node.clone(), drives }))
+}
+
+/// The drives of a node with room, and how much each has, most first: at least one for each column.
+pub(super) fn drives_on(
+    world: &World,
+    request: &Request,
+    node: &NodeName,
+    drive: Option<&DriveId>,
+) -> Result<Vec<(Bytes, DriveId)>, String> {
     if let Some((_, why)) = request.taken.iter().find(|(taken, _)| taken == node) {
         return Err((*why).to_owned());
     }
@@ -110,9 +124,7 @@ fn on_node(
         let enough = format!("{drives} with room, {columns} needed{named}");
         return Err([enough].into_iter().chain(whys).collect::<Vec<_>>().join(", "));
     }
-    let free = drives.iter().map(|(free, _)| free.0).sum();
-    let drives = drives.into_iter().take(columns).map(|(_, id)| id).collect();
-    Ok((Bytes(free), Place { node: node.clone(), drives }))
+    Ok(drives)
 }
 
 /// How much a drive has, and which it is.

@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(codes(&safe_to_reboot(&world(&[1, 2]), &n1, &not_n2)), ["LastInSyncCopy"]);
         assert_eq!(codes(&safe_to_reboot(&world(&[1]), &n1, &all)), ["LastInSyncCopy"]);
         let mut used = world(&[1, 2]);
-        let attachment = Some(Attachment { node: n1.clone(), mount: None });
+        let attachment = Some(Attachment::to(n1.clone()));
         put(&mut used, "v", Record::VolumeSpec(crate::domain::VolumeSpec { attachment, ..volume_spec("v") }));
         assert_eq!(codes(&safe_to_reboot(&used, &n1, &all)), ["VolumeInUse"]);
         assert_eq!(safe_to_reboot(&used, &node("n2"), &all), []);

@@ -168,9 +168,21 @@ pub enum Step {
     /// Make a mounted file system as large as its device, which has `size`.
     GrowFs { volume: VolumeName, uuid: Uuid, dev: Dev, path: String, size: Bytes },
     /// Mount.
-    Mount { volume: VolumeName, dev: Dev, fs: FsType, path: String, read_only: bool },
+    Mount {
+        volume: VolumeName,
+        dev: Dev,
+        fs: FsType,
+        path: String,
+        read_only: bool,
+        options: Vec<String>,
+        group: Option<u32>,
+    },
     /// Unmount.
     Unmount { volume: VolumeName, path: String },
+    /// Show at `path` what is mounted `at`; without that, the device itself.
+    Publish { volume: VolumeName, dev: Dev, at: Option<String>, path: String, read_only: bool },
+    /// Show it there no more, and remove what it was shown over if that is empty.
+    Unpublish { volume: VolumeName, path: String },
     /// Ask the file system of `dev`, mounted at `path`, how much of it is in use.
     MeasureUse { volume: VolumeName, dev: Dev, path: String },
     /// Cut the file system of `dev`, mounted at `path`, off from its users; neither log nor cache are written.
@@ -227,6 +239,8 @@ impl Step {
             | Self::GrowFs { volume, .. }
             | Self::Mount { volume, .. }
             | Self::Unmount { volume, .. }
+            | Self::Publish { volume, .. }
+            | Self::Unpublish { volume, .. }
             | Self::MeasureUse { volume, .. } => Lane::Volume(volume.clone()),
             Self::NoteAlone { note } | Self::ForgetAlone { note } => {
                 Lane::Leg(partition_guid(note.replica, 0))
@@ -285,13 +299,8 @@ impl fmt::Display for Step {
             }
             Self::Fence { partition, epoch } => write!(f, "fence {}", subsystem_nqn(*partition, *epoch)),
             Self::Connect { partition, epoch, endpoint, .. } => {
-                write!(
-                    f,
-                    "connect {} at {}:{}",
-                    subsystem_nqn(*partition, *epoch),
-                    endpoint.address,
-                    endpoint.port
-                )
+                let (address, port) = (&endpoint.address, endpoint.port);
+                write!(f, "connect {} at {address}:{port}", subsystem_nqn(*partition, *epoch))
             }
             Self::Disconnect { controller, partition, .. } => {
                 write!(f, "disconnect {controller} from {partition}")
@@ -342,6 +351,8 @@ impl fmt::Display for Step {
             }
             Self::Mount { volume, path, .. } => write!(f, "mount {volume} at {path}"),
             Self::Unmount { volume, path } => write!(f, "unmount {volume} from {path}"),
+            Self::Publish { volume, path, .. } => write!(f, "publish {volume} at {path}"),
+            Self::Unpublish { volume, path } => write!(f, "publish {volume} at {path} no more"),
             Self::MeasureUse { volume, path, .. } => {
                 write!(f, "measure what is in use of {volume} at {path}")
             }
@@ -357,6 +368,21 @@ impl fmt::Display for Step {
     }
 }
 
+/// How full a file system is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes in use.
+    pub used: Bytes,
+    /// Bytes that everybody may still write.
+    pub available: Bytes,
+    /// Bytes in all. What is free to nobody but root is neither in use nor available.
+    pub total: Bytes,
+    /// Inodes in use.
+    pub inodes_used: u64,
+    /// Inodes that are left.
+    pub inodes_free: u64,
+}
+
 /// What a done step has to say beyond "done".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -366,8 +392,8 @@ pub enum Outcome {
     Compared { bytes: Bytes, mismatched_sectors: u64 },
     /// [`Step::Check`]: what is behind it in its column, and 512-byte sectors that differed.
     Checked { to: Bytes, mismatched_sectors: u64 },
-    /// [`Step::MeasureUse`]: bytes in use.
-    Used(Bytes),
+    /// [`Step::MeasureUse`]: how full it is.
+    Used(Usage),
     /// [`Step::FindHolders`]: who uses it.
     Holders(Vec<Holder>),
 }

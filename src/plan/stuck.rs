@@ -29,9 +29,12 @@ impl Step {
     pub const fn deadline_millis(&self) -> u64 {
         match self {
             Self::Connect { .. } | Self::Disconnect { .. } => timing::CONTROLLER_CALL_MILLIS,
-            Self::Mount { .. } | Self::Unmount { .. } | Self::GrowFs { .. } | Self::Format { .. } => {
-                timing::FILE_SYSTEM_CALL_MILLIS
-            }
+            Self::Mount { .. }
+            | Self::Unmount { .. }
+            | Self::Publish { .. }
+            | Self::Unpublish { .. }
+            | Self::GrowFs { .. }
+            | Self::Format { .. } => timing::FILE_SYSTEM_CALL_MILLIS,
             Self::PrepareDrive { .. }
             | Self::RepairTable { .. }
             | Self::ReleaseDrive { .. }

@@ -7,8 +7,9 @@ mod volume;
 
 pub use drive::{Cordon, add_drive, cordon_drive, cordon_node, remove_drive};
 pub use volume::{
-    CreateVolume, EditVolume, ForceStart, NewSize, Scrub, attach, create, delete, detach, edit, force_start,
-    grow, mount, move_replica, scrub, unmount,
+    At, CreateVolume, EditVolume, ForceStart, NewSize, Publish, Scrub, attach, create, delete, detach,
+    detach_at, edit, force_start, grow, mount, mount_on, move_replica, publish, scrub, unmount, unmount_at,
+    unpublish,
 };
 
 use crate::domain::{

@@ -107,6 +107,10 @@ impl Cluster {
             Step::GrowFs { dev, path, .. } => self.grow_file_system(node, *dev, path),
             Step::Mount { dev, path, read_only, .. } => self.mount(node, *dev, path, *read_only),
             Step::Unmount { path, .. } => self.unmount(node, path),
+            Step::Publish { dev, at, path, read_only, .. } => {
+                self.publish(node, *dev, at.as_ref(), (path, *read_only))
+            }
+            Step::Unpublish { path, .. } => self.unpublish(node, path),
             Step::MeasureUse { dev, path, .. } => self.measure_use(node, *dev, path),
             Step::ShutDown { .. }
             | Step::CutMember { .. }

@@ -422,6 +422,7 @@ impl Cluster {
             lines.extend(kernel.arrays.values().map(|array| format!("  array {array:?}")));
             lines.extend(kernel.tops.values().map(|top| format!("  stripes {top:?}")));
             lines.extend(kernel.mounts.keys().map(|path| format!("  mount {path}")));
+            lines.extend(kernel.device_binds.keys().map(|path| format!("  bind {path}")));
             let partitions = machine.disks.values().flat_map(|disk| &disk.partitions);
             lines.extend(partitions.map(|(guid, partition)| {
                 format!(
@@ -447,6 +448,7 @@ impl Cluster {
             left.extend(kernel.tops.keys().map(|volume| format!("{name}: stripes of {volume}")));
             left.extend(machine.alone.iter().map(|note| format!("{name}: note {note:?}")));
             left.extend(kernel.mounts.keys().map(|path| format!("{name}: mount {path}")));
+            left.extend(kernel.device_binds.keys().map(|path| format!("{name}: bind {path}")));
             let partitions = machine.disks.values().flat_map(|disk| disk.partitions.keys());
             left.extend(partitions.map(|guid| format!("{name}: partition {guid}")));
         }

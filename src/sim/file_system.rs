@@ -10,7 +10,7 @@ use super::disk::{GARBAGE, blocks_in};
 use super::fabric::Reach;
 use super::kernel::{Array, ArrayMember, Kernel, Write};
 use crate::domain::{Bytes, NodeName};
-use crate::plan::{Dev, FailureKind, MountSeen, Outcome};
+use crate::plan::{Dev, FailureKind, MountSeen, Outcome, Usage};
 
 impl Kernel {
     /// Whether a file system is mounted of a device, or still going.
@@ -102,6 +102,43 @@ impl Cluster {
         Effect::done()
     }
 
+    /// Shows what is mounted, or a device, at one more path.
+    pub(super) fn publish(
+        &mut self,
+        node: &NodeName,
+        dev: Dev,
+        at: Option<&String>,
+        (path, read_only): (&str, bool),
+    ) -> Effect {
+        let Some(kernel) = self.nodes.get_mut(node).map(|machine| &mut machine.kernel) else {
+            return Effect::retry("ENODEV");
+        };
+        let below = match at {
+            Some(at) => kernel.mounts.get(at).filter(|mount| mount.dev == dev).map(|mount| mount.read_only),
+            None => (!kernel.columns_below(dev).is_empty()).then_some(false),
+        };
+        let Some(below) = below else { return Effect::retry("open_tree: ENOENT") };
+        let places = if at.is_some() { &mut kernel.mounts } else { &mut kernel.device_binds };
+        let shown = MountSeen { dev, path: path.to_owned(), read_only: below || read_only };
+        places.insert(path.to_owned(), shown);
+        Effect::done()
+    }
+
+    /// The last mount of a file system ends it; any other one just goes.
+    pub(super) fn unpublish(&mut self, node: &NodeName, path: &str) -> Effect {
+        let Some(kernel) = self.nodes.get_mut(node).map(|machine| &mut machine.kernel) else {
+            return Effect::retry("ENODEV");
+        };
+        kernel.device_binds.remove(path);
+        let dev = kernel.mounts.get(path).map(|mount| mount.dev);
+        let all = kernel.mounts.values().filter(|mount| Some(mount.dev) == dev).count();
+        if all < 2 {
+            return self.unmount(node, path);
+        }
+        kernel.mounts.remove(path);
+        Effect::done()
+    }
+
     /// The columns below what is mounted at a path, if it is this device.
     fn columns_at(&self, node: &NodeName, dev: Dev, path: &str, writable: bool) -> Vec<Array> {
         let mount = self.nodes.get(node).and_then(|machine| machine.kernel.mounts.get(path));
@@ -131,7 +168,9 @@ impl Cluster {
                 all += 1;
             }
         }
-        Effect::Over(Ok(Outcome::Used(Bytes(size.0 * written / all.max(1)))))
+        let used = Bytes(size.0 * written / all.max(1));
+        let left = Bytes(size.0 - used.0);
+        Effect::Over(Ok(Outcome::Used(Usage { used, available: left, total: size, ..Usage::default() })))
     }
 
     pub(super) fn grow_file_system(&mut self, node: &NodeName, dev: Dev, path: &str) -> Effect {

@@ -203,6 +203,8 @@ pub(super) struct Kernel {
     /// Stripes over the columns of volumes.
     pub(super) tops: BTreeMap<VolumeUid, Top>,
     pub(super) mounts: BTreeMap<String, MountSeen>,
+    /// Devices that are shown at other paths.
+    pub(super) device_binds: BTreeMap<String, MountSeen>,
     /// Devices of mounts that are going, by path.
     pub(super) unmounting: BTreeMap<String, Dev>,
     next_minor: u32,
@@ -258,6 +260,7 @@ impl Kernel {
             arrays: self.arrays.iter().map(|(uuid, array)| (*uuid, array.seen())).collect(),
             tops: self.tops.iter().map(|(uid, top)| (*uid, top.seen())).collect(),
             mounts: self.mounts.values().cloned().collect(),
+            device_binds: self.device_binds.values().cloned().collect(),
             alone: BTreeSet::new(),
             strangers: BTreeSet::new(),
         }

@@ -1,6 +1,7 @@
 //! Between the domain's types and `mdfabric.proto`. Writing cannot fail; reading says which field of which message is
 //! missing, unknown or invalid. Fields a newer version added are skipped and lost when the record is written again.
 
+mod attachment;
 mod drive;
 mod node;
 mod record;

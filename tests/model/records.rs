@@ -319,7 +319,7 @@ impl Setup {
 
 fn attachment(world: &World, setup: &Setup) -> Attachment {
     let known = world.volume_spec(&setup.volume).unwrap().attachment.clone();
-    known.unwrap_or_else(|| Attachment { node: setup.nodes[0].clone(), mount: None })
+    known.unwrap_or_else(|| Attachment::to(setup.nodes[0].clone()))
 }
 
 fn holder(user: User) -> Option<Holder> {

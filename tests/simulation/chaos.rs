@@ -391,7 +391,7 @@ fn edit(scene: &mut Scene, add: Option<u8>, remove: Option<u8>, replicas: Option
 fn attach(scene: &mut Scene, on: u8) {
     let volume = scene.volume.clone();
     ask(scene, |world| verbs::attach(world, &volume, &node(on)));
-    let mount = MountRequest { path: format!("/mnt/{volume}"), read_only: false };
+    let mount = MountRequest::at(format!("/mnt/{volume}"));
     ask(scene, |world| verbs::mount(world, &volume, mount));
 }
 

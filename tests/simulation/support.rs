@@ -204,7 +204,7 @@ impl Scene {
     pub(crate) fn request_attach(&mut self, on: u8) {
         let volume = &self.volume;
         self.cluster.request(|world, _| verbs::attach(world, volume, &node(on))).unwrap();
-        let mount = MountRequest { path: format!("/mnt/{volume}"), read_only: false };
+        let mount = MountRequest::at(format!("/mnt/{volume}"));
         self.cluster.request(|world, _| verbs::mount(world, volume, mount)).unwrap();
     }
 

@@ -13,7 +13,7 @@ const KINDS: [FsType; 3] = [FsType::Xfs, FsType::Ext4, FsType::Raw];
 fn attach(scene: &mut Scene, fs: FsType, on: u8) {
     scene.cluster.request(|world, _| verbs::attach(world, &name(), &node(on))).unwrap();
     if fs != FsType::Raw {
-        let mount = MountRequest { path: "/mnt/vol".to_owned(), read_only: false };
+        let mount = MountRequest::at("/mnt/vol");
         scene.cluster.request(|world, _| verbs::mount(world, &name(), mount)).unwrap();
     }
 }

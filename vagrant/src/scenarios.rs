@@ -5,6 +5,7 @@ mod bad_input;
 mod boot;
 mod brake;
 mod conform;
+mod csi;
 mod drain;
 mod drives;
 mod dump;
@@ -116,6 +117,7 @@ pub fn all() -> Vec<Scenario> {
         bad_input::SCENARIOS,
         surroundings::SCENARIOS,
         ledger::SCENARIOS,
+        csi::SCENARIOS,
         conform::SCENARIOS,
         dump::SCENARIOS,
         service::SCENARIOS,

@@ -7,6 +7,7 @@ pub mod initramfs;
 pub mod mirror;
 pub mod payload;
 pub mod product;
+pub mod sanity;
 
 use std::path::PathBuf;
 

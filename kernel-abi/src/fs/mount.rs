@@ -1,5 +1,6 @@
 //! Mounting with the file descriptor API (`fs/fsopen.c`), which gives the kernel's own words for a refusal.
 
+mod group;
 mod options;
 
 #[cfg(test)]
@@ -121,11 +122,15 @@ impl Context<'_> {
         let attributes = self.request.options.attributes();
         let mount = fsmount(self.fd.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
             .map_err(|errno| self.error("fsmount", self.request.fstype, errno))?;
+        if let Some(group) = self.request.options.group.filter(|_| !self.request.options.read_only) {
+            group::give(mount.as_fd(), group, self.request.target)?;
+        }
         self.check("move_mount", self.request.fstype, put(mount.as_fd(), self.request.target))
     }
 }
 
-/// Mounts a file system. No descriptor of it is left open.
+/// Mounts a file system. No descriptor of it is left open. What is asked for of its files is done before anybody can see it: a
+/// file system that is mounted has all of it.
 ///
 /// Errors worth matching: EBUSY (the device is mounted already with other options, or claimed), EUCLEAN and EIO
 /// (damaged), EINVAL (no such file system there, or an unknown option: `kernel` says which), ENODEV (no such type).

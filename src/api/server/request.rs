@@ -8,6 +8,7 @@ use tonic::transport::server::UdsConnectInfo;
 use super::status;
 use crate::api::proto;
 use crate::domain::{Bytes, DriveId, MountRequest, NodeName, PlacementEntry, ScrubRequest};
+use crate::plan::capacity::Question;
 use crate::plan::verbs::{Cordon, CreateVolume, EditVolume, NewSize, Refusal, Scrub};
 use crate::wire::convert::{self, FieldError};
 
@@ -38,6 +39,7 @@ pub(super) fn create(request: &proto::CreateVolumeRequest) -> Result<CreateVolum
         verify: chosen(CREATE, "verify", request.verify)?.unwrap_or_default(),
         on_store_loss: chosen(CREATE, "on_store_loss", request.on_store_loss)?.unwrap_or_default(),
         placement: places(&request.placement)?,
+        prefer: request.prefer.iter().map(|node| parsed(node)).collect::<Result<_, _>>()?,
         ..default
     })
 }
@@ -85,7 +87,25 @@ pub(super) fn scrub(request: &proto::ScrubVolumeRequest) -> Result<Scrub, Status
 
 /// `volume mount`.
 pub(super) fn mount(request: &proto::MountVolumeRequest) -> MountRequest {
-    MountRequest { path: request.path.clone(), read_only: request.read_only }
+    let proto::MountVolumeRequest { path, read_only, options, group, .. } = request.clone();
+    MountRequest { path, read_only, options, group }
+}
+
+/// The node a verb is bound to, if it is.
+pub(super) fn node(text: &str) -> Result<Option<NodeName>, Status> {
+    (!text.is_empty()).then(|| parsed(text)).transpose()
+}
+
+/// What there shall be room for; what is not set is as of a volume that is created.
+pub(super) fn capacity(request: &proto::GetCapacityRequest) -> Result<Question, Status> {
+    let default = CreateVolume::new(parsed("any")?, Bytes(0));
+    let stripe_width = or_default(request.stripe_width, default.stripe_width);
+    Ok(Question {
+        node: node(&request.node)?,
+        replicas: or_default(request.replicas, default.replicas),
+        stripe_width: u8::try_from(stripe_width).unwrap_or(u8::MAX),
+        sector_size: chosen("GetCapacityRequest", "sector_size", request.sector_size)?.unwrap_or_default(),
+    })
 }
 
 fn or_default(number: u32, default: u32) -> u32 {

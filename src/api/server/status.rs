@@ -3,6 +3,7 @@
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
+use crate::domain::{NodeName, VolumeName};
 use crate::plan::verbs::{Refusal, RefusalKind};
 use crate::ports::StoreError;
 
@@ -62,6 +63,16 @@ pub(super) fn starting(store: &str) -> Status {
     )
 }
 
+/// The daemon has not recorded yet what there is on its node: what the records say of it may be of before it was started again.
+pub(super) fn untold(me: &NodeName) -> Status {
+    hinted(
+        Code::Unavailable,
+        "Starting",
+        &format!("the daemon has not recorded yet what there is on {me}"),
+        "repeat the command in a moment",
+    )
+}
+
 /// The daemon never reached the store.
 pub(super) fn unread(store: &str, why: &str) -> Status {
     hinted(
@@ -69,6 +80,16 @@ pub(super) fn unread(store: &str, why: &str) -> Status {
         "StoreUnavailable",
         &format!("the daemon has not reached store {store} since it started: {why}"),
         "what runs goes on; bring the store back",
+    )
+}
+
+/// A volume of which this node knows no figures.
+pub(super) fn not_measured(name: &VolumeName, me: &NodeName) -> Status {
+    hinted(
+        Code::FailedPrecondition,
+        "NotMeasured",
+        &format!("how full volume {name} is has not been measured on {me}"),
+        "ask the node on which it is mounted, a minute after that",
     )
 }
 

@@ -34,8 +34,8 @@ fn world(spec: VolumeSpec, status: Option<VolumeStatus>) -> World {
 }
 
 fn attached_on(text: &str, mount: Option<&str>) -> VolumeSpec {
-    let mount = mount.map(|path| MountRequest { path: path.to_owned(), read_only: false });
-    VolumeSpec { attachment: Some(Attachment { node: node(text), mount }), ..spec() }
+    let mount = mount.map(MountRequest::at);
+    VolumeSpec { attachment: Some(Attachment { mount, ..Attachment::to(node(text)) }), ..spec() }
 }
 
 fn served_by(text: &str, epoch: u64) -> VolumeStatus {

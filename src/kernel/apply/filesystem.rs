@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::{Done, failure, retry};
 use crate::domain::{Bytes, FsType};
 use crate::kernel::{chain, device};
-use crate::plan::{Dev, FailureKind, Outcome, Step, StepFailure};
+use crate::plan::{Dev, FailureKind, Outcome, Step, StepFailure, Usage};
 
 pub(super) fn apply(root: &Root, step: &Step) -> Done {
     match step {
@@ -30,9 +30,11 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
                 }
             }
         }
-        Step::Mount { dev, fs, path, read_only, .. } => {
+        Step::Mount { dev, fs, path, read_only, options, group, .. } => {
             let source = device::node(root, *dev).map_err(|error| retry(&error))?;
-            mount(&source, *fs, Path::new(path), *read_only)
+            let asked = MountOptions::parse(options.iter().map(String::as_str));
+            let read_only = *read_only || asked.read_only;
+            mount(&source, *fs, Path::new(path), &MountOptions { read_only, group: *group, ..asked })
         }
         Step::Unmount { path, .. } => unmount(Path::new(path)),
         Step::ShutDown { dev, path, .. } => shut_down(*dev, Path::new(path)),
@@ -40,24 +42,40 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
     }
 }
 
-fn mount(source: &Path, fs: FsType, target: &Path, read_only: bool) -> Done {
+fn mount(source: &Path, fs: FsType, target: &Path, options: &MountOptions) -> Done {
     std::fs::create_dir_all(target).map_err(|error| retry(&error))?;
+    is_where_it_seems(target)?;
     let fstype = match fs {
         FsType::Ext4 => "ext4",
         FsType::Xfs | FsType::Raw => "xfs",
     };
-    let options = MountOptions { read_only, ..MountOptions::default() };
-    fs::mount(&MountRequest { fstype, source, target, options: &options }).map_err(|error| {
+    fs::mount(&MountRequest { fstype, source, target, options }).map_err(|error| {
         let kernel = error.kernel.join("; ");
         failure(FailureKind::Retry, format_args!("{} {kernel}", chain(&error)))
     })
 }
 
-/// What is free to nobody but root is not in use. ENODEV when another file system is seen at `path` by now.
+/// The kernel tells of mounts by where they are in truth: one at a path that leads over a link would not be found again, and made once more.
+pub(super) fn is_where_it_seems(path: &Path) -> Done {
+    let truth = std::fs::canonicalize(path).map_err(|error| retry(&error))?;
+    if truth.as_os_str() == path.as_os_str() {
+        return Ok(());
+    }
+    let why = format_args!("{} is {} in truth; use that path", path.display(), truth.display());
+    Err(failure(FailureKind::Retry, why))
+}
+
+/// What is free to nobody but root is neither in use nor available. ENODEV when another file system is seen at `path` by now.
 pub(super) fn measure_use(dev: Dev, path: &Path) -> Result<Outcome, StepFailure> {
     let at = MountPoint::open(path, device::number(dev)).map_err(|error| retry(&error))?;
     let usage = fs::usage(&at).map_err(|error| retry(&error))?;
-    Ok(Outcome::Used(Bytes(usage.used())))
+    Ok(Outcome::Used(Usage {
+        used: Bytes(usage.used()),
+        available: Bytes(usage.available),
+        total: Bytes(usage.total),
+        inodes_used: usage.inodes_used(),
+        inodes_free: usage.inodes_free,
+    }))
 }
 
 /// An XFS that is shut down already does not let its mount point be opened.
@@ -69,7 +87,7 @@ fn shut_down(dev: Dev, path: &Path) -> Done {
     }
 }
 
-fn unmount(path: &Path) -> Done {
+pub(super) fn unmount(path: &Path) -> Done {
     match fs::umount(path, UmountFlags::default()) {
         Ok(_) => Ok(()),
         Err(error @ UmountError::Busy { .. }) => Err(failure(
@@ -89,6 +107,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_is_mounted_over_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let options = MountOptions::default();
+        let refused = mount(Path::new("/dev/null"), FsType::Xfs, &link.join("inner"), &options).unwrap_err();
+        assert!(refused.message.contains(&real.join("inner").display().to_string()), "{refused:?}");
+        is_where_it_seems(&real.join("inner")).unwrap();
+        is_where_it_seems(&dir.path().join("real/../real")).unwrap_err();
+    }
+
+    #[test]
     fn only_the_file_system_that_is_meant_is_measured() {
         let dir = tempfile::tempdir().unwrap();
         let number = dir.path().metadata().unwrap().dev();
@@ -97,7 +128,11 @@ mod tests {
         let free = nix::sys::statvfs::statvfs(dir.path()).unwrap();
         let all = free.blocks() * free.fragment_size();
         let used = measure_use(dev, dir.path()).unwrap();
-        assert!(matches!(used, Outcome::Used(Bytes(used)) if used > 0 && used <= all), "{used:?} of {all}");
+        let Outcome::Used(Usage { used: Bytes(used), available, total, .. }) = used else {
+            panic!("{used:?}")
+        };
+        assert!(used > 0 && used <= all && total == Bytes(all), "{used} of {all}");
+        assert!(used + available.0 <= all, "{used} used and {available} left of {all}");
 
         let other = measure_use(Dev { minor: dev.minor + 1, ..dev }, dir.path()).unwrap_err();
         assert!(other.message.contains("expected") && other.message.contains("No such device"), "{other:?}");

@@ -80,6 +80,10 @@ fn ownership(facts: &Facts, volume: &Volume, status: &VolumeStatus) -> String {
     let wanted = volume.spec.attachment.as_ref().map(|attachment| &attachment.node);
     let mounted =
         status.array.mounted_at.as_ref().map(|path| format!(", mounted at {path}")).unwrap_or_default();
+    let shown = status.published.iter().filter(|place| place.shown).map(|place| place.path.as_str());
+    let shown: Vec<&str> = shown.collect();
+    let shown = if shown.is_empty() { String::new() } else { format!(", published at {}", shown.join(", ")) };
+    let mounted = mounted + &shown;
     match (&status.owner, wanted) {
         (Some(owner), wanted) => {
             let since = age(facts.now, status.claimed_at);

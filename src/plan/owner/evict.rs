@@ -208,12 +208,14 @@ fn let_go(serving: &mut Serving) -> bool {
 }
 
 fn take_down(serving: &mut Serving) {
-    match stop::mounted_here(serving) {
-        Some(mount) if !serving.is_busy() => {
-            serving.step(Step::Unmount { volume: serving.spec.name.clone(), path: mount.path.clone() });
-        }
-        Some(_) => {}
-        None => drop(stop::plan(serving)),
+    let volume = serving.spec.name.clone();
+    let mounted = stop::mounted_here(serving).map(|mount| mount.path.clone());
+    let shown = stop::shown_here(serving).map(|bind| bind.path.clone());
+    match (mounted, shown) {
+        (None, None) => drop(stop::plan(serving)),
+        _ if serving.is_busy() => {}
+        (Some(path), _) => serving.step(Step::Unmount { volume, path }),
+        (None, Some(path)) => serving.step(Step::Unpublish { volume, path }),
     }
 }
 

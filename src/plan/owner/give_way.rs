@@ -9,10 +9,13 @@ pub(super) fn to_a_release(serving: &mut Serving) {
     abandon(serving);
 }
 
-/// The volume is to be mounted here. A mount that failed a moment ago is not due, and costs no comparison.
+/// The volume is to be mounted here, or to be seen somewhere, or not any more. What failed a moment ago is not due, and costs no
+/// comparison.
 pub(super) fn to_a_mount(serving: &mut Serving) {
     let (memory, now) = (&serving.input.memory, serving.input.now);
-    let due = |step: &Step| matches!(step, Step::Mount { .. }) && memory.waits(step, now).is_none();
+    let asked =
+        |step: &Step| matches!(step, Step::Mount { .. } | Step::Publish { .. } | Step::Unpublish { .. });
+    let due = |step: &Step| asked(step) && memory.waits(step, now).is_none();
     if serving.plan.steps.iter().any(due) {
         serving.plan.steps.retain(|step| !is_comparison(step));
         abandon(serving);

@@ -1,7 +1,9 @@
 //! The rungs of serving and of releasing a volume, in order.
 
 use super::serving::Serving;
-use super::{alone, give_way, heal, members, relocate, report, run, scrub, start, stop, stuck, takeover};
+use super::{
+    alone, give_way, heal, members, publish, relocate, report, run, scrub, start, stop, stuck, takeover,
+};
 use crate::domain::{MemberState, Record, Volume, VolumeStatus, Wanted};
 use crate::plan::{Input, Plan, controller, leg, width};
 
@@ -15,6 +17,7 @@ pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_fa
         start::settle(&mut serving);
         run::plan(&mut serving);
     } else {
+        run::without_device(&mut serving);
         start::plan(&mut serving);
     }
     heal::count(&mut serving);
@@ -43,11 +46,13 @@ fn finish(mut serving: Serving, released: bool) -> Plan {
     serving.next.reasons.extend(width::refused(serving.input.world, serving.spec));
     stuck::plan(&mut serving);
     report::plan(&mut serving);
+    publish::report(&mut serving);
     stuck::tell(&mut serving);
     if released {
         serving.next.owner = None;
         serving.next.follow_owner = false;
         serving.next.mount_path = None;
+        serving.next.published.clear();
     }
     let Serving { mut plan, next, status, spec, .. } = serving;
     plan.reasons.extend(next.reasons.iter().cloned());

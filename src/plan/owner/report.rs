@@ -75,7 +75,8 @@ fn coarse(now: Option<u16>, before: Option<u16>) -> Option<u16> {
 fn used(serving: &Serving) -> Option<Bytes> {
     let before = serving.status.used;
     let mounted = serving.next.array.mounted_at.is_some();
-    let now = serving.input.memory.used.get(&serving.spec.name).filter(|_| mounted).map(|used| used.bytes);
+    let now =
+        serving.input.memory.used.get(&serving.spec.name).filter(|_| mounted).map(|used| used.usage.used);
     let step = serving.next.usable(serving.spec).0 / 1000 * timing::USE_STEP_PERMILLE;
     let moved = |now: &Bytes| before.is_none_or(|before| now.0.abs_diff(before.0) > step);
     now.filter(moved).or(before)

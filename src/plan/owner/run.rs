@@ -1,8 +1,8 @@
 //! The running array: writable, members as recorded, file system made, mounted where it shall be, and how full it is.
 
 use super::serving::Serving;
-use super::{expand, members, top};
-use crate::domain::FsType;
+use super::{expand, members, publish, top};
+use crate::domain::{FsType, MountRequest};
 use crate::plan::{ArrayState, Dev, Lane, Step, SyncAction, timing};
 
 pub(super) fn plan(serving: &mut Serving) {
@@ -55,6 +55,24 @@ fn serve_file_system(serving: &mut Serving) {
     if !serving.status.formatted {
         return make_file_system(serving, dev);
     }
+    publish::withdraw(serving);
+    keep_mounted(serving, dev);
+    publish::show(serving, dev);
+    measure_use(serving, dev);
+}
+
+/// Nothing runs, so nothing is mounted: what shall not be is none any more. Nobody who takes a volume away waits for its copies.
+pub(super) fn without_device(serving: &mut Serving) {
+    publish::withdraw(serving);
+    let wanted = serving.spec.attachment.as_ref().and_then(|attachment| attachment.mount.as_ref());
+    let recorded = serving.status.mount_path.as_ref();
+    let mounted = serving.input.seen.mounts.iter().any(|mount| Some(&mount.path) == recorded);
+    if wanted.is_none() && !mounted && !serving.is_busy() {
+        serving.next.mount_path = None;
+    }
+}
+
+fn keep_mounted(serving: &mut Serving, dev: Dev) {
     let wanted = serving.spec.attachment.as_ref().and_then(|attachment| attachment.mount.clone());
     let mounted =
         |path: &str| serving.input.seen.mounts.iter().any(|mount| mount.dev == dev && mount.path == path);
@@ -64,13 +82,13 @@ fn serve_file_system(serving: &mut Serving) {
             if serving.status.mount_path.as_ref() != Some(&wanted.path) {
                 serving.next.mount_path = Some(wanted.path);
             } else if mounted(&wanted.path) {
-                measure_use(serving, dev, &wanted.path);
                 serving.next.array.mounted_at = Some(wanted.path);
             } else {
-                let (volume, fs) = (serving.spec.name.clone(), serving.spec.fs);
-                serving.step(Step::Mount { volume, dev, fs, path: wanted.path, read_only: wanted.read_only });
+                mount(serving, dev, wanted);
             }
         }
+        // What is shown elsewhere goes first.
+        (_, Some(_)) if publish::left(serving).is_some() => {}
         (_, Some(path)) => {
             let volume = serving.spec.name.clone();
             serving.step(Step::Unmount { volume, path });
@@ -83,16 +101,24 @@ fn serve_file_system(serving: &mut Serving) {
     }
 }
 
+fn mount(serving: &mut Serving, dev: Dev, wanted: MountRequest) {
+    let (volume, fs) = (serving.spec.name.clone(), serving.spec.fs);
+    let MountRequest { path, read_only, options, group } = wanted;
+    serving.next.array.mounted_at = None;
+    serving.step(Step::Mount { volume, dev, fs, path, read_only, options, group });
+}
+
 /// When the last figure is old and nothing else is to be done in the lane: a file system that does not answer would hold
 /// it up. A failure is no reason the volume's record tells: what the volume is for goes on.
-fn measure_use(serving: &mut Serving, dev: Dev, path: &str) {
+fn measure_use(serving: &mut Serving, dev: Dev) {
+    let Some(path) = serving.next.array.mounted_at.clone() else { return };
     let volume = serving.spec.name.clone();
     let (input, lane) = (serving.input, Lane::Volume(volume.clone()));
     let is_fresh = |at| input.now.since(at) < timing::USE_MILLIS;
     let fresh = input.memory.used.get(&volume).is_some_and(|used| is_fresh(used.at));
     let free = !serving.is_busy() && serving.plan.steps.iter().all(|step| step.lane() != lane);
     if free && !fresh {
-        serving.plan.steps.push(Step::MeasureUse { volume, dev, path: path.to_owned() });
+        serving.plan.steps.push(Step::MeasureUse { volume, dev, path });
     }
 }
 

@@ -1,10 +1,10 @@
-//! Taking a volume down: unmount, take the stripes away, stop, unmap, disconnect, in that order. What a leg holds is brought to an end
+//! Taking a volume down: publish no more, unmount, take the stripes away, stop, unmap, disconnect, in that order. What a leg holds is brought to an end
 //! first (`members::lost`): an unmount would wait for it in the kernel.
 
 use uuid::Uuid;
 
 use super::serving::Serving;
-use super::{start, top};
+use super::{publish, start, top};
 use crate::domain::{Epoch, Reason, Volume, VolumeStatus, array_device, array_uuid, partition_guid};
 use crate::plan::safety::Refusal;
 use crate::plan::{ArraySeen, ArrayState, Input, MountSeen, Step, leg};
@@ -17,6 +17,11 @@ pub(super) fn plan(serving: &mut Serving) -> bool {
     }
     if let Some(refusal) = held(serving) {
         serving.wait(refusal.into());
+        return false;
+    }
+    if let Some(path) = publish::left(serving) {
+        let volume = serving.spec.name.clone();
+        serving.step(Step::Unpublish { volume, path });
         return false;
     }
     if let Some(path) = mounted_by_us(serving) {
@@ -42,6 +47,12 @@ fn held(serving: &Serving) -> Option<Refusal> {
 pub(super) fn mounted_here<'a>(serving: &Serving<'a>) -> Option<&'a MountSeen> {
     let devices = top::devices(serving);
     serving.input.seen.mounts.iter().find(|mount| devices.contains(&mount.dev))
+}
+
+/// Any place where a device of the volume is shown itself.
+pub(super) fn shown_here<'a>(serving: &Serving<'a>) -> Option<&'a MountSeen> {
+    let devices = top::devices(serving);
+    serving.input.seen.device_binds.iter().find(|bind| devices.contains(&bind.dev))
 }
 
 fn mounted_by_others(serving: &Serving, path: &str) -> Reason {

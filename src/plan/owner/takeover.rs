@@ -44,6 +44,7 @@ pub(in crate::plan) fn depose(input: &Input, status: &VolumeStatus, owner: &Node
         taken_over: true,
         follow_owner: false,
         mount_path: None,
+        published: Vec::new(),
         array: ArrayReport::default(),
         ..status.clone()
     };

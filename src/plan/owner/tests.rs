@@ -2,6 +2,7 @@ mod assembly;
 mod eviction;
 mod legs;
 mod peers;
+mod publish;
 mod relocate;
 mod scrub;
 mod stripes;
@@ -18,7 +19,7 @@ use crate::domain::{
 use crate::plan::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, FailureKind, MapSeen, MemberFlag,
     MemberSeen, Memory, MountSeen, Observation, Outcome, PartitionSeen, Step, StepFailure, SyncAction,
-    SyncSeen, TableSeen, timing,
+    SyncSeen, TableSeen, Usage, timing,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -92,7 +93,7 @@ impl Scene {
 
     /// The step is done, and what it came to is recorded if it shall be.
     fn measured(&mut self, bytes: u64) -> Option<u64> {
-        self.memory.record(&measure(), Ok(Outcome::Used(Bytes(bytes))), self.now);
+        self.memory.record(&measure(), Ok(Outcome::Used(usage(bytes))), self.now);
         self.settle();
         self.status().used.map(|used| used.0)
     }
@@ -112,10 +113,14 @@ fn measure() -> Step {
     Step::MeasureUse { volume: "v".parse().unwrap(), dev: ARRAY, path: "/m".to_owned() }
 }
 
+fn usage(bytes: u64) -> Usage {
+    Usage { used: Bytes(bytes), ..Usage::default() }
+}
+
 fn records() -> World {
     let mut world = World::default();
-    let mount = Some(MountRequest { path: "/m".to_owned(), read_only: false });
-    let attachment = Some(Attachment { node: "n1".parse().unwrap(), mount });
+    let mount = Some(MountRequest::at("/m"));
+    let attachment = Some(Attachment { mount, ..Attachment::to("n1".parse().unwrap()) });
     let spec = crate::domain::VolumeSpec { attachment, ..volume_spec("v") };
     let members = [(1, "n1"), (2, "n2")].map(|(id, node)| member(id, node, MemberState::Synced, NOW));
     let made = ReplicaStatus { zeroed: true, acked_epoch: EPOCH, ..ReplicaStatus::default() };
@@ -272,7 +277,8 @@ fn a_mount_begins_anew_with_measuring() {
     scene.measured(7);
     let (volume, path) = ("v".parse().unwrap(), "/m".to_owned());
     let fs = crate::domain::FsType::Xfs;
-    let mount = Step::Mount { volume, dev: ARRAY, fs, path, read_only: false };
+    let mount =
+        Step::Mount { volume, dev: ARRAY, fs, path, read_only: false, options: Vec::new(), group: None };
     scene.memory.record(&mount, Ok(Outcome::Done), NOW);
     assert!(scene.memory.used.is_empty() && scene.measures());
 }

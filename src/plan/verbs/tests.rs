@@ -2,6 +2,7 @@
 
 mod edit;
 mod grow;
+mod publish;
 
 use uuid::Uuid;
 
@@ -310,7 +311,7 @@ fn a_volume_that_goes_takes_no_more_orders() {
 
 #[test]
 fn mounts_need_an_attachment_a_file_system_and_one_good_path() {
-    let wish = |path: &str| MountRequest { path: path.to_owned(), read_only: false };
+    let wish = |path: &str| MountRequest::at(path);
     refused(mount(&with_volume(), &volume(), wish("/mnt")), FailedPrecondition, &["vol", "not attached"]);
     let mut world = attached(1);
     for bad in ["", "mnt", "/", "/mnt\0"] {
@@ -335,7 +336,7 @@ fn a_raw_volume_is_not_mounted() {
     put(&mut world, volume(), Record::VolumeStatus(VolumeStatus::default()));
     let verdict = attach(&world, &volume(), &node(1)).unwrap();
     take(&mut world, verdict);
-    let wish = MountRequest { path: "/mnt".to_owned(), read_only: false };
+    let wish = MountRequest::at("/mnt");
     refused(mount(&world, &volume(), wish), FailedPrecondition, &["vol", "raw"]);
 }
 

@@ -1,23 +1,26 @@
 //! Verbs on volumes.
 
+mod attach;
 mod edit;
 mod force;
 mod grow;
+mod publish;
 mod scrub;
 
+pub use attach::{At, attach, detach, detach_at, mount, mount_on, unmount, unmount_at};
 pub use edit::{EditVolume, edit};
 pub use force::{ForceStart, force_start};
 pub use grow::{NewSize, grow};
+pub use publish::{Publish, publish, unpublish};
 pub use scrub::{Scrub, scrub};
 
 use super::{
-    MAX_COLUMNS, MAX_REPLICAS, MAX_VOLUME, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node,
-    known_volume, live_volume,
+    MAX_COLUMNS, MAX_REPLICAS, MAX_VOLUME, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node, live_volume,
 };
 use crate::domain::{
-    Attachment, Bytes, DriveId, FsType, Locality, Member, MemberState, MountRequest, NodeName, OnStoreLoss,
-    PlacementEntry, PlacementRequest, Record, ScrubRequest, SectorSize, Timestamp, Verify, VolumeName,
-    VolumeSpec, VolumeStatus, VolumeUid, World,
+    Bytes, DriveId, FsType, Locality, Member, MemberState, NodeName, OnStoreLoss, PlacementEntry,
+    PlacementRequest, Record, ScrubRequest, SectorSize, Timestamp, Verify, VolumeName, VolumeSpec,
+    VolumeStatus, VolumeUid, World,
 };
 use crate::plan::candidate;
 use crate::plan::placement::{self, Request, Unfit};
@@ -55,6 +58,8 @@ pub struct CreateVolume {
     pub on_store_loss: OnStoreLoss,
     /// Places, first copies first; the rest is chosen.
     pub placement: Vec<PlacementEntry>,
+    /// Nodes that get the first copies if they have room, the most wanted first. Only without `placement`.
+    pub prefer: Vec<NodeName>,
 }
 
 impl CreateVolume {
@@ -73,6 +78,7 @@ impl CreateVolume {
             verify: Verify::default(),
             on_store_loss: OnStoreLoss::default(),
             placement: Vec::new(),
+            prefer: Vec::new(),
         }
     }
 }
@@ -98,6 +104,7 @@ pub fn create(
         return if is_same(there, &spec) { Ok(Verdict::already(object)) } else { Err(conflict(there)) };
     }
     wish.placement.iter().try_for_each(|entry| known_node(world, &entry.node))?;
+    let spec = if wish.placement.is_empty() { preferring(world, spec, &wish.prefer) } else { spec };
     has_room(world, &spec)?;
     Ok(Verdict::write(object, &wish.name, Record::VolumeSpec(spec)))
 }
@@ -238,6 +245,23 @@ fn has_room(world: &World, spec: &VolumeSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The list of places begins with the nodes that are preferred and have room.
+fn preferring(world: &World, mut spec: VolumeSpec, prefer: &[NodeName]) -> VolumeSpec {
+    let promised = placement::promised(world);
+    for node in prefer {
+        let entry = PlacementEntry { node: node.clone(), drive: None };
+        let request = Request::of(&spec, spec.size, &[], &promised);
+        let full = spec.placement.entries.len() >= usize::from(spec.replicas);
+        if !full
+            && !spec.placement.entries.contains(&entry)
+            && placement::choose(world, &request, Some(&entry)).is_ok()
+        {
+            spec.placement.entries.push(entry);
+        }
+    }
+    spec
+}
+
 fn no_room(spec: &VolumeSpec, index: usize, unfit: &[Unfit]) -> Refusal {
     Refusal::new(
         RefusalKind::ResourceExhausted,
@@ -268,82 +292,6 @@ pub fn delete(world: &World, name: &VolumeName) -> Result<Verdict, Refusal> {
         ));
     }
     Ok(Verdict::write(object, name, Record::VolumeSpec(VolumeSpec { deleting: true, ..spec.clone() })))
-}
-
-/// `volume attach`.
-pub fn attach(world: &World, name: &VolumeName, node: &NodeName) -> Result<Verdict, Refusal> {
-    let (volume, _) = live_volume(world, name)?;
-    known_node(world, node)?;
-    match &volume.spec.attachment {
-        Some(attachment) if attachment.node == *node => Ok(Verdict::already(format!("volume/{name}"))),
-        Some(attachment) => Err(precondition(
-            format_args!(
-                "volume {name} is attached on {} and cannot be attached on {node} too",
-                attachment.node
-            ),
-            format_args!("`mdfabric volume detach {name}` first"),
-        )),
-        None => Ok(set_attachment(&volume.spec, Some(Attachment { node: node.clone(), mount: None }))),
-    }
-}
-
-fn set_attachment(spec: &VolumeSpec, attachment: Option<Attachment>) -> Verdict {
-    let next = VolumeSpec { attachment, ..spec.clone() };
-    Verdict::write(format_args!("volume/{}", spec.name), &spec.name, Record::VolumeSpec(next))
-}
-
-/// `volume detach`.
-pub fn detach(world: &World, name: &VolumeName) -> Result<Verdict, Refusal> {
-    let volume = known_volume(world, name)?;
-    match volume.spec.attachment {
-        None => Ok(Verdict::already(format!("volume/{name}"))),
-        Some(_) => Ok(set_attachment(&volume.spec, None)),
-    }
-}
-
-/// `volume mount`: where it is attached.
-pub fn mount(world: &World, name: &VolumeName, wish: MountRequest) -> Result<Verdict, Refusal> {
-    let (volume, _) = live_volume(world, name)?;
-    let Some(attachment) = volume.spec.attachment.clone() else {
-        return Err(precondition(
-            format_args!("volume {name} is not attached and cannot be mounted"),
-            format_args!("`mdfabric volume attach {name} --node NODE` first"),
-        ));
-    };
-    if volume.spec.fs == FsType::Raw {
-        return Err(precondition(
-            format_args!("volume {name} is raw and cannot be mounted"),
-            "use its device",
-        ));
-    }
-    if !wish.path.starts_with('/') || wish.path.contains('\0') || wish.path == "/" {
-        return Err(invalid(
-            format_args!("{:?} is no place to mount volume {name}", wish.path),
-            "use an absolute directory other than /",
-        ));
-    }
-    match &attachment.mount {
-        Some(mount) if *mount == wish => Ok(Verdict::already(format!("volume/{name}"))),
-        Some(mount) => Err(precondition(
-            format_args!(
-                "volume {name} is mounted at {} and cannot be mounted at {} too",
-                mount.path, wish.path
-            ),
-            format_args!("`mdfabric volume unmount {name}` first"),
-        )),
-        None => Ok(set_attachment(&volume.spec, Some(Attachment { mount: Some(wish), ..attachment }))),
-    }
-}
-
-/// `volume unmount`.
-pub fn unmount(world: &World, name: &VolumeName) -> Result<Verdict, Refusal> {
-    let volume = known_volume(world, name)?;
-    match volume.spec.attachment.clone() {
-        Some(attachment) if attachment.mount.is_some() => {
-            Ok(set_attachment(&volume.spec, Some(Attachment { mount: None, ..attachment })))
-        }
-        _ => Ok(Verdict::already(format!("volume/{name}"))),
-    }
 }
 
 /// `volume move --from --to`: one edit of the placement list.

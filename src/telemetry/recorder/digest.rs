@@ -24,6 +24,9 @@ pub(super) fn of(seen: &Observation) -> BTreeMap<String, String> {
         let read_only = if mount.read_only { ", read-only" } else { "" };
         (format!("mount {}", mount.path), format!("of {}{read_only}", mount.dev))
     });
+    let binds =
+        seen.device_binds.iter().map(|bind| (format!("bind {}", bind.path), format!("of {}", bind.dev)));
+    let mounts = mounts.chain(binds);
     drives.chain(exports).chain(connections).chain(maps).chain(arrays).chain(tops).chain(mounts).collect()
 }
 

@@ -24,7 +24,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Checked { to, mismatched_sectors } => {
             format!("checked up to {to}, {mismatched_sectors} sectors differ")
         }
-        Outcome::Used(bytes) => format!("{bytes} in use"),
+        Outcome::Used(usage) => format!("{} in use", usage.used),
         Outcome::Holders(holders) => format!("{} users", holders.len()),
     }
 }
@@ -59,9 +59,10 @@ fn words(all: &[(bool, &str)]) -> String {
 fn of_volume_spec(spec: &VolumeSpec) -> String {
     let attached = spec.attachment.as_ref().map_or_else(
         || "detached".to_owned(),
-        |attachment| match &attachment.mount {
-            Some(mount) => format!("to {}, mounted at {}", attachment.node, mount.path),
-            None => format!("to {}", attachment.node),
+        |attachment| {
+            let mounted = attachment.mount.iter().map(|mount| format!(", mounted at {}", mount.path));
+            let published = attachment.published.iter().map(|place| format!(", published at {}", place.path));
+            format!("to {}{}", attachment.node, mounted.chain(published).collect::<String>())
         },
     );
     let places: Vec<String> = spec.placement.entries.iter().map(|entry| entry.node.to_string()).collect();

@@ -55,8 +55,19 @@ prop_compose! {
 }
 
 fn attachment() -> impl Strategy<Value = Attachment> {
-    let mount = (text(), any::<bool>()).prop_map(|(path, read_only)| MountRequest { path, read_only });
-    (label(), of(mount)).prop_map(|(node, mount)| Attachment { node, mount })
+    let how = (vec(text(), 0..3), of(any::<u32>()));
+    let mount = (text(), any::<bool>(), how).prop_map(|(path, read_only, (options, group))| MountRequest {
+        path,
+        read_only,
+        options,
+        group,
+    });
+    let publication = (text(), any::<bool>()).prop_map(|(path, read_only)| Publication { path, read_only });
+    (label(), of(mount), vec(publication, 0..3)).prop_map(|(node, mount, published)| Attachment {
+        node,
+        mount,
+        published,
+    })
 }
 
 fn entries() -> impl Strategy<Value = Vec<PlacementEntry>> {
@@ -186,6 +197,10 @@ fn growth() -> impl Strategy<Value = Growth> {
     (bytes(), time()).prop_map(|(to, started_at)| Growth { to, started_at })
 }
 
+fn published() -> impl Strategy<Value = Published> {
+    (text(), any::<bool>()).prop_map(|(path, shown)| Published { path, shown })
+}
+
 fn event() -> impl Strategy<Value = Event> {
     (time(), text(), text()).prop_map(|(at, reason, message)| Event { at, reason, message })
 }
@@ -203,7 +218,8 @@ prop_compose! {
         (members_made, created, formatted) in any::<(u32, bool, bool)>(),
         (size, growth) in (of(bytes()), of(growth())),
         (placement_generation, follow_owner, placed) in (any::<u64>(), any::<bool>(), of(placed())),
-        (relocation, mount_path, used) in (of(relocation()), of(text()), of(bytes())),
+        (relocation, mount_path, published, used) in
+            (of(relocation()), of(text()), vec(published(), 0..3), of(bytes())),
         (last_move, tried, scrub) in (of(move_report()), vec(tried(), 0..3), scrub_status()),
         array in array(),
         reasons in vec(reason(), 0..3),
@@ -211,7 +227,7 @@ prop_compose! {
     ) -> VolumeStatus {
         VolumeStatus {
             phase, epoch, owner, claimed_at, taken_over, in_sync, members, members_made, created, forced, size,
-            growth, formatted, placement_generation, placed, follow_owner, mount_path, used, relocation, last_move, tried, scrub,
+            growth, formatted, placement_generation, placed, follow_owner, mount_path, published, used, relocation, last_move, tried, scrub,
             array,
             reasons, events,
         }

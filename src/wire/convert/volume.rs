@@ -3,8 +3,8 @@
 use super::scrub::unless_default;
 use super::{FieldError, Message, all, each, maybe, twins, words};
 use crate::domain::{
-    ArrayReport, Attachment, Bytes, Epoch, Event, Force, Growth, Member, MountRequest, MoveReport, Placed,
-    PlacementEntry, PlacementRequest, Reason, Relocation, Timestamp, Tried, VolumeSpec, VolumeStatus,
+    ArrayReport, Bytes, Epoch, Event, Force, Growth, Member, MoveReport, Placed, PlacementEntry,
+    PlacementRequest, Reason, Relocation, Timestamp, Tried, VolumeSpec, VolumeStatus,
 };
 use crate::wire::proto;
 
@@ -19,38 +19,6 @@ twins! {
     MemberState { Joining, Syncing, Synced, Missing, Faulty, Leaving }
     MoveCause { Placement, FollowOwner, Heal, Evacuate, Expand }
     Severity { Waiting, Warning, Blocked }
-}
-
-impl From<MountRequest> for proto::MountRequest {
-    fn from(value: MountRequest) -> Self {
-        let MountRequest { path, read_only } = value;
-        Self { path, read_only }
-    }
-}
-
-impl TryFrom<proto::MountRequest> for MountRequest {
-    type Error = FieldError;
-
-    fn try_from(wire: proto::MountRequest) -> Result<Self, FieldError> {
-        let proto::MountRequest { path, read_only } = wire;
-        Ok(Self { path, read_only })
-    }
-}
-
-impl From<Attachment> for proto::Attachment {
-    fn from(value: Attachment) -> Self {
-        let Attachment { node, mount } = value;
-        Self { node: node.into(), mount: mount.map(Into::into) }
-    }
-}
-
-impl TryFrom<proto::Attachment> for Attachment {
-    type Error = FieldError;
-
-    fn try_from(wire: proto::Attachment) -> Result<Self, FieldError> {
-        let of = Message("Attachment");
-        Ok(Self { node: of.text("node", &wire.node)?, mount: maybe(wire.mount)? })
-    }
 }
 
 impl From<PlacementEntry> for proto::PlacementEntry {
@@ -386,6 +354,7 @@ impl From<VolumeStatus> for proto::VolumeStatus {
             follow_owner: value.follow_owner,
             relocation: value.relocation.map(Into::into),
             mount_path: value.mount_path,
+            published: each(value.published),
             used_bytes: value.used.map(|used| used.0),
             last_move: value.last_move.map(Into::into),
             tried: each(value.tried),
@@ -421,6 +390,7 @@ impl TryFrom<proto::VolumeStatus> for VolumeStatus {
             follow_owner: wire.follow_owner,
             relocation: maybe(wire.relocation)?,
             mount_path: wire.mount_path,
+            published: wire.published.into_iter().map(Into::into).collect(),
             used: wire.used_bytes.map(Bytes),
             last_move: maybe(wire.last_move)?,
             tried: all(wire.tried)?,

@@ -21,6 +21,7 @@ const LONG: &[&str] = &[
     "killed_before_every_step",
     "killed_after_every_step",
     "scale_1_2_3_2_1_under_load",
+    "csi_sanity",
     "simulated_kernel_does_as_the_real_one",
     "stripes_of_two_columns",
     "volume_life_xfs",

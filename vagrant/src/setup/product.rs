@@ -11,7 +11,7 @@ use super::cache::Cache;
 pub(crate) const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// What is built: packages, each with a program of its name.
-const PROGRAMS: [&str; 2] = ["mdfabric", "conform"];
+const PROGRAMS: [&str; 3] = ["mdfabric", "mdfabric-csi", "conform"];
 
 /// Builds the programs and gives their paths. Cargo decides whether there is anything to do.
 pub fn build(cache: &Cache) -> Result<Vec<PathBuf>> {

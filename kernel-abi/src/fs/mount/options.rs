@@ -35,6 +35,9 @@ pub struct MountOptions {
     pub no_dir_atime: bool,
     /// Options of the file system, in order.
     pub fs: Vec<MountOption>,
+    /// The group, by number, that every file gets and that may write it; new files get it from their directory. Nothing is
+    /// changed where the root directory is so already, nor on a file system that is mounted read-only.
+    pub group: Option<u32>,
 }
 
 impl MountOptions {

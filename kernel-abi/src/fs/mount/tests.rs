@@ -1,8 +1,8 @@
 //! On real loop devices, in a mount namespace of the test's own. Needs root; says so where it is not.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -273,6 +273,52 @@ fn read_only_holds_for_mounts_and_binds() {
         volume.mount("ext4", &MountOptions::parse(["ro"])).unwrap();
         assert!(mounted(&volume.directory).unwrap().read_only);
         assert!(fs::write(volume.directory.join("file"), "x").is_err());
+    });
+}
+
+fn ownership(path: &Path) -> (u32, u32) {
+    let about = fs::symlink_metadata(path).unwrap();
+    (about.gid(), about.mode() & 0o7777)
+}
+
+/// A directory, a file, and a link to what is outside.
+fn furnish(volume: &Volume, outside: &Path) {
+    volume.mount("ext4", &MountOptions::default()).unwrap();
+    let inner = volume.directory.join("a/b");
+    fs::create_dir_all(&inner).unwrap();
+    fs::write(inner.join("file"), "x").unwrap();
+    fs::set_permissions(inner.join("file"), Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink(outside, inner.join("link")).unwrap();
+    umount(&volume.directory, UmountFlags::default()).unwrap();
+}
+
+#[test]
+fn a_group_gets_everything_before_anybody_sees_it_and_nothing_twice() {
+    apart(|| {
+        let Some(volume) = Volume::new(320 * MIB, 512) else { return };
+        format(&volume, "ext4", 512);
+        let outside = tempfile::tempdir().unwrap();
+        let before = ownership(outside.path());
+        furnish(&volume, outside.path());
+        let options = MountOptions { group: Some(2000), ..MountOptions::default() };
+        volume.mount("ext4", &options).unwrap();
+        let at = |path: &str| volume.directory.join(path);
+        assert_eq!(ownership(&at("")), (2000, 0o2775));
+        assert_eq!(ownership(&at("a/b")), (2000, 0o2775));
+        assert_eq!(ownership(&at("a/b/file")), (2000, 0o660));
+        assert_eq!((ownership(&at("a/b/link")).0, ownership(outside.path())), (2000, before));
+        fs::write(at("a/new"), "x").unwrap();
+        assert_eq!(ownership(&at("a/new")).0, 2000);
+
+        // The root is as it shall be: nobody walks through the rest again.
+        std::os::unix::fs::chown(at("a/b/file"), None, Some(7)).unwrap();
+        umount(&volume.directory, UmountFlags::default()).unwrap();
+        volume.mount("ext4", &options).unwrap();
+        assert_eq!(ownership(&at("a/b/file")).0, 7);
+        umount(&volume.directory, UmountFlags::default()).unwrap();
+        let read_only = MountOptions { group: Some(3000), read_only: true, ..MountOptions::default() };
+        volume.mount("ext4", &read_only).unwrap();
+        assert_eq!(ownership(&at("")).0, 2000);
     });
 }
 

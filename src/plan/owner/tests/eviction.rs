@@ -12,7 +12,7 @@ fn volume() -> crate::domain::VolumeName {
 fn deposed(fs: FsType) -> Scene {
     let mut scene = Scene::mounted();
     let spec = scene.world.volume_spec(&volume()).unwrap().clone();
-    let attachment = Some(Attachment { node: "n2".parse().unwrap(), mount: None });
+    let attachment = Some(Attachment::to("n2".parse().unwrap()));
     let spec = crate::domain::VolumeSpec { fs, attachment, ..spec };
     let owner = Some("n2".parse().unwrap());
     let status = VolumeStatus { owner, epoch: EPOCH.next(), taken_over: true, ..scene.status().clone() };

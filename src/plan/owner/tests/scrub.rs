@@ -43,7 +43,7 @@ impl Scene {
         self.settle();
         self.now = self.now.plus(timing::SCRUB_PAUSE_MILLIS);
         // Whatever else is due by now.
-        self.memory.record(&measure(), Ok(Outcome::Used(Bytes(5))), self.now);
+        self.memory.record(&measure(), Ok(Outcome::Used(usage(5))), self.now);
     }
 
     fn codes(&self) -> Vec<String> {

@@ -1,0 +1,70 @@
+//! Where a volume is attached, mounted, and seen.
+
+use serde::{Deserialize, Serialize};
+
+use super::NodeName;
+
+/// Where a volume is mounted on its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MountRequest {
+    /// An absolute directory.
+    pub path: String,
+    /// Mounted read-only.
+    pub read_only: bool,
+    /// As `mount -o` takes them.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// The group that every file gets, by number, so that it may write.
+    #[serde(default)]
+    pub group: Option<u32>,
+}
+
+impl MountRequest {
+    /// For writing, with nothing else to be said.
+    #[must_use]
+    pub fn at(path: impl Into<String>) -> Self {
+        Self { path: path.into(), read_only: false, options: Vec::new(), group: None }
+    }
+}
+
+/// One more place where a volume is to be seen on its owner: what is mounted, or the device of a raw volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Publication {
+    /// An absolute path.
+    pub path: String,
+    /// Nothing can be changed through it.
+    pub read_only: bool,
+}
+
+/// A place where the owner shows a volume, or is about to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Published {
+    /// The place.
+    pub path: String,
+    /// It was seen there.
+    pub shown: bool,
+}
+
+/// Where the user wants the volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attachment {
+    /// The node that shall own the volume.
+    pub node: NodeName,
+    /// The mount the daemon keeps, if it shall mount at all.
+    pub mount: Option<MountRequest>,
+    /// Where else it shall be seen.
+    #[serde(default)]
+    pub published: Vec<Publication>,
+}
+
+impl Attachment {
+    /// Attached, and neither mounted nor published.
+    #[must_use]
+    pub const fn to(node: NodeName) -> Self {
+        Self { node, mount: None, published: Vec::new() }
+    }
+}
