@@ -22,8 +22,8 @@ pub type Rehearse = fn(&World, &[Write]) -> Vec<String>;
 
 /// Why writes were not made.
 enum Failure {
-    /// Somebody else wrote first.
-    Overtaken,
+    /// Somebody else wrote this one first.
+    Overtaken(Key),
     /// For good.
     Final(Status),
 }
@@ -56,7 +56,7 @@ impl Api {
                 Ok(written) => {
                     return Ok(answer(&view, proto::Change { already_so, steps, object, chosen, written }));
                 }
-                Err(Failure::Overtaken) => fresh = Some(self.list().await?),
+                Err(Failure::Overtaken(key)) => fresh = Some(self.overtaken(&key).await?),
                 Err(Failure::Final(status)) => return Err(status),
             }
         }
@@ -79,21 +79,32 @@ impl Api {
         for Write { key, record } in writes {
             match self.store.put(key, record.as_ref(), world.revision(key)).await {
                 Ok(revision) => {
-                    self.echo(key, revision).await;
-                    let kept = record.as_ref().map(|_| (key.clone(), revision).into());
-                    written.extend(kept);
+                    let kept = record.as_ref().map(|_| revision);
+                    self.echo(key, kept).await;
+                    written.extend(kept.map(|revision| (key.clone(), revision).into()));
                 }
-                Err(StoreError::Conflict { .. }) => return Err(Failure::Overtaken),
+                Err(StoreError::Conflict { .. }) => return Err(Failure::Overtaken(key.clone())),
                 Err(error) => return Err(Failure::Final(status::not_stored(&error))),
             }
         }
         Ok(written)
     }
 
-    /// A caller that asks this daemon next sees its own write, unless the daemon is slow: then it has to compare what was written.
-    async fn echo(&self, key: &Key, revision: Revision) {
+    /// What is recorded now. If it is as the caller wants it already, whoever asks this daemon next sees that, too.
+    async fn overtaken(&self, key: &Key) -> Result<World, Status> {
+        let fresh = self.list().await?;
+        self.echo(key, fresh.record(key).map(|_| fresh.revision(key))).await;
+        Ok(fresh)
+    }
+
+    /// A caller that asks this daemon next sees what is recorded, or that it is gone, unless the daemon is slow: then it has to compare
+    /// what was written.
+    async fn echo(&self, key: &Key, revision: Option<Revision>) {
         let mut view = self.view.clone();
-        let shown = view.wait_for(|view| view.world.revision(key) >= revision);
+        let shown = view.wait_for(|view| match revision {
+            Some(revision) => view.world.revision(key) >= revision,
+            None => view.world.record(key).is_none(),
+        });
         // Too late is no failure: the record is written.
         drop(tokio::time::timeout(ECHO, shown).await);
     }
