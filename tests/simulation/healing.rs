@@ -335,6 +335,28 @@ fn a_pulled_drive_is_waited_for_and_comes_back_with_old_data() {
     }
 }
 
+/// The kernel keeps the last member, whatever its drive says: what was acknowledged is on it, and it is started from when nobody uses it.
+#[test]
+fn the_last_copy_pulled_from_below_its_owner_starts_anew_once_nobody_uses_it() {
+    for (seed, columns) in [(63, 1), (64, 2)] {
+        let mut scene = Scene::with(Config { seed, nodes: 2, drives: 2, ..Config::default() });
+        scene.create(&CreateVolume { stripe_width: columns, ..wish(1) });
+        let home = (1..=2).find(|index| member_on(&scene, *index).is_some()).unwrap();
+        scene.attach(home);
+        scene.write_a_little();
+        let drive = drive_of(&scene, home);
+        scene.cluster.set_drive(&drive, DriveFault::Pulled);
+        let is_told = |status: &VolumeStatus| status.reasons.iter().any(|reason| reason.code == "LastCopyPulled");
+        scene.until_recorded(30_000, "it is told", is_told);
+        scene.cluster.set_drive(&drive, DriveFault::None);
+        scene.detach();
+        scene.attach(home);
+        scene.write_a_little();
+        scene.demand(!is_told(scene.status().unwrap()), "nothing is told any more");
+        scene.whole();
+    }
+}
+
 /// Its provider's daemon was dead meanwhile: what is exported holds a device that is gone all the same.
 #[test]
 fn a_drive_that_was_pulled_and_put_back_while_nobody_looked_is_served_again() {

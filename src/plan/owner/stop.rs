@@ -33,7 +33,12 @@ pub(super) fn plan(serving: &mut Serving) -> bool {
         serving.wait(mounted_by_others(serving, &mount.path));
         return false;
     }
-    top::unmap(serving) && stop_arrays(serving) && release_legs(serving)
+    take_down(serving) && release_legs(serving)
+}
+
+/// `true` once neither stripes nor arrays are left.
+pub(super) fn take_down(serving: &mut Serving) -> bool {
+    top::unmap(serving) && stop_arrays(serving)
 }
 
 /// What a running array waits for. Legs without one hold nobody's writes, and one that never ran has none.
