@@ -156,7 +156,8 @@ impl Cluster {
             let devices: Vec<Dev> = partitions.map(|partition| partition.dev).collect();
             machine.kernel.arrays.values().any(|array| {
                 let good = array.members.iter().filter(|member| member.in_sync && !member.faulty);
-                let (there, others): (Vec<_>, Vec<_>) = good.partition(|member| devices.contains(&member.dev));
+                let (there, others): (Vec<_>, Vec<_>) =
+                    good.partition(|member| devices.contains(&member.dev));
                 !there.is_empty() && !others.is_empty()
             })
         })

@@ -335,6 +335,22 @@ fn a_pulled_drive_is_waited_for_and_comes_back_with_old_data() {
     }
 }
 
+/// What does not answer at a start leaves the set only once it is known that there is another copy that can be read.
+#[test]
+fn a_copy_that_cannot_be_read_makes_nobody_leave_who_does_not_answer() {
+    let (mut scene, other) = two_copies(65, 4, 1);
+    let owner = (1..=4).find(|index| *index != other && member_on(&scene, *index).is_some()).unwrap();
+    scene.detach();
+    scene.cluster.set_drive(&drive_of(&scene, owner), DriveFault::Failing);
+    scene.cluster.set_link(&node(owner), &node(other), false);
+    scene.request_attach(owner);
+    scene.cluster.run_for(120_000);
+    scene.cluster.set_link(&node(owner), &node(other), true);
+    scene.attach(owner);
+    scene.write_a_little();
+    until_replaced(&mut scene, owner);
+}
+
 /// The kernel keeps the last member, whatever its drive says: what was acknowledged is on it, and it is started from when nobody uses it.
 #[test]
 fn the_last_copy_pulled_from_below_its_owner_starts_anew_once_nobody_uses_it() {
@@ -346,7 +362,8 @@ fn the_last_copy_pulled_from_below_its_owner_starts_anew_once_nobody_uses_it() {
         scene.write_a_little();
         let drive = drive_of(&scene, home);
         scene.cluster.set_drive(&drive, DriveFault::Pulled);
-        let is_told = |status: &VolumeStatus| status.reasons.iter().any(|reason| reason.code == "LastCopyPulled");
+        let is_told =
+            |status: &VolumeStatus| status.reasons.iter().any(|reason| reason.code == "LastCopyPulled");
         scene.until_recorded(30_000, "it is told", is_told);
         scene.cluster.set_drive(&drive, DriveFault::None);
         scene.detach();

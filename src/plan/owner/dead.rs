@@ -24,7 +24,8 @@ pub(super) fn plan(serving: &mut Serving) -> bool {
 
 /// The recorded copy on this node whose device an array has not, while what it has is none of any copy.
 fn last_copy<'a>(serving: &Serving<'a>) -> Option<&'a Member> {
-    let is_dead = |column| serving.array(column).is_some_and(|array| has_nothing_else(serving, column, array));
+    let is_dead =
+        |column| serving.array(column).is_some_and(|array| has_nothing_else(serving, column, array));
     serving.columns().any(is_dead).then_some(())?;
     let here = |member: &&Member| member.node == *serving.input.me && !serving.is_unread(member);
     serving.status.members.iter().filter(here).find(|member| serving.status.in_sync.contains(&member.replica))
@@ -33,11 +34,15 @@ fn last_copy<'a>(serving: &Serving<'a>) -> Option<&'a Member> {
 fn has_nothing_else(serving: &Serving, column: u8, array: &ArraySeen) -> bool {
     let devices = members::devices(serving, column);
     let mut good = array.members.iter().filter(|seen| seen.is(MemberFlag::InSync)).peekable();
-    array.state != ArrayState::Inactive && good.peek().is_some() && good.all(|seen| !devices.contains(&seen.dev))
+    array.state != ArrayState::Inactive
+        && good.peek().is_some()
+        && good.all(|seen| !devices.contains(&seen.dev))
 }
 
 fn is_used(serving: &Serving) -> bool {
-    publish::left(serving).is_some() || stop::mounted_here(serving).is_some() || stop::shown_here(serving).is_some()
+    publish::left(serving).is_some()
+        || stop::mounted_here(serving).is_some()
+        || stop::shown_here(serving).is_some()
 }
 
 fn told(serving: &Serving, member: &Member) -> Reason {
@@ -48,7 +53,11 @@ fn told(serving: &Serving, member: &Member) -> Reason {
     let back = if serving.ready(member).is_some() { "" } else { back.as_str() };
     Reason::blocked(
         "LastCopyPulled",
-        format_args!("the last copy of {volume} was pulled from below it on {node} ({drives}): what uses it gets errors"),
-        format_args!("{back}end what uses it and unmount or detach it: it starts anew from that copy, nothing that was acknowledged is lost"),
+        format_args!(
+            "the last copy of {volume} was pulled from below it on {node} ({drives}): what uses it gets errors"
+        ),
+        format_args!(
+            "{back}end what uses it and unmount or detach it: it starts anew from that copy, nothing that was acknowledged is lost"
+        ),
     )
 }
