@@ -5,7 +5,7 @@ mod tests;
 
 use crate::domain::{
     Bytes, DriveId, DriveState, Member, MemberState, NodeName, Replica, ReplicaState, Timestamp, Volume,
-    VolumePhase, VolumeStatus, Wanted, World,
+    VolumePhase, VolumeStatus, Wanted, World, percent,
 };
 use crate::plan::{explain::age, timing};
 
@@ -85,12 +85,6 @@ pub fn ready(world: &World, status: &VolumeStatus) -> usize {
     let made =
         |replica| world.replica_status(replica).is_some_and(|provider| provider.zeroed && !provider.gone);
     status.in_sync.iter().filter(|replica| made(replica)).count()
-}
-
-/// `12.5%`
-#[must_use]
-pub fn percent(permille: u16) -> String {
-    format!("{}.{}%", permille / 10, permille % 10)
 }
 
 /// `replica ls`

@@ -1,16 +1,18 @@
 //! Where a volume is attached, mounted, and seen.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::NodeName;
 
 /// Where a volume is mounted on its owner.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MountRequest {
     /// An absolute directory.
     pub path: String,
     /// Mounted read-only.
+    #[serde(default)]
     pub read_only: bool,
     /// As `mount -o` takes them.
     #[serde(default)]
@@ -29,17 +31,18 @@ impl MountRequest {
 }
 
 /// One more place where a volume is to be seen on its owner: what is mounted, or the device of a raw volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Publication {
     /// An absolute path.
     pub path: String,
     /// Nothing can be changed through it.
+    #[serde(default)]
     pub read_only: bool,
 }
 
 /// A place where the owner shows a volume, or is about to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Published {
     /// The place.
@@ -49,7 +52,7 @@ pub struct Published {
 }
 
 /// Where the user wants the volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attachment {
     /// The node that shall own the volume.

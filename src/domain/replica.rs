@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use super::{
 };
 
 /// Whom a provider serves a replica to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExportTo {
     /// The owner.
@@ -22,7 +23,7 @@ pub struct ExportTo {
 }
 
 /// Whether a replica shall exist.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Wanted {
     /// It shall.
     #[default]
@@ -32,7 +33,7 @@ pub enum Wanted {
 }
 
 /// What a provider shall do. Written by whoever writes the volume's status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaSpec {
     /// Identity.
@@ -61,7 +62,7 @@ impl ReplicaSpec {
 }
 
 /// The replica STATE words of seed A.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum ReplicaState {
     /// Written down, not carved.
     #[default]
@@ -101,7 +102,7 @@ impl fmt::Display for ReplicaState {
 }
 
 /// Where a provider's fabric target listens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
     /// IP address.
@@ -119,7 +120,7 @@ impl Endpoint {
 }
 
 /// A carved partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PartitionRecord {
     /// Partition GUID.
@@ -137,7 +138,7 @@ pub struct PartitionRecord {
 }
 
 /// What a provider made of it. Written by the provider.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaStatus {
     /// Requested, Created, Missing, Faulty or Deleting; the rest is the owner's knowledge ([`super::MemberState`]).

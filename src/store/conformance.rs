@@ -1,5 +1,7 @@
 //! What every store has to do, as one suite. Each check names its records after itself, so that all can share a store.
 
+mod kinds;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -39,6 +41,8 @@ pub(super) async fn run(subject: &dyn Subject) {
     check("a refused record changes nothing", refused_record_changes_nothing(store)).await;
     check("names of all sorts are kept apart", names_are_kept_apart(store)).await;
     check("the largest records are kept", large_records(store)).await;
+    check("every kind is kept", kinds::every_kind_is_kept(store)).await;
+    check("every kind is shown", kinds::every_kind_is_shown(store)).await;
     check("a watch sees every change in order", watch_sees_every_change(store)).await;
     check("a watch resumes where another ended", watch_resumes(store)).await;
     check("a dropped wait loses nothing", dropped_wait_loses_nothing(store)).await;
