@@ -14,8 +14,7 @@ use crate::domain::Endpoint;
 use crate::kernel::{self, NodeKernel};
 use crate::plan::Peers;
 use crate::ports::{Kernel, Store};
-use crate::store::LocalStore;
-use crate::store::etcd::EtcdStore;
+use crate::store::{EtcdStore, KubeStore, LocalStore};
 
 /// How long getting the kernel ready may take: a dozen modules.
 const PREPARE: Duration = Duration::from_mins(1);
@@ -69,6 +68,9 @@ async fn store(config: &StoreConfig) -> Result<Arc<dyn Store>, Failure> {
             Ok(Arc::new(
                 opened.map_err(|error| Failure::caused("the store could not be opened", "", error))??,
             ))
+        }
+        StoreConfig::Kubernetes { kubeconfig, namespace } => {
+            Ok(Arc::new(KubeStore::connect(kubeconfig.as_deref(), namespace.as_deref()).await?))
         }
         StoreConfig::Etcd { endpoints, prefix } => Ok(Arc::new(EtcdStore::connect(endpoints, prefix).await?)),
     }
