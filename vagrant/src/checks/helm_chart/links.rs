@@ -1,0 +1,131 @@
+//! What one object says of another one.
+
+use serde_json::Value;
+
+use super::judges::{Chart, called, list, text};
+use super::pods::{self, template};
+
+/// What runs pods.
+pub(super) const RUNNERS: &[&str] = &["DaemonSet", "Deployment"];
+const BINDINGS: &[&str] = &["ClusterRoleBinding", "RoleBinding"];
+/// Roles that the cluster's admin gives to people: their names end so.
+const FOR_PEOPLE: [&str; 2] = ["-view", "-operate"];
+
+/// Pods run as accounts that there are, and none is there for nothing.
+pub(super) fn accounts(chart: &Chart) -> Vec<String> {
+    let of = |runner: &Value| text(template(runner), "/spec/serviceAccountName").to_owned();
+    let mut problems = Vec::new();
+    for runner in chart.of(RUNNERS) {
+        if !chart.has("ServiceAccount", text(runner, "/metadata/namespace"), &of(runner)) {
+            problems.push(format!("{}: no ServiceAccount {:?}", called(runner), of(runner)));
+        }
+    }
+    for account in chart.of(&["ServiceAccount"]) {
+        if !chart.of(RUNNERS).any(|runner| of(runner) == text(account, "/metadata/name")) {
+            problems.push(format!("{}: no pod runs as it", called(account)));
+        }
+    }
+    problems
+}
+
+/// Bindings give roles that there are to accounts that there are; every role is given to somebody or meant for people.
+pub(super) fn bindings(chart: &Chart) -> Vec<String> {
+    let mut problems = Vec::new();
+    for binding in chart.of(BINDINGS) {
+        let (kind, name) = role_of(binding);
+        let home = if kind == "Role" { text(binding, "/metadata/namespace") } else { "" };
+        if !chart.has(kind, home, name) {
+            problems.push(format!("{}: no {kind} {name:?}", called(binding)));
+        }
+        for subject in list(binding, "/subjects") {
+            if !chart.has("ServiceAccount", text(subject, "/namespace"), text(subject, "/name")) {
+                problems.push(format!("{}: no ServiceAccount {:?}", called(binding), text(subject, "/name")));
+            }
+        }
+    }
+    let is_given = |role: &Value| {
+        let this = (text(role, "/kind"), text(role, "/metadata/name"));
+        chart.of(BINDINGS).any(|binding| role_of(binding) == this)
+            || FOR_PEOPLE.iter().any(|end| this.1.ends_with(end))
+    };
+    let idle = chart.of(&["ClusterRole", "Role"]).filter(|role| !is_given(role));
+    problems.extend(idle.map(|role| format!("{}: nobody has it", called(role))));
+    problems
+}
+
+fn role_of(binding: &Value) -> (&str, &str) {
+    (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"))
+}
+
+/// Everything is named that is allowed, and what nobody here needs is not allowed.
+pub(super) fn rules(chart: &Chart) -> Vec<String> {
+    let mut problems = Vec::new();
+    for role in chart.of(&["ClusterRole", "Role"]) {
+        let words = list(role, "/rules").flat_map(|rule| {
+            ["/apiGroups", "/resources", "/verbs"].into_iter().flat_map(move |field| list(rule, field))
+        });
+        let bad = words.filter_map(Value::as_str).filter(|word| word.contains('*') || NEVER.contains(word));
+        problems.extend(bad.map(|word| format!("{}: allows {word:?}", called(role))));
+    }
+    problems
+}
+
+/// Reading secrets, running programs in pods, and getting more rights.
+const NEVER: [&str; 6] = ["secrets", "pods/exec", "escalate", "bind", "impersonate", "deletecollection"];
+
+/// Whoever looks for pods or services finds some.
+pub(super) fn selectors(chart: &Chart) -> Vec<String> {
+    let mut problems = Vec::new();
+    for object in chart.all() {
+        let (wanted, found) = match text(object, "/kind") {
+            "DaemonSet" | "Deployment" => (
+                object.pointer("/spec/selector/matchLabels"),
+                is_subset(object, "/spec/selector/matchLabels", &[template(object)]),
+            ),
+            "PodDisruptionBudget" => found(chart, object, "/spec/selector/matchLabels", RUNNERS),
+            "Service" => found(chart, object, "/spec/selector", RUNNERS),
+            "ServiceMonitor" => found(chart, object, "/spec/selector/matchLabels", &["Service"]),
+            _ => continue,
+        };
+        if wanted.is_none() || !found {
+            problems.push(format!("{}: its selector finds nothing", called(object)));
+        }
+    }
+    problems
+}
+
+fn found<'a>(
+    chart: &'a Chart,
+    object: &'a Value,
+    pointer: &str,
+    among: &'static [&'static str],
+) -> (Option<&'a Value>, bool) {
+    let labelled: Vec<&Value> =
+        chart.of(among).map(|one| if RUNNERS == among { template(one) } else { one }).collect();
+    (object.pointer(pointer), is_subset(object, pointer, &labelled))
+}
+
+/// Whether one of those has all labels that are asked for.
+fn is_subset(object: &Value, pointer: &str, labelled: &[&Value]) -> bool {
+    let Some(wanted) = object.pointer(pointer).and_then(Value::as_object) else { return false };
+    let label =
+        |one: &Value, key: &str| one.pointer("/metadata/labels").and_then(|labels| labels.get(key)).cloned();
+    let has_all = |one: &&Value| wanted.iter().all(|(key, value)| label(one, key).as_ref() == Some(value));
+    !wanted.is_empty() && labelled.iter().any(has_all)
+}
+
+/// The driver is called the same everywhere: by its object, the classes, and the folder where the kubelet looks for it.
+pub(super) fn driver(chart: &Chart) -> Vec<String> {
+    let names: Vec<&str> = chart.of(&["CSIDriver"]).map(|driver| text(driver, "/metadata/name")).collect();
+    let [name] = names.as_slice() else { return vec![format!("drivers: {names:?}")] };
+    let mut said: Vec<(String, String)> = Vec::new();
+    let mut note =
+        |object: &Value, pointer: &str| said.push((called(object), text(object, pointer).to_owned()));
+    chart.of(&["StorageClass"]).for_each(|class| note(class, "/provisioner"));
+    chart.of(&["VolumeAttributesClass"]).for_each(|class| note(class, "/driverName"));
+    for runner in chart.of(&["DaemonSet"]) {
+        said.extend(pods::registrations(runner).map(|place| (called(runner), place)));
+    }
+    said.retain(|(_, said)| said != name);
+    said.into_iter().map(|(object, said)| format!("{object}: driver {said:?} instead of {name:?}")).collect()
+}
