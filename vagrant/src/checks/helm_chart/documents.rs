@@ -1,4 +1,4 @@
-//! What stands beside the templates and has to fit: versions, and the table of the values.
+//! What stands beside the templates and has to fit: versions, the table of the values, and what the daemon can be told.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::setup::helm::Helm;
 
+/// Where the daemon's settings by environment stand.
+const SETTINGS: &str = "src/config/environment.rs";
+
 pub(super) fn problems(helm: &Helm, workspace: &Path) -> Result<Vec<String>> {
     let read = |path: &Path| fs::read_to_string(path).with_context(|| path.display().to_string());
     let chart = helm.values(&helm.chart().join("Chart.yaml"))?;
@@ -17,7 +20,17 @@ pub(super) fn problems(helm: &Helm, workspace: &Path) -> Result<Vec<String>> {
     let cargo = read(&workspace.join("Cargo.toml"))?;
     let mut problems = of_versions(&chart, workspace_version(&cargo).context("no version in Cargo.toml")?);
     problems.extend(of_table(&values, &readme));
+    let daemon = read(&helm.chart().join("templates/node/daemonset.yaml"))?;
+    problems.extend(of_environment(&daemon, &read(&workspace.join(SETTINGS))?));
     Ok(problems)
+}
+
+/// A daemon that is told something that it does not know refuses to start.
+pub(super) fn of_environment(template: &str, settings: &str) -> Vec<String> {
+    let told = template.split("name: MDFABRIC_").skip(1);
+    let keys = told.filter_map(|rest| rest.split([',', '}']).next());
+    let unknown = keys.filter(|key| !settings.contains(&format!("\"{key}\" =>")));
+    unknown.map(|key| format!("{SETTINGS} does not know MDFABRIC_{key}")).collect()
 }
 
 /// The version that all packages share: the first that Cargo.toml names as one.

@@ -31,13 +31,14 @@ pub(super) struct Chart {
 /// Something that is held against a chart; says what is wrong.
 type Judge = fn(&Chart) -> Vec<String>;
 
-const JUDGES: [Judge; 13] = [
+const JUDGES: [Judge; 14] = [
     types,
     names,
     namespaces,
     links::accounts,
     links::bindings,
     links::rules,
+    links::definitions,
     links::selectors,
     links::driver,
     pods::images,

@@ -1,10 +1,14 @@
 //! What one object says of another one.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::judges::{Chart, called, list, text};
 use super::pods::{self, template};
 
+/// Our own kinds.
+const GROUP: &str = "mdfabric.io";
 /// What runs pods.
 pub(super) const RUNNERS: &[&str] = &["DaemonSet", "Deployment"];
 const BINDINGS: &[&str] = &["ClusterRoleBinding", "RoleBinding"];
@@ -68,6 +72,24 @@ pub(super) fn rules(chart: &Chart) -> Vec<String> {
         problems.extend(bad.map(|word| format!("{}: allows {word:?}", called(role))));
     }
     problems
+}
+
+/// What the roles name of our own group is defined here, and nothing else. A chart without definitions leaves them to somebody else.
+pub(super) fn definitions(chart: &Chart) -> Vec<String> {
+    let defined: BTreeSet<&str> =
+        chart.of(&["CustomResourceDefinition"]).map(|one| text(one, "/spec/names/plural")).collect();
+    let ours =
+        chart.of(&["ClusterRole", "Role"]).flat_map(|role| list(role, "/rules")).filter(|rule| is_ours(rule));
+    let named = ours.flat_map(|rule| list(rule, "/resources")).filter_map(Value::as_str);
+    let named: BTreeSet<&str> = named.filter(|resource| !resource.contains('/')).collect();
+    if defined.is_empty() || named.is_empty() || defined == named {
+        return Vec::new();
+    }
+    vec![format!("definitions of {defined:?}, and roles for {named:?}")]
+}
+
+fn is_ours(rule: &Value) -> bool {
+    list(rule, "/apiGroups").any(|group| group == GROUP)
 }
 
 /// Reading secrets, running programs in pods, and getting more rights.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::documents::{of_table, of_versions};
+use super::documents::{of_environment, of_table, of_versions};
 use super::judges::Chart;
 use crate::setup::helm::Object;
 
@@ -147,4 +147,26 @@ fn the_charts_versions_are_the_workspaces() {
         of_versions(&chart, "0.1.0"),
         ["Chart.yaml: appVersion is \"0.2.0\", and the workspace's 0.1.0"]
     );
+}
+
+#[test]
+fn a_setting_that_the_daemon_does_not_know_is_noticed() {
+    let template = "- {name: MDFABRIC_NODE, value: a}\n- {name: MDFABRIC_NODES, value: b}\n";
+    let said = of_environment(template, "\"NODE\" => layer.node = 1,");
+    assert_eq!(said, ["src/config/environment.rs does not know MDFABRIC_NODES"]);
+}
+
+#[test]
+fn definitions_are_those_of_the_roles() {
+    let mut objects = with(
+        "Role",
+        "/rules/0",
+        json!({ "apiGroups": ["mdfabric.io"], "resources": ["volumes", "volumes/status"], "verbs": ["get"] }),
+    );
+    assert_eq!(problems(objects.clone()), [""; 0]);
+    let definition = |plural| json!({ "kind": "CustomResourceDefinition", "metadata": { "name": plural }, "spec": { "names": { "plural": plural } } });
+    objects.push(definition("volumes"));
+    assert_eq!(problems(objects.clone()), [""; 0]);
+    objects.push(definition("drives"));
+    assert_eq!(problems(objects), ["definitions of {\"drives\", \"volumes\"}, and roles for {\"volumes\"}"]);
 }
