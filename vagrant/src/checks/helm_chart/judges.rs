@@ -31,12 +31,13 @@ pub(super) struct Chart {
 /// Something that is held against a chart; says what is wrong.
 type Judge = fn(&Chart) -> Vec<String>;
 
-const JUDGES: [Judge; 14] = [
+const JUDGES: [Judge; 15] = [
     types,
     names,
     namespaces,
     links::accounts,
     links::bindings,
+    links::idle,
     links::rules,
     links::definitions,
     links::selectors,

@@ -15,6 +15,9 @@ const BINDINGS: &[&str] = &["ClusterRoleBinding", "RoleBinding"];
 /// Roles that the cluster's admin gives to people: their names end so.
 const FOR_PEOPLE: [&str; 2] = ["-view", "-operate"];
 
+/// Reading secrets, running programs in pods, and getting more rights.
+const NEVER: [&str; 6] = ["secrets", "pods/exec", "escalate", "bind", "impersonate", "deletecollection"];
+
 /// Pods run as accounts that there are, and none is there for nothing.
 pub(super) fn accounts(chart: &Chart) -> Vec<String> {
     let of = |runner: &Value| text(template(runner), "/spec/serviceAccountName").to_owned();
@@ -32,7 +35,7 @@ pub(super) fn accounts(chart: &Chart) -> Vec<String> {
     problems
 }
 
-/// Bindings give roles that there are to accounts that there are; every role is given to somebody or meant for people.
+/// Bindings give roles that there are to accounts that there are.
 pub(super) fn bindings(chart: &Chart) -> Vec<String> {
     let mut problems = Vec::new();
     for binding in chart.of(BINDINGS) {
@@ -41,20 +44,22 @@ pub(super) fn bindings(chart: &Chart) -> Vec<String> {
         if !chart.has(kind, home, name) {
             problems.push(format!("{}: no {kind} {name:?}", called(binding)));
         }
-        for subject in list(binding, "/subjects") {
-            if !chart.has("ServiceAccount", text(subject, "/namespace"), text(subject, "/name")) {
-                problems.push(format!("{}: no ServiceAccount {:?}", called(binding), text(subject, "/name")));
-            }
-        }
+        let accounts = list(binding, "/subjects").map(|one| (text(one, "/namespace"), text(one, "/name")));
+        let unknown = accounts.filter(|(home, name)| !chart.has("ServiceAccount", home, name));
+        problems.extend(unknown.map(|(_, name)| format!("{}: no ServiceAccount {name:?}", called(binding))));
     }
-    let is_given = |role: &Value| {
+    problems
+}
+
+/// Every role is given to somebody or meant for people.
+pub(super) fn idle(chart: &Chart) -> Vec<String> {
+    let is_given = |role: &&Value| {
         let this = (text(role, "/kind"), text(role, "/metadata/name"));
         chart.of(BINDINGS).any(|binding| role_of(binding) == this)
             || FOR_PEOPLE.iter().any(|end| this.1.ends_with(end))
     };
-    let idle = chart.of(&["ClusterRole", "Role"]).filter(|role| !is_given(role));
-    problems.extend(idle.map(|role| format!("{}: nobody has it", called(role))));
-    problems
+    let roles = chart.of(&["ClusterRole", "Role"]).filter(|role| !is_given(role));
+    roles.map(|role| format!("{}: nobody has it", called(role))).collect()
 }
 
 fn role_of(binding: &Value) -> (&str, &str) {
@@ -92,39 +97,20 @@ fn is_ours(rule: &Value) -> bool {
     list(rule, "/apiGroups").any(|group| group == GROUP)
 }
 
-/// Reading secrets, running programs in pods, and getting more rights.
-const NEVER: [&str; 6] = ["secrets", "pods/exec", "escalate", "bind", "impersonate", "deletecollection"];
-
 /// Whoever looks for pods or services finds some.
 pub(super) fn selectors(chart: &Chart) -> Vec<String> {
-    let mut problems = Vec::new();
-    for object in chart.all() {
-        let (wanted, found) = match text(object, "/kind") {
-            "DaemonSet" | "Deployment" => (
-                object.pointer("/spec/selector/matchLabels"),
-                is_subset(object, "/spec/selector/matchLabels", &[template(object)]),
-            ),
-            "PodDisruptionBudget" => found(chart, object, "/spec/selector/matchLabels", RUNNERS),
-            "Service" => found(chart, object, "/spec/selector", RUNNERS),
-            "ServiceMonitor" => found(chart, object, "/spec/selector/matchLabels", &["Service"]),
-            _ => continue,
-        };
-        if wanted.is_none() || !found {
-            problems.push(format!("{}: its selector finds nothing", called(object)));
-        }
-    }
-    problems
-}
-
-fn found<'a>(
-    chart: &'a Chart,
-    object: &'a Value,
-    pointer: &str,
-    among: &'static [&'static str],
-) -> (Option<&'a Value>, bool) {
-    let labelled: Vec<&Value> =
-        chart.of(among).map(|one| if RUNNERS == among { template(one) } else { one }).collect();
-    (object.pointer(pointer), is_subset(object, pointer, &labelled))
+    const LABELS: &str = "/spec/selector/matchLabels";
+    let pods: Vec<&Value> = chart.of(RUNNERS).map(template).collect();
+    let services: Vec<&Value> = chart.of(&["Service"]).collect();
+    let finds = |object: &&Value| match text(object, "/kind") {
+        "DaemonSet" | "Deployment" => is_subset(object, LABELS, &[template(object)]),
+        "PodDisruptionBudget" => is_subset(object, LABELS, &pods),
+        "Service" => is_subset(object, "/spec/selector", &pods),
+        "ServiceMonitor" => is_subset(object, LABELS, &services),
+        _ => true,
+    };
+    let lost = chart.all().filter(|object| !finds(object));
+    lost.map(|object| format!("{}: its selector finds nothing", called(object))).collect()
 }
 
 /// Whether one of those has all labels that are asked for.
