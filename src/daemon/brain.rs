@@ -58,10 +58,10 @@ enum Stale {
 enum Written {
     /// There was nothing to write.
     Nothing,
-    /// All of them.
-    Some,
-    /// The store does not take one as it is, and answers. What does not depend on it goes on.
+    /// The store does not take one as it is, and answers. Nothing else was to be written.
     Refused,
+    /// Something: what is to be done now is planned anew, though the store may have refused a part of it.
+    Some,
     /// The store does not answer.
     Unavailable,
     /// Somebody else wrote one of the records first. No step of such a plan is begun, whatever became of its other writes.

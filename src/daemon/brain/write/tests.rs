@@ -144,4 +144,5 @@ fn a_plan_that_was_overtaken_is_so_whatever_else_became_of_it() {
     assert_eq!(Written::Unavailable.max(Written::Overtaken), Written::Overtaken);
     assert_eq!(Written::Some.max(Written::Unavailable), Written::Unavailable);
     assert_eq!(Written::Unavailable.max(Written::Refused), Written::Unavailable);
+    assert_eq!(Written::Refused.max(Written::Some), Written::Some, "what was recorded is planned with");
 }
