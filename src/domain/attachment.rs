@@ -3,13 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::NodeName;
+use super::{NodeName, limits};
 
 /// Where a volume is mounted on its owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MountRequest {
     /// An absolute directory.
+    #[schemars(length(max = limits::MAX_PATH))]
     pub path: String,
     /// Mounted read-only.
     #[serde(default)]
@@ -35,6 +36,7 @@ impl MountRequest {
 #[serde(rename_all = "camelCase")]
 pub struct Publication {
     /// An absolute path.
+    #[schemars(length(max = limits::MAX_PATH))]
     pub path: String,
     /// Nothing can be changed through it.
     #[serde(default)]
@@ -61,6 +63,7 @@ pub struct Attachment {
     pub mount: Option<MountRequest>,
     /// Where else it shall be seen.
     #[serde(default)]
+    #[schemars(length(max = limits::MAX_PUBLISHED))]
     pub published: Vec<Publication>,
 }
 

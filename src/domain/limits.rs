@@ -10,6 +10,10 @@ pub const MAX_VOLUME: Bytes = Bytes::gib(1 << 20);
 pub const MAX_REPLICAS: u8 = 3;
 /// The most places of a placement list: more than there can be copies.
 pub const MAX_PLACES: u8 = 16;
+/// The longest path that something is put on, bytes: what the kernel takes (`PATH_MAX` with its end).
+pub const MAX_PATH: u16 = 4095;
+/// The most places where a volume is shown beside its mount: more than a node has pods unless it is told otherwise (110).
+pub const MAX_PUBLISHED: u8 = 128;
 /// The most columns: each needs a drive of its own on every node with a copy.
 pub const MAX_COLUMNS: u8 = 8;
 /// Copies unless the user says otherwise.

@@ -78,7 +78,7 @@ pub(super) fn write(key: &Key, record: &Record) -> Result<Value, FormError> {
         Record::NodeStatus(status) => json(status)?,
         Record::Lease(lease) => return write_lease(lease),
     };
-    let half = without(half, named_by(key.kind));
+    let half = plain_lists(without(half, named_by(key.kind)));
     check_numbers("", &half)?;
     Ok(half)
 }
@@ -156,6 +156,17 @@ fn write_lease(lease: &Lease) -> Result<Value, FormError> {
         "spec": { "holderIdentity": lease.holder, "leaseDurationSeconds": seconds },
     });
     Ok(half)
+}
+
+/// A merge patch replaces a list as it stands: `null` within it takes nothing away, and would be kept.
+fn plain_lists(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            fields.into_iter().map(|(field, value)| (field, plain_lists(value))).collect()
+        }
+        list @ Value::Array(_) => without_nulls(list),
+        other => other,
+    }
 }
 
 /// What is left of a half when nothing is asked to go.

@@ -6,7 +6,7 @@ use kube::core::cel::{Validator, compile_schema};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::limits::{MAX_PLACES, MAX_VOLUME, MIN_VOLUME};
+use crate::domain::limits::{MAX_PLACES, MAX_PUBLISHED, MAX_VOLUME, MIN_VOLUME};
 use crate::domain::testing::{member, volume_spec};
 use crate::domain::{Bytes, Epoch, MemberState, Timestamp, VolumePhase, VolumeStatus};
 
@@ -51,8 +51,11 @@ fn each_schema(schema: &Value, look: &mut impl FnMut(&Map<String, Value>)) {
 
 #[test]
 fn every_text_and_list_has_an_end_and_rules_walk_short_lists_only() {
-    let entries = &schema("Volume")["properties"]["spec"]["properties"]["placement"]["properties"]["entries"];
-    assert_eq!(entries["maxItems"].as_u64(), Some(MAX_PLACES.into()));
+    let longest = |field: &str, list: &str| {
+        schema("Volume")["properties"]["spec"]["properties"][field]["properties"][list]["maxItems"].as_u64()
+    };
+    assert_eq!(longest("placement", "entries"), Some(MAX_PLACES.into()));
+    assert_eq!(longest("attachment", "published"), Some(MAX_PUBLISHED.into()));
     for kind in ["Volume", "Replica", "Drive", "StorageNode"] {
         let schema = schema(kind);
         each_schema(&schema, &mut |object| {
@@ -70,7 +73,9 @@ fn every_text_and_list_has_an_end_and_rules_walk_short_lists_only() {
         for rule in schema["x-kubernetes-validations"].as_array().unwrap() {
             let rule_text = rule["rule"].as_str().unwrap();
             let walks = rule_text.matches(".all(").count() + rule_text.matches(".exists").count();
-            assert_eq!(walks, rule_text.matches("self.spec.placement.entries.").count(), "{rule_text}");
+            let short = ["self.spec.placement.entries.", "self.spec.attachment.published.all("];
+            let of_short: usize = short.iter().map(|list| rule_text.matches(list).count()).sum();
+            assert_eq!(walks, of_short, "{rule_text}");
             assert!(!rule["message"].as_str().unwrap().is_empty());
         }
     }
@@ -141,6 +146,40 @@ fn a_volume_may_be_what_a_volume_may_be() {
     let two = |node: &str| json!({ "generation": 1, "entries": [{ "node": "n1" }, { "node": node }] });
     assert_eq!(said_to("placement", two("n2")), [""; 0]);
     assert_eq!(said_to("placement", two("n1")).len(), 1);
+}
+
+/// What is said to a volume of that kind that is attached so.
+fn said_to_attached(fs: &str, mount: Option<&str>, published: &[&str]) -> Vec<String> {
+    let mut object = volume();
+    object["spec"]["fs"] = json!(fs);
+    let published: Vec<Value> = published.iter().map(|path| json!({ "path": path })).collect();
+    object["spec"]["attachment"] = json!({ "node": "n1", "published": published });
+    if let Some(path) = mount {
+        object["spec"]["attachment"]["mount"] = json!({ "path": path });
+    }
+    refusals(&schema("Volume"), &object, None)
+}
+
+#[test]
+fn a_volume_is_mounted_and_published_where_that_can_be() {
+    for (fs, mount, published) in [
+        ("xfs", None, &[][..]),
+        ("xfs", Some("/mnt"), &["/a", "/a/.b/..c/...", "/ "][..]),
+        ("raw", None, &["/dev/shown"][..]),
+    ] {
+        assert_eq!(said_to_attached(fs, mount, published), [""; 0], "{fs} {mount:?} {published:?}");
+    }
+    for bad in ["", "a", "/", "/a/", "//a", "/a//b", "/a/../b", "/..", "/a/.", "/./a"] {
+        let mounted = said_to_attached("ext4", Some(bad), &[]);
+        assert!(matches!(mounted.as_slice(), [one] if one.contains("mount at")), "{bad:?}: {mounted:?}");
+        let published = said_to_attached("ext4", Some("/mnt"), &["/a", bad]);
+        assert!(
+            matches!(published.as_slice(), [one] if one.contains("publish at")),
+            "{bad:?}: {published:?}"
+        );
+    }
+    assert!(said_to_attached("raw", Some("/mnt"), &[])[0].contains("raw"));
+    assert!(said_to_attached("xfs", None, &["/a"])[0].contains("not mounted"));
 }
 
 #[test]

@@ -61,6 +61,26 @@ use crate::store::kube::summary::{Condition, VolumeSummary};
         "self.spec.placement.entries.all(one, self.spec.placement.entries.exists_one(other, other.node == one.node))")
         .message("placement: two copies on one node are lost together").field_path(".spec.placement.entries"),
     validation = Rule::new(
+        "!has(self.spec.attachment) || !has(self.spec.attachment.mount) || self.spec.fs != 'raw'")
+        .message("attachment: a raw volume has nothing to mount: use its device, or publish it")
+        .field_path(".spec.attachment"),
+    validation = Rule::new(
+        "!has(self.spec.attachment) || !has(self.spec.attachment.mount) \
+         || self.spec.attachment.mount.path.matches('^(/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+))+$')")
+        .message("attachment: mount at an absolute path other than /, without `.`, `..` and a slash too many")
+        .field_path(".spec.attachment"),
+    validation = Rule::new(
+        "!has(self.spec.attachment) || !has(self.spec.attachment.published) \
+         || self.spec.attachment.published.all(place, \
+            place.path.matches('^(/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+))+$'))")
+        .message("attachment: publish at absolute paths other than /, without `.`, `..` and a slash too many")
+        .field_path(".spec.attachment"),
+    validation = Rule::new(
+        "!has(self.spec.attachment) || !has(self.spec.attachment.published) \
+         || size(self.spec.attachment.published) == 0 || has(self.spec.attachment.mount) || self.spec.fs == 'raw'")
+        .message("attachment: what is not mounted cannot be published: give it a mount")
+        .field_path(".spec.attachment"),
+    validation = Rule::new(
         "!has(oldSelf.status) || size(oldSelf.status.inSync) == 0 || oldSelf.status.phase == 'Deleting' \
          || has(self.status) && (size(self.status.inSync) > 0 || self.status.phase == 'Deleting')")
         .message("inSync: the last copy that holds every write cannot be removed while the volume is not being deleted")

@@ -4,7 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::testing::{drive_status, member, node_status, volume_spec};
-use crate::domain::{DriveState, MemberState, NodeName, ReplicaStatus, VolumeStatus};
+use crate::domain::{
+    Attachment, DriveState, MemberState, MountRequest, NodeName, PlacementEntry, PlacementRequest,
+    Publication, Published, ReplicaStatus, VolumeSpec, VolumeStatus,
+};
 use crate::store::kube::crd::tests::{refusals, schema};
 use crate::store::kube::place;
 use crate::store::kube::server::schema::shaped;
@@ -46,17 +49,29 @@ fn comes_back(record: &Record) -> Result<(), FormError> {
     Ok(())
 }
 
+/// With everything that can be said of it.
+fn attached() -> Attachment {
+    let options = vec!["noatime".to_owned(), "context=a:b".to_owned()];
+    let mount = MountRequest { options, group: Some(u32::MAX), ..MountRequest::at("/mnt") };
+    let published = vec![Publication { path: "/a".to_owned(), read_only: true }];
+    Attachment { mount: Some(mount), published, ..Attachment::to("n1".parse().unwrap()) }
+}
+
 #[test]
 fn every_record_tests_begin_with_comes_back() {
     let node: NodeName = "n1".parse().unwrap();
     let status = VolumeStatus {
         members: vec![member(1, "n1", MemberState::Synced, Timestamp(5))],
+        published: vec![Published { path: "/a".to_owned(), shown: true }],
         ..VolumeStatus::default()
     };
+    let of_drive = Some("S1".parse().unwrap());
     let records = [
         Record::VolumeSpec(volume_spec("v")),
+        Record::VolumeSpec(VolumeSpec { attachment: Some(attached()), ..volume_spec("v") }),
         Record::VolumeStatus(status),
         Record::ReplicaStatus(ReplicaStatus::default()),
+        Record::ReplicaStatus(ReplicaStatus { of_drive, ..ReplicaStatus::default() }),
         Record::DriveStatus(drive_status(&node, DriveState::Ready)),
         Record::NodeStatus(node_status(Timestamp(7))),
         Record::NodeSpec(crate::domain::NodeSpec::default()),
@@ -115,6 +130,28 @@ fn a_volume_made_by_hand_is_known_by_its_object() {
     expected.created_at = Timestamp(60_000);
     assert_eq!(spec, expected);
     assert_eq!(read(Kind::VolumeStatus, &object), None);
+}
+
+#[test]
+fn an_attachment_says_no_more_than_its_author() {
+    let mount = json!({ "path": "/mnt", "group": 7 });
+    let object = by_hand(json!({ "size": "1Gi", "attachment": { "node": "n1", "mount": mount } }));
+    let Some(Ok(Record::VolumeSpec(spec))) = read(Kind::VolumeSpec, &object) else { panic!("{object:?}") };
+    let mount = MountRequest { group: Some(7), ..MountRequest::at("/mnt") };
+    assert_eq!(
+        spec.attachment,
+        Some(Attachment { mount: Some(mount), ..Attachment::to("n1".parse().unwrap()) })
+    );
+}
+
+#[test]
+fn lists_that_are_patched_have_no_nulls_and_what_is_not_said_has_one() {
+    let place = PlacementEntry { node: "n1".parse().unwrap(), drive: None };
+    let placement = PlacementRequest { generation: 1, entries: vec![place] };
+    let spec = VolumeSpec { placement, attachment: Some(attached()), ..volume_spec("v") };
+    let half = write(&Key::new(Kind::VolumeSpec, "v"), &Record::VolumeSpec(spec)).unwrap();
+    assert_eq!(half["placement"]["entries"], json!([{ "node": "n1" }]));
+    assert_eq!(half.get("forced"), Some(&Value::Null));
 }
 
 #[test]

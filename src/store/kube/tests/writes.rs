@@ -245,7 +245,7 @@ async fn a_status_of_nothing_is_refused() {
     let error =
         bench.store.put(&key(Kind::VolumeStatus, "v"), Some(&status(1)), Revision(0)).await.unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error}");
-    let attachment = Attachment { node: "n1".parse().unwrap(), mount: None };
+    let attachment = Attachment::to("n1".parse().unwrap());
     let other = crate::domain::VolumeSpec { attachment: Some(attachment), ..volume_spec("w") };
     let error =
         bench.store.put(&key(Kind::VolumeSpec, "v"), Some(&Record::VolumeSpec(other)), Revision(0)).await;
