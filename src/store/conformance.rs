@@ -343,10 +343,11 @@ async fn listing_and_watch_make_a_whole(subject: &dyn Subject) {
     let mut watch = store.watch(listing.revision).await.unwrap();
     writers.join_all().await;
 
+    let end = put(store.as_ref(), "whole-end", 1, Revision(0)).await;
     let last = store.list().await.unwrap();
     let mut world: BTreeMap<_, _> = listing.records.into_iter().collect();
     let mut now = listing.revision;
-    while now < last.revision {
+    while now < end {
         for change in watch.next().await.unwrap() {
             assert!(change.revision > now, "{} after {}", change.revision.0, now.0);
             now = change.revision;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use futures::future::try_join_all;
-use kube::api::{DynamicObject, ListParams};
+use kube::api::{DynamicObject, ListParams, VersionMatch};
 
 use super::place::Place;
 use super::{KubeStore, form, parse_revision, revision};
@@ -14,20 +14,21 @@ use crate::ports::{Listing, StoreError};
 const PAGE_OBJECTS: u32 = 500;
 
 impl KubeStore {
-    /// The kinds are listed at different moments. The listing counts as of the first of them, so that a watch from there
-    /// misses nothing; what it shows twice is known by its revision.
+    /// All kinds are listed as of one moment: what the first was listed at is what the others are asked for.
     pub(super) async fn list_records(&self) -> Result<Listing, StoreError> {
         let known = Revision(self.inner.newest.load(Ordering::Relaxed));
-        let of_each = try_join_all(Place::ALL.map(|place| self.list_objects(place))).await?;
-        let first = of_each.iter().map(|(_, revision)| *revision).min().unwrap_or_default();
-        if first < known {
-            self.went_back(first);
+        let [first, others @ ..] = Place::ALL;
+        let (of_first, revision) = self.list_objects(first, None).await?;
+        if revision < known {
+            self.went_back(revision);
         }
-        let mut listing = Listing { revision: first, ..Listing::default() };
-        for (place, (objects, revision)) in Place::ALL.into_iter().zip(&of_each) {
+        let of_others = try_join_all(others.map(|place| self.list_objects(place, Some(revision)))).await?;
+        let mut listing = Listing { revision, ..Listing::default() };
+        let of_others = others.into_iter().zip(of_others.into_iter().map(|(objects, _)| objects));
+        for (place, objects) in std::iter::once((first, of_first)).chain(of_others) {
             objects.iter().for_each(|object| self.sort_in(&mut listing, place, object));
-            self.came_to(*revision);
         }
+        self.came_to(revision);
         listing.corrupt.sort();
         Ok(listing)
     }
@@ -54,12 +55,21 @@ impl KubeStore {
         }
     }
 
-    /// All objects of a kind and the revision they were so at. A listing whose pages fell out of memory is begun anew.
-    async fn list_objects(&self, place: Place) -> Result<(Vec<DynamicObject>, Revision), StoreError> {
+    /// All objects of a kind as they are now, or were at a revision, and which that is. A listing whose pages or whose revision fell out of
+    /// memory is begun anew.
+    async fn list_objects(
+        &self,
+        place: Place,
+        at: Option<Revision>,
+    ) -> Result<(Vec<DynamicObject>, Revision), StoreError> {
         let api = self.api(place);
+        let mut first = selected(place).limit(PAGE_OBJECTS);
+        if let Some(Revision(at)) = at {
+            first = first.at(&at.to_string()).matching(VersionMatch::Exact);
+        }
         let (mut objects, mut token) = (Vec::new(), None);
         loop {
-            let params = ListParams { continue_token: token, ..selected(place).limit(PAGE_OBJECTS) };
+            let params = ListParams { continue_token: token, ..first.clone() };
             let page = match self.ask(api.list(&params)).await {
                 Ok(page) => page,
                 Err(failed) => return Err(failed.of_read(&self.inner.name, "list")),

@@ -163,6 +163,12 @@ impl Asked {
         self.query.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// The revision that a listing is to be as of, and of no other.
+    pub(crate) fn exact_revision(&self) -> Option<u64> {
+        self.query("resourceVersionMatch").filter(|how| *how == "Exact")?;
+        self.query("resourceVersion")?.parse().ok()
+    }
+
     fn flag(&self, key: &str) -> bool {
         self.query(key).is_some_and(|value| value == "true" || value == "1")
     }

@@ -48,6 +48,8 @@ pub(crate) struct Event {
 pub(crate) struct Objects {
     schemas: HashMap<String, Value>,
     there: BTreeMap<(String, String), Value>,
+    /// What there was when events were forgotten last.
+    base: BTreeMap<(String, String), Value>,
     /// What each manager says of a status, by object.
     owned: HashMap<(String, String), BTreeMap<String, Value>>,
     pages: HashMap<String, (Vec<Value>, u64)>,
@@ -69,6 +71,7 @@ impl Objects {
         Self {
             schemas: kinds.map(|(plural, kind)| (plural.to_owned(), schema(kind))).into(),
             there: BTreeMap::new(),
+            base: BTreeMap::new(),
             owned: HashMap::new(),
             pages: HashMap::new(),
             events: Vec::new(),
@@ -90,6 +93,7 @@ impl Objects {
 
     pub(crate) fn forget_events(&mut self) {
         self.floor = self.revision;
+        self.base = self.there.clone();
         self.events.clear();
         self.pages.clear();
     }
@@ -123,14 +127,9 @@ impl Objects {
                 .remove(token)
                 .ok_or_else(|| Refused::new(410, "Expired", "the page is forgotten"))?,
             None => {
-                let of_kind = self.there.iter().filter(|((plural, _), _)| *plural == asked.plural);
-                (
-                    of_kind
-                        .map(|(_, object)| object.clone())
-                        .filter(|object| asked.selects(object))
-                        .collect(),
-                    self.revision,
-                )
+                let at = asked.exact_revision().unwrap_or(self.revision);
+                let then = self.as_of(&asked.plural, at)?;
+                (then.into_iter().filter(|object| asked.selects(object)).cloned().collect(), at)
             }
         };
         let limit = asked.query("limit").map_or(usize::MAX, |limit| limit.parse().unwrap());
@@ -142,6 +141,28 @@ impl Objects {
             self.pages.insert(token, (rest, revision));
         }
         Ok(json!({ "kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items }))
+    }
+
+    /// The objects of a kind as they were, as far back as events are remembered.
+    fn as_of(&self, plural: &str, revision: u64) -> Result<Vec<&Value>, Refused> {
+        if revision < self.floor {
+            return Err(Refused::new(410, "Expired", "the revision is forgotten"));
+        }
+        if revision > self.revision {
+            return Err(Refused::new(504, "Timeout", "Too large resource version"));
+        }
+        let base = self.base.iter().filter(|((kind, _), _)| kind == plural);
+        let mut then: BTreeMap<&str, &Value> =
+            base.map(|((_, name), object)| (name.as_str(), object)).collect();
+        let until = |event: &&Event| event.revision <= revision && event.plural == plural;
+        for event in self.events.iter().filter(until) {
+            let name = event.object["metadata"]["name"].as_str().unwrap_or_default();
+            match event.kind {
+                "DELETED" => then.remove(name),
+                _ => then.insert(name, &event.object),
+            };
+        }
+        Ok(then.into_values().collect())
     }
 
     pub(crate) fn create(

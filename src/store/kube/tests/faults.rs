@@ -126,6 +126,51 @@ async fn listings_have_pages() {
     assert_eq!(leases, 2);
 }
 
+/// Lists everything; once the first kind was listed, something happens before the others are.
+async fn listed_while(
+    bench: &Bench,
+    happens: impl FnOnce(&mut server::Objects),
+) -> Result<Listing, StoreError> {
+    let meanwhile = async {
+        while !bench.server.requests().iter().any(|request| request.ends_with("/volumes")) {
+            tokio::task::yield_now().await;
+        }
+        bench.server.with(happens);
+    };
+    tokio::join!(bench.store.list(), meanwhile).0
+}
+
+fn make_lease(objects: &mut server::Objects) {
+    let lease = json!({
+        "metadata": { "name": "b", "labels": { LABEL.0: LABEL.1 } },
+        "spec": { "holderIdentity": "n1", "leaseDurationSeconds": 1 },
+    });
+    objects.create("leases", lease, "somebody").unwrap();
+}
+
+#[tokio::test]
+async fn all_kinds_are_listed_as_of_one_moment() {
+    let bench = bench();
+    let made = put(&bench.store, "a", 1, Revision(0)).await;
+    let listing = listed_while(&bench, make_lease).await.unwrap();
+    let listed: Vec<_> = listing.records.iter().map(|(key, _)| key.name.as_str()).collect();
+    assert_eq!((listed, listing.revision), (vec!["a"], made), "what was made meanwhile comes with the watch");
+    let mut watch = bench.store.watch(listing.revision).await.unwrap();
+    assert_eq!(watch.next().await.unwrap()[0].key, key("b"));
+}
+
+#[tokio::test]
+async fn a_listing_whose_moment_was_forgotten_is_begun_anew() {
+    let bench = bench();
+    put(&bench.store, "a", 1, Revision(0)).await;
+    let forgotten = listed_while(&bench, |objects| {
+        make_lease(objects);
+        objects.forget_events();
+    });
+    assert!(matches!(forgotten.await, Err(StoreError::Lagged)));
+    assert_eq!(bench.store.list().await.unwrap().records.len(), 2);
+}
+
 #[tokio::test]
 async fn leases_of_others_are_not_ours() {
     let bench = bench();
