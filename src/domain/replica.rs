@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Bytes, DriveId, Epoch, NodeName, Reason, ReplicaId, Timestamp, VolumeName, VolumeUid, partition_guid,
+    Bytes, DriveId, Epoch, MemberState, NodeName, Reason, ReplicaId, Timestamp, VolumeName, VolumeStatus,
+    VolumeUid, partition_guid,
 };
 
 /// Whom a provider serves a replica to.
@@ -167,4 +168,48 @@ pub struct Replica {
     pub spec: ReplicaSpec,
     /// What it is; `None` until its provider wrote something.
     pub status: Option<ReplicaStatus>,
+}
+
+impl Replica {
+    /// STATE: what the provider says of a replica that is not whole, else what the owner says of its member.
+    #[must_use]
+    pub fn word(&self, volume: Option<&VolumeStatus>) -> ReplicaState {
+        if self.spec.wanted == Wanted::Removed {
+            return ReplicaState::Deleting;
+        }
+        let provider = self.status.as_ref().map(|status| status.state).unwrap_or_default();
+        match provider {
+            ReplicaState::Requested
+            | ReplicaState::Missing
+            | ReplicaState::Faulty
+            | ReplicaState::Deleting => provider,
+            ReplicaState::Created
+            | ReplicaState::Spare
+            | ReplicaState::Syncing
+            | ReplicaState::Synced
+            | ReplicaState::Replacing => {
+                volume.map_or(ReplicaState::Created, |volume| member_word(volume, self.spec.id))
+            }
+        }
+    }
+
+    /// USED: what is in use in the volume's file system, of a copy that has all of it. What one has that is being filled, or
+    /// was left behind, nobody knows.
+    #[must_use]
+    pub fn used(&self, volume: Option<&VolumeStatus>) -> Option<Bytes> {
+        volume.filter(|volume| volume.in_sync.contains(&self.spec.id))?.used
+    }
+}
+
+fn member_word(volume: &VolumeStatus, replica: ReplicaId) -> ReplicaState {
+    let Some(member) = volume.member(replica) else { return ReplicaState::Created };
+    match member.state {
+        MemberState::Joining if !volume.created || volume.owner.is_none() => ReplicaState::Created,
+        MemberState::Leaving => ReplicaState::Replacing,
+        MemberState::Joining
+        | MemberState::Syncing
+        | MemberState::Synced
+        | MemberState::Missing
+        | MemberState::Faulty => member.state.word(),
+    }
 }

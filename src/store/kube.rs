@@ -7,6 +7,7 @@
 //! its records. Deliberately absent: retries of writes, and credentials that a program has to be run for.
 
 mod connect;
+mod copies;
 pub mod crd;
 mod failure;
 mod form;
@@ -34,7 +35,7 @@ use tokio::sync::watch as latest;
 use self::failure::Failed;
 use self::known::Known;
 use self::place::Place;
-use crate::domain::{Key, Kind, Record, Revision, Versioned};
+use crate::domain::{Key, Kind, NodeName, Record, Revision, Versioned};
 use crate::ports::{Listing, Pace, PortFuture, Store, StoreError, Watch};
 
 /// One request is answered within this time, or the store counts as unreachable.
@@ -55,6 +56,9 @@ struct Inner {
     name: String,
     known: Known,
     told: told::Told,
+    /// Whose copies are shown by this daemon.
+    me: NodeName,
+    copies: copies::Copies,
     /// The newest revision that was heard of.
     newest: AtomicU64,
     /// The last revision that was written here, by kind of object: a watch that is not deaf comes to it.
@@ -62,9 +66,10 @@ struct Inner {
 }
 
 impl KubeStore {
-    /// Uses the API server behind `client`; leases are in `namespace`. `name` is what it is called in messages.
+    /// Uses the API server behind `client`; leases are in `namespace`. `name` is what it is called in messages. What is shown of
+    /// the copies on `me` is written here, by nobody else.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, name: &str) -> Self {
+    pub fn new(client: Client, namespace: &str, name: &str, me: &NodeName) -> Self {
         let written = Place::ALL.map(|_| latest::Sender::new(Revision(0)));
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
         Self {
@@ -74,6 +79,8 @@ impl KubeStore {
                 name,
                 known: Known::default(),
                 told: told::Told::default(),
+                me: me.clone(),
+                copies: copies::Copies::default(),
                 newest: AtomicU64::new(0),
                 written,
             }),
@@ -110,6 +117,7 @@ impl KubeStore {
         for each in form::kinds(place) {
             self.inner.known.note(&form::key(*each, object), at, form::read(*each, object).as_ref());
         }
+        self.inner.copies.note(&self.inner.me, place, object, true);
         let record = form::read(kind, object);
         if let Some(Ok(Record::VolumeStatus(status))) = &record {
             self.inner.told.note(&form::key(kind, object).name, status, object);

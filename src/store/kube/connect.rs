@@ -7,6 +7,7 @@ use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::KubeStore;
+use crate::domain::NodeName;
 use crate::ports::StoreError;
 
 /// A connection is made within this time or given up.
@@ -15,8 +16,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 impl KubeStore {
     /// Uses the API server that `kubeconfig` names, else the one of the cluster this process is a pod of. Leases are in
     /// `namespace`, else in the one of that configuration. Fails where the configuration cannot be used: connections are made
-    /// as they are needed. Has to be called within the runtime.
-    pub async fn connect(kubeconfig: Option<&Path>, namespace: Option<&str>) -> Result<Self, StoreError> {
+    /// as they are needed. `me` is the node of this daemon. Has to be called within the runtime.
+    pub async fn connect(
+        kubeconfig: Option<&Path>,
+        namespace: Option<&str>,
+        me: &NodeName,
+    ) -> Result<Self, StoreError> {
         let mut config = match kubeconfig {
             Some(path) => from_file(path).await.map_err(|why| unusable(&path.display().to_string(), why))?,
             None => Config::incluster().map_err(|error| unusable("Kubernetes", error.to_string()))?,
@@ -26,7 +31,7 @@ impl KubeStore {
         let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
         let name = format!("Kubernetes {}", config.cluster_url);
         let client = Client::try_from(config).map_err(|error| unusable(&name, error.to_string()))?;
-        Ok(Self::new(client, &namespace, &name))
+        Ok(Self::new(client, &namespace, &name, me))
     }
 }
 
@@ -57,10 +62,32 @@ fn unusable(store: &str, why: String) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::Store;
 
     fn kubeconfig(user: &str) -> Kubeconfig {
         let text = format!("apiVersion: v1\nkind: Config\nusers:\n- name: me\n  user:\n{user}");
         Kubeconfig::from_yaml(&text).unwrap()
+    }
+
+    fn me() -> NodeName {
+        "n1".parse().unwrap()
+    }
+
+    /// Nothing has to be set up for TLS before.
+    #[tokio::test]
+    async fn an_api_server_behind_tls_can_be_asked() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters:\n- name: c\n  cluster:\n    server: https://{nobody}\n    \
+             insecure-skip-tls-verify: true\nusers:\n- name: me\n  user:\n    token: t\ncontexts:\n- name: c\n  context:\n    cluster: \
+             c\n    user: me\n"
+        );
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let store = KubeStore::connect(Some(file.path()), None, &me()).await.unwrap();
+        let error = store.list().await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { call: "list", .. }), "{error}");
+        assert!(error.to_string().contains(&nobody.to_string()), "{error}");
     }
 
     #[test]
@@ -73,7 +100,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_configuration_that_is_not_there_is_named() {
-        let error = KubeStore::connect(Some(Path::new("/nowhere")), None).await.err().unwrap();
+        let error = KubeStore::connect(Some(Path::new("/nowhere")), None, &me()).await.err().unwrap();
         assert!(error.to_string().contains("/nowhere"), "{error}");
     }
 }

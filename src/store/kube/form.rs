@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::names;
 use super::place::{Half, Place};
-use super::summary::{DriveSummary, ReplicaSummary, VolumeSummary};
+use super::summary::{DriveSummary, VolumeSummary};
 use crate::domain::{Bytes, Key, Kind, Lease, Record, Timestamp};
 use crate::store::codec;
 
@@ -71,7 +71,7 @@ pub(super) fn write(key: &Key, record: &Record) -> Result<Value, FormError> {
         Record::VolumeSpec(spec) => with(json(spec)?, "size", json!(quantity(spec.size))),
         Record::VolumeStatus(status) => with(json(status)?, "summary", json(&VolumeSummary::from(status))?),
         Record::ReplicaSpec(spec) => json(spec)?,
-        Record::ReplicaStatus(status) => with(json(status)?, "summary", json(&ReplicaSummary::from(status))?),
+        Record::ReplicaStatus(status) => json(status)?,
         Record::DriveSpec(spec) => json(spec)?,
         Record::DriveStatus(status) => with(json(status)?, "summary", json(&DriveSummary::from(status))?),
         Record::NodeSpec(spec) => json(spec)?,

@@ -29,6 +29,7 @@ impl KubeStore {
             objects.iter().for_each(|object| self.sort_in(&mut listing, place, object));
         }
         self.came_to(revision);
+        self.show_copies(None);
         listing.corrupt.sort();
         Ok(listing)
     }
@@ -36,6 +37,7 @@ impl KubeStore {
     /// What was known before is of no use any more: the API server was restored from a backup and counts from an earlier revision.
     fn went_back(&self, now: Revision) {
         self.inner.known.forget();
+        self.inner.copies.forget();
         self.inner.newest.store(now.0, Ordering::Relaxed);
         for written in &self.inner.written {
             written.send_replace(Revision(0));

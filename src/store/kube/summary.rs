@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Bytes, DriveStatus, MemberState, PartitionRecord, ReplicaStatus, VolumePhase, VolumeStatus, percent,
+    Bytes, DriveStatus, MemberState, PartitionRecord, Replica, ReplicaState, ReplicaStatus, VolumePhase,
+    VolumeStatus, percent,
 };
 
 /// What is shown of a volume.
@@ -68,15 +69,36 @@ pub struct Condition {
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaSummary {
+    /// What is in use in the volume's file system, of a copy that has all of it.
+    pub used: Option<String>,
     /// What its partitions take.
     pub allocated: String,
+    /// Its provider's word, or its owner's.
+    pub state: ReplicaState,
 }
 
-impl From<&ReplicaStatus> for ReplicaSummary {
-    fn from(status: &ReplicaStatus) -> Self {
-        let sizes = status.partitions.iter().map(|PartitionRecord { size, .. }| size.0);
-        Self { allocated: Bytes(sizes.fold(0, u64::saturating_add)).to_string() }
+impl ReplicaSummary {
+    /// Where nothing but its provider's word is known.
+    #[must_use]
+    pub fn alone(status: &ReplicaStatus) -> Self {
+        Self { used: None, allocated: allocated(&status.partitions), state: status.state }
     }
+
+    /// Of a replica and of its volume's status, as far as they are known.
+    #[must_use]
+    pub fn of(replica: &Replica, volume: Option<&VolumeStatus>) -> Self {
+        let partitions = replica.status.as_ref().map_or(&[][..], |status| status.partitions.as_slice());
+        Self {
+            used: replica.used(volume).map(|used| used.to_string()),
+            allocated: allocated(partitions),
+            state: replica.word(volume),
+        }
+    }
+}
+
+fn allocated(partitions: &[PartitionRecord]) -> String {
+    let sizes = partitions.iter().map(|partition| partition.size.0);
+    Bytes(sizes.fold(0, u64::saturating_add)).to_string()
 }
 
 /// What is shown of a drive.

@@ -1,5 +1,6 @@
 //! The store against an API server in memory; the conformance suite also against a real one.
 
+mod copies;
 mod faults;
 mod real;
 mod writes;
@@ -20,7 +21,8 @@ struct Bench {
 
 fn bench() -> Bench {
     let server = Server::default();
-    Bench { store: KubeStore::new(server.client(), "mdfabric-system", "in memory"), server }
+    let me = "n1".parse().unwrap();
+    Bench { store: KubeStore::new(server.client(), "mdfabric-system", "in memory", &me), server }
 }
 
 impl Subject for Bench {

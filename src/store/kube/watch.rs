@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::failure::Failed;
 use super::list::label;
 use super::place::Place;
-use super::{KubeStore, form, parse_revision, revision};
+use super::{KubeStore, copies, form, parse_revision, revision};
 use crate::domain::{Revision, Versioned};
 use crate::ports::{Change, PortFuture, StoreError, Watch};
 
@@ -169,6 +169,9 @@ impl Follower {
             WatchEvent::Error(status) => return Err(self.over(Failed::Said(status))),
         };
         let changes = self.changes(&object, is_there)?;
+        if let Some(volume) = copies::concerned(self.place, &object) {
+            self.store.show_copies(Some(&volume));
+        }
         self.at = self.at.max(revision(&object));
         Ok(changes.is_empty() || self.out.send(Ok(changes)).await.is_ok())
     }
@@ -176,6 +179,7 @@ impl Follower {
     /// What an object's records are now. One that never was there is not removed.
     fn changes(&self, object: &DynamicObject, is_there: bool) -> Result<Vec<Change>, StoreError> {
         let now = revision(object);
+        self.store.inner.copies.note(&self.store.inner.me, self.place, object, is_there);
         let mut changes = Vec::new();
         for kind in form::kinds(self.place) {
             let key = form::key(*kind, object);

@@ -49,12 +49,15 @@ impl KubeStore {
         Ok(now)
     }
 
-    /// A record as half of its object. A volume's status has its conditions beside the record.
+    /// A record as half of its object. A volume's status has its conditions beside the record, a copy's what its volume makes of it.
     fn half(&self, key: &Key, record: &Record) -> Result<Value, StoreError> {
         let mut half = form::write(key, record)
             .map_err(|error| StoreError::Corrupt { key: key.clone(), why: error.to_string() })?;
         if let Record::VolumeStatus(status) = record {
             half["conditions"] = self.inner.told.conditions(&key.name, status, &told::now_seconds());
+        }
+        if let Record::ReplicaStatus(status) = record {
+            half["summary"] = json!(self.inner.copies.summary(&key.name, status));
         }
         Ok(half)
     }

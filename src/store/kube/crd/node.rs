@@ -29,7 +29,7 @@ use crate::domain;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NodeSpec {
-    /// No new copies and no attachments.
+    /// No new copies. Attachments are asked for by name, and are not refused.
     pub cordoned: Option<bool>,
     /// Its copies move to other nodes.
     pub draining: Option<bool>,

@@ -21,9 +21,11 @@ use crate::store::kube::summary::ReplicaSummary;
     printcolumn(name = "Volume", type_ = "string", json_path = ".spec.volume"),
     printcolumn(name = "Node", type_ = "string", json_path = ".spec.node"),
     printcolumn(name = "Drive", type_ = "string", json_path = ".spec.drives[0]"),
+    printcolumn(name = "Used", type_ = "string", json_path = ".status.summary.used"),
     printcolumn(name = "Allocated", type_ = "string", json_path = ".status.summary.allocated"),
-    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.summary.state"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Drives", type_ = "string", json_path = ".spec.drives", priority = 1),
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.ackedEpoch", priority = 1),
     validation = Rule::new("self.spec.volume == oldSelf.spec.volume && self.spec.volumeUid == oldSelf.spec.volumeUid")
         .message("volume: a copy stays its volume's").field_path(".spec.volume"),

@@ -59,7 +59,8 @@ async fn clear(store: &KubeStore) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_api_server_conforms() {
     let Some(path) = std::env::var_os(KUBECONFIG) else { return };
-    let store = KubeStore::connect(Some(path.as_ref()), Some("default")).await.unwrap();
+    let store =
+        KubeStore::connect(Some(path.as_ref()), Some("default"), &"n1".parse().unwrap()).await.unwrap();
     define(&store).await;
     clear(&store).await;
     conformance::run(&Real(store)).await;
