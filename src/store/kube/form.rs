@@ -238,7 +238,8 @@ fn named(spec: &Map<String, Value>, field: &str, object: &DynamicObject) -> Map<
     spec
 }
 
-/// Deleting the object says what `deleting` says. A volume that was made by hand is known by its object.
+/// Deleting the object says what `deleting` says, once the volume is not attached any more: nobody can be refused to delete an object, and what is in
+/// use is not taken away. A volume that was made by hand is known by its object.
 fn volume_spec(object: &DynamicObject) -> Map<String, Value> {
     let none = Map::new();
     let mut spec = named(half(object, Half::Spec).unwrap_or(&none), "name", object);
@@ -246,7 +247,7 @@ fn volume_spec(object: &DynamicObject) -> Map<String, Value> {
     if let Some(size) = spec.get("size").and_then(Value::as_str).and_then(bytes) {
         spec.insert("size".to_owned(), json!(size));
     }
-    if meta.deletion_timestamp.is_some() {
+    if meta.deletion_timestamp.is_some() && !is_set(&spec, "attachment") {
         spec.insert("deleting".to_owned(), json!(true));
     }
     let given = adopted(object);

@@ -178,6 +178,9 @@ fn a_volume_is_mounted_and_published_where_that_can_be() {
             "{bad:?}: {published:?}"
         );
     }
+    let mut going = edited("deleting", json!(true));
+    going["spec"]["attachment"] = json!({ "node": "n1" });
+    assert!(refusals(&schema("Volume"), &going, Some(&volume()))[0].contains("attached"));
     assert!(said_to_attached("raw", Some("/mnt"), &[])[0].contains("raw"));
     assert!(said_to_attached("xfs", None, &["/a"])[0].contains("not mounted"));
 }

@@ -57,6 +57,9 @@ use crate::store::kube::summary::{Condition, VolumeSummary};
         .message("createdAt stands in every superblock and cannot be changed").field_path(".spec.createdAt"),
     validation = Rule::new("!oldSelf.spec.deleting || self.spec.deleting")
         .message("a volume that is being deleted cannot be kept").field_path(".spec.deleting"),
+    validation = Rule::new("!self.spec.deleting || !has(self.spec.attachment)")
+        .message("deleting: a volume that is attached is in use: take its attachment away first")
+        .field_path(".spec.deleting"),
     validation = Rule::new(
         "self.spec.placement.entries.all(one, self.spec.placement.entries.exists_one(other, other.node == one.node))")
         .message("placement: two copies on one node are lost together").field_path(".spec.placement.entries"),

@@ -161,6 +161,9 @@ fn deleting_the_object_deletes_the_volume_and_ends_where_nothing_holds_it() {
     object.metadata.finalizers = Some(vec!["somebody/else".to_owned(), FINALIZER.to_owned()]);
     let Some(Ok(Record::VolumeSpec(spec))) = read(Kind::VolumeSpec, &object) else { panic!("{object:?}") };
     assert!(spec.deleting);
+    object.data["spec"]["attachment"] = json!({ "node": "n1" });
+    let Some(Ok(Record::VolumeSpec(spec))) = read(Kind::VolumeSpec, &object) else { panic!("{object:?}") };
+    assert!(!spec.deleting, "what is attached is in use");
     object.metadata.finalizers = Some(vec!["somebody/else".to_owned()]);
     assert_eq!(read(Kind::VolumeSpec, &object), None);
 }

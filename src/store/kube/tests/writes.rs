@@ -3,8 +3,8 @@
 use super::*;
 use crate::domain::testing::{UID, drive_status, member, node_status, volume_spec};
 use crate::domain::{
-    Attachment, Bytes, DriveState, Epoch, Lease, MemberState, NodeSpec, ReplicaId, ReplicaSpec,
-    ReplicaStatus, Timestamp, VolumePhase, VolumeStatus, Wanted,
+    Attachment, Bytes, DriveState, Epoch, Lease, MemberState, MountRequest, NodeSpec, Publication, ReplicaId,
+    ReplicaSpec, ReplicaStatus, Timestamp, VolumePhase, VolumeStatus, Wanted,
 };
 
 fn key(kind: Kind, name: impl std::fmt::Display) -> Key {
@@ -139,6 +139,43 @@ async fn deleting_the_object_is_asking_for_it_and_it_goes_after_its_data() {
     assert!(gone > there.revision);
     assert_eq!(get(&bench, &key(Kind::VolumeSpec, "v")).await, None);
     assert!(bench.store.api(Place::Volume).get_opt("v").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_attached_volume_whose_object_is_deleted_goes_once_it_is_detached() {
+    let bench = bench();
+    let attachment = Some(Attachment::to("n1".parse().unwrap()));
+    let attached = Record::VolumeSpec(crate::domain::VolumeSpec { attachment, ..volume_spec("v") });
+    put(&bench, &key(Kind::VolumeSpec, "v"), &attached, Revision(0)).await;
+    bench.store.api(Place::Volume).delete("v", &kube::api::DeleteParams::default()).await.unwrap();
+    let there = bench.store.get(&key(Kind::VolumeSpec, "v")).await.unwrap().unwrap();
+    assert_eq!(there.value, attached, "it is in use");
+    put(&bench, &key(Kind::VolumeSpec, "v"), &spec(), there.revision).await;
+    let Some(Record::VolumeSpec(asked)) = get(&bench, &key(Kind::VolumeSpec, "v")).await else { panic!() };
+    assert!(asked.deleting && asked.attachment.is_none());
+}
+
+#[tokio::test]
+async fn what_a_mount_does_not_say_any_more_is_gone() {
+    let bench = bench();
+    let with = |mount: Option<MountRequest>, published: Vec<Publication>| {
+        let attachment = Some(Attachment { mount, published, ..Attachment::to("n1".parse().unwrap()) });
+        Record::VolumeSpec(crate::domain::VolumeSpec { attachment, ..volume_spec("v") })
+    };
+    let options = vec!["noatime".to_owned()];
+    let full = MountRequest { read_only: true, options, group: Some(7), ..MountRequest::at("/mnt") };
+    let place = Publication { path: "/a".to_owned(), read_only: true };
+    let name = key(Kind::VolumeSpec, "v");
+    let mut at = put(&bench, &name, &spec(), Revision(0)).await;
+    for record in [
+        with(Some(full), vec![place]),
+        with(Some(MountRequest::at("/mnt")), Vec::new()),
+        with(None, Vec::new()),
+        spec(),
+    ] {
+        at = put(&bench, &name, &record, at).await;
+        assert_eq!(get(&bench, &name).await, Some(record));
+    }
 }
 
 #[tokio::test]
