@@ -86,7 +86,7 @@ pub(super) fn attached(
 /// A path on which something is put, written as the kernel tells of it later.
 pub(super) fn checked_path(name: &VolumeName, path: &str, verb: &str) -> Result<(), Refusal> {
     let is_plain = |below: &str| below.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    let fits = path.len() <= MAX_PATH.into();
+    let fits = path.len() <= usize::from(MAX_PATH);
     if fits && path.strip_prefix('/').is_some_and(is_plain) && !path.contains('\0') {
         return Ok(());
     }

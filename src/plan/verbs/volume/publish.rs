@@ -32,7 +32,7 @@ pub fn publish(
         (_, Some(other)) if wish.alone => Err(not_alone(name, &wish.place, other)),
         (Some(there), _) if **there == wish.place => Ok(Verdict::already(format!("volume/{name}"))),
         (Some(there), _) => Err(published_already(name, there)),
-        (None, _) if attachment.published.len() >= MAX_PUBLISHED.into() => Err(shown_enough(name)),
+        (None, _) if attachment.published.len() >= usize::from(MAX_PUBLISHED) => Err(shown_enough(name)),
         (None, _) => {
             attachment.published.push(wish.place.clone());
             Ok(set(&volume.spec, Some(attachment)))

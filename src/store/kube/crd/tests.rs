@@ -9,6 +9,7 @@ use super::*;
 use crate::domain::limits::{MAX_PLACES, MAX_PUBLISHED, MAX_VOLUME, MIN_VOLUME};
 use crate::domain::testing::{member, volume_spec};
 use crate::domain::{Bytes, Epoch, MemberState, Timestamp, VolumePhase, VolumeStatus};
+use crate::store::kube::form::without_nulls;
 
 /// Set to write `deploy/crds/` anew instead of comparing it.
 const WRITE: &str = "MDFABRIC_WRITE_CRDS";
@@ -96,7 +97,7 @@ fn the_limits_are_the_domain_s() {
 }
 
 fn volume() -> Value {
-    let mut spec = serde_json::to_value(volume_spec("v")).unwrap();
+    let mut spec = without_nulls(serde_json::to_value(volume_spec("v")).unwrap());
     spec.as_object_mut().unwrap().remove("name");
     spec["size"] = json!("1Gi");
     json!({ "metadata": { "name": "v" }, "spec": spec })
@@ -114,7 +115,7 @@ fn with_status(change: impl FnOnce(&mut VolumeStatus)) -> Value {
     };
     change(&mut status);
     let mut object = volume();
-    object["status"] = serde_json::to_value(status).unwrap();
+    object["status"] = without_nulls(serde_json::to_value(status).unwrap());
     object
 }
 
