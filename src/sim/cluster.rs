@@ -13,6 +13,7 @@ use super::kernel::Kernel;
 use super::rng::Rng;
 use super::store::Store;
 use crate::domain::{Bytes, DriveId, NodeName, Timestamp, VolumeName, World};
+use crate::plan::timing::Pace;
 use crate::plan::verbs::{Refusal, Verdict};
 use crate::plan::{Alone, Write};
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub seed: u64,
     /// Ticks in which nothing happens are played, too.
     pub every_tick: bool,
+    /// How often daemons say through the store that they live.
+    pub pace: Pace,
     /// The guard that every daemon does without.
     #[cfg(any(test, feature = "sabotage"))]
     pub sabotage: Option<crate::plan::safety::Guard>,
@@ -44,6 +47,7 @@ impl Default for Config {
             capacity: Bytes::gib(4),
             seed: 1,
             every_tick: false,
+            pace: Pace::default(),
             #[cfg(any(test, feature = "sabotage"))]
             sabotage: None,
         }

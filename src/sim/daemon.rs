@@ -6,7 +6,7 @@ use super::apply::Effect;
 use super::cluster::{Cluster, CrashWhen};
 use super::store::{Change, Store};
 use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Timestamp, World, host_nqn};
-use crate::plan::{self, Input, Memory, Observation, Plan, Step, controller, timing};
+use crate::plan::{self, Input, Liveness, Memory, Observation, Plan, Step, controller, timing};
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -78,7 +78,8 @@ impl Daemon {
         match (self.world.record(&change.key), change.value.as_ref().map(|change| &change.value)) {
             (Some(Record::NodeStatus(before)), Some(Record::NodeStatus(after))) => {
                 let same = NodeStatus { heartbeat_at: before.heartbeat_at, ..after.clone() } == *before;
-                same && change.key.name != me.as_str() && lived(timing::SILENT_NODE_DEAD_MILLIS)
+                same && change.key.name != me.as_str()
+                    && lived(self.memory.liveness.pace().silent_node_dead_millis)
             }
             (Some(Record::Lease(before)), Some(Record::Lease(after))) => {
                 before.holder == after.holder && after.holder != *me && lived(timing::LEASE_TERM_MILLIS)
@@ -118,6 +119,7 @@ impl Cluster {
         let cursor = self.store.log.len();
         let mut memory = Memory {
             started_at: Timestamp(now),
+            liveness: Liveness::paced(self.config.pace),
             #[cfg(any(test, feature = "sabotage"))]
             sabotage: self.config.sabotage,
             ..Memory::default()
@@ -251,7 +253,7 @@ impl Cluster {
         let Some(daemon) = machine.daemon.as_mut().filter(|daemon| daemon.heartbeat_at <= now) else {
             return;
         };
-        daemon.heartbeat_at = now + timing::HEARTBEAT_MILLIS;
+        daemon.heartbeat_at = now + daemon.memory.liveness.pace().heartbeat_millis;
         if !reachable {
             daemon.memory.store.asked_in_vain(Timestamp(now));
             machine.stirred = true;
