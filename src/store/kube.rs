@@ -11,6 +11,7 @@ mod copies;
 pub mod crd;
 mod failure;
 mod form;
+mod held;
 mod known;
 mod list;
 mod names;

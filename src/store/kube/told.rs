@@ -12,7 +12,8 @@ use kube::api::{ApiResource, DynamicObject, PostParams};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{KubeStore, place};
+use super::place::Place;
+use super::{KubeStore, held};
 use crate::domain::{Key, Kind, Reason, Record, Severity, Timestamp, VolumeStatus};
 
 /// Who tells.
@@ -24,9 +25,12 @@ const LONGEST_NOTE: usize = 1024;
 /// The condition that every volume has: each of its copies holds every write.
 const WHOLE: &str = "Whole";
 
-/// What was told of each volume, by whomever.
+/// What was told of each volume, by whomever, and of which objects that were deleted it was told that they are held.
 #[derive(Default)]
-pub(super) struct Told(Mutex<HashMap<String, Last>>);
+pub(super) struct Told {
+    volumes: Mutex<HashMap<String, Last>>,
+    held: Mutex<BTreeSet<String>>,
+}
 
 #[derive(Default, Clone)]
 struct Last {
@@ -40,7 +44,13 @@ struct Last {
 
 impl Told {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Last>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.volumes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was not told before that this object is held.
+    fn is_first(&self, object: &DynamicObject) -> bool {
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(uid)
     }
 
     /// A status as the API server has it: whatever it says was told.
@@ -130,12 +140,12 @@ impl News {
     }
 
     /// The event's object. Its name is a function of what it says of whom.
-    fn object(&self, volume: &DynamicObject, teller: &str, now: &str) -> Value {
-        let meta = &volume.metadata;
+    fn object(&self, place: Place, about: &DynamicObject, teller: &str, now: &str) -> Value {
+        let meta = &about.metadata;
         let (name, uid) = (meta.name.clone().unwrap_or_default(), meta.uid.clone().unwrap_or_default());
         let says = format!("{uid} {} {} {}", self.at.0, self.reason, self.note);
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, says.as_bytes()).simple();
-        let resource = place::Place::Volume.resource();
+        let resource = place.resource();
         json!({
             "apiVersion": "events.k8s.io/v1", "kind": "Event",
             "metadata": { "name": format!("{name}.{id}"), "namespace": NAMESPACE },
@@ -172,7 +182,8 @@ impl KubeStore {
         let news = self.inner.told.news(&key.name, status);
         let teller = status.owner.as_ref().map_or_else(|| "controller".to_owned(), ToString::to_string);
         let now = now_micros();
-        let events: Vec<Value> = news.iter().map(|news| news.object(object, &teller, &now)).collect();
+        let events: Vec<Value> =
+            news.iter().map(|news| news.object(Place::Volume, object, &teller, &now)).collect();
         if !events.is_empty() {
             let store = self.clone();
             tokio::spawn(async move {
@@ -181,6 +192,19 @@ impl KubeStore {
                 }
             });
         }
+    }
+
+    /// Tells whoever deleted an object why it is there still, once.
+    pub(super) fn tell_held(&self, place: Place, object: &DynamicObject) {
+        let me = &self.inner.me;
+        let Some(reason) = held::why(me, place, object).filter(|_| self.inner.told.is_first(object)) else {
+            return;
+        };
+        let deleted = object.metadata.deletion_timestamp.as_ref().map(|time| time.0.as_millisecond());
+        let at = deleted.and_then(|millis| u64::try_from(millis).ok()).map(Timestamp).unwrap_or_default();
+        let event = News::of(&reason, at).object(place, object, me.as_str(), &now_micros());
+        let store = self.clone();
+        tokio::spawn(async move { store.post(event).await });
     }
 
     async fn post(&self, event: Value) {
@@ -218,7 +242,7 @@ mod tests {
     }
 
     fn object(conditions: Value) -> DynamicObject {
-        let mut object = DynamicObject::new("v", &place::Place::Volume.resource());
+        let mut object = DynamicObject::new("v", &Place::Volume.resource());
         object.data = json!({ "status": { "conditions": conditions } });
         object
     }
@@ -255,8 +279,8 @@ mod tests {
     #[test]
     fn an_event_s_name_is_what_it_says_and_its_note_has_an_end() {
         let news = News::of(&Reason::waiting("Waits", "é".repeat(2000)), Timestamp(1));
-        let event = news.object(&object(json!([])), "n1", "now");
-        assert_eq!(event, news.object(&object(json!([])), "n1", "now"));
+        let event = news.object(Place::Volume, &object(json!([])), "n1", "now");
+        assert_eq!(event, news.object(Place::Volume, &object(json!([])), "n1", "now"));
         assert!(event["note"].as_str().unwrap().len() <= LONGEST_NOTE);
         assert_eq!(event["type"], "Normal");
     }

@@ -169,6 +169,9 @@ impl Follower {
             WatchEvent::Error(status) => return Err(self.over(Failed::Said(status))),
         };
         let changes = self.changes(&object, is_there)?;
+        if is_there {
+            self.store.tell_held(self.place, &object);
+        }
         if let Some(volume) = copies::concerned(self.place, &object) {
             self.store.show_copies(Some(&volume));
         }

@@ -196,11 +196,8 @@ async fn who_else_holds_an_object_keeps_no_record() {
     put(&bench, &key(Kind::VolumeSpec, "v"), &spec(), Revision(0)).await;
 }
 
-#[tokio::test]
-async fn a_copy_s_record_goes_with_its_other_half() {
-    let bench = bench();
-    let id = ReplicaId(uuid::Uuid::from_u128(5));
-    let spec = Record::ReplicaSpec(ReplicaSpec {
+fn copy(id: ReplicaId, wanted: Wanted) -> ReplicaSpec {
+    ReplicaSpec {
         id,
         volume: "v".parse().unwrap(),
         volume_uid: UID,
@@ -208,8 +205,15 @@ async fn a_copy_s_record_goes_with_its_other_half() {
         drives: vec!["S1".parse().unwrap()],
         partition_size: Bytes::gib(1),
         export: None,
-        wanted: Wanted::Removed,
-    });
+        wanted,
+    }
+}
+
+#[tokio::test]
+async fn a_copy_s_record_goes_with_its_other_half() {
+    let bench = bench();
+    let id = ReplicaId(uuid::Uuid::from_u128(5));
+    let spec = Record::ReplicaSpec(copy(id, Wanted::Removed));
     put(&bench, &key(Kind::ReplicaSpec, id), &spec, Revision(0)).await;
     let gone = Record::ReplicaStatus(ReplicaStatus { gone: true, ..ReplicaStatus::default() });
     let status_at = put(&bench, &key(Kind::ReplicaStatus, id), &gone, Revision(0)).await;
@@ -217,6 +221,33 @@ async fn a_copy_s_record_goes_with_its_other_half() {
     assert_eq!(get(&bench, &key(Kind::ReplicaStatus, id)).await, None);
     let second = bench.store.put(&key(Kind::ReplicaStatus, id), None, status_at).await;
     assert!(matches!(second, Err(StoreError::Conflict { found: Revision(0), .. })), "{second:?}");
+}
+
+#[tokio::test]
+async fn whoever_deletes_what_is_held_is_told_why_it_stays() {
+    let bench = bench();
+    let _watch = bench.store.watch(bench.store.list().await.unwrap().revision).await.unwrap();
+    for (number, node) in [(1, "n1"), (2, "n2")] {
+        let id = ReplicaId(uuid::Uuid::from_u128(number));
+        let spec = ReplicaSpec { node: node.parse().unwrap(), ..copy(id, Wanted::Present) };
+        put(&bench, &key(Kind::ReplicaSpec, id), &Record::ReplicaSpec(spec), Revision(0)).await;
+        let replicas = bench.store.api(Place::Replica);
+        replicas.delete(&id.to_string(), &kube::api::DeleteParams::default()).await.unwrap();
+    }
+    let told = || bench.server.with(|objects| objects.all("events"));
+    while told().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // Whatever else is done with it: it was told.
+    let id = ReplicaId(uuid::Uuid::from_u128(1));
+    let there = bench.store.get(&key(Kind::ReplicaSpec, id)).await.unwrap().unwrap();
+    let removed = Record::ReplicaSpec(copy(id, Wanted::Removed));
+    let at = put(&bench, &key(Kind::ReplicaSpec, id), &removed, there.revision).await;
+    bench.store.put(&key(Kind::ReplicaSpec, id), None, at).await.unwrap();
+    let told = told();
+    assert_eq!(told.len(), 1, "the other one is its own daemon's to tell: {told:?}");
+    assert_eq!(told[0]["regarding"]["name"], json!(id));
+    assert_eq!((&told[0]["reason"], &told[0]["type"]), (&json!("DeletionWaits"), &json!("Warning")));
 }
 
 #[tokio::test]
