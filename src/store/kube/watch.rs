@@ -21,7 +21,7 @@ use super::failure::Failed;
 use super::list::label;
 use super::place::Place;
 use super::{KubeStore, copies, form, parse_revision, revision};
-use crate::domain::{Revision, Versioned};
+use crate::domain::{Record, Revision, Versioned};
 use crate::ports::{Change, PortFuture, StoreError, Watch};
 
 /// A watch that shows nothing for this long, not even a bookmark, is deaf: those come every minute.
@@ -191,6 +191,9 @@ impl Follower {
             let record = record.filter(|_| is_there);
             let was_there = known.was_there(&key) || shown;
             known.note(&key, now, record.as_ref());
+            if let Some(Ok(Record::VolumeStatus(status))) = &record {
+                self.store.inner.told.note(&key.name, status, object);
+            }
             let value = match record {
                 Some(Ok(value)) => Some(Versioned { revision: now, value }),
                 Some(Err(why)) => return Err(StoreError::Corrupt { key, why }),

@@ -1,7 +1,7 @@
 //! The conformance suite against a real API server.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 
 use super::*;
 use crate::store::kube::crd::definitions;
@@ -47,7 +47,7 @@ async fn define(store: &KubeStore) {
 async fn clear(store: &KubeStore) {
     for place in Place::ALL {
         let api = store.api(place);
-        for object in api.list(&ListParams::default()).await.unwrap() {
+        for object in api.list(&list::selected(place)).await.unwrap() {
             let name = object.metadata.name.unwrap();
             let free = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
             let _ = api.patch(&name, &PatchParams::default(), &free).await;
