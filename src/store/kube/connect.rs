@@ -69,6 +69,15 @@ mod tests {
         Kubeconfig::from_yaml(&text).unwrap()
     }
 
+    const BEHIND_TLS: &str = "\
+apiVersion: v1
+kind: Config
+current-context: c
+clusters: [{ name: c, cluster: { server: 'https://SERVER', insecure-skip-tls-verify: true } }]
+users: [{ name: me, user: { token: t } }]
+contexts: [{ name: c, context: { cluster: c, user: me } }]
+";
+
     fn me() -> NodeName {
         "n1".parse().unwrap()
     }
@@ -77,13 +86,8 @@ mod tests {
     #[tokio::test]
     async fn an_api_server_behind_tls_can_be_asked() {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let text = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters:\n- name: c\n  cluster:\n    server: https://{nobody}\n    \
-             insecure-skip-tls-verify: true\nusers:\n- name: me\n  user:\n    token: t\ncontexts:\n- name: c\n  context:\n    cluster: \
-             c\n    user: me\n"
-        );
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
+        std::fs::write(file.path(), BEHIND_TLS.replace("SERVER", &nobody.to_string())).unwrap();
         let store = KubeStore::connect(Some(file.path()), None, &me()).await.unwrap();
         let error = store.list().await.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable { call: "list", .. }), "{error}");

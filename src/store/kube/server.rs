@@ -5,7 +5,7 @@ pub(crate) mod objects;
 pub(crate) mod schema;
 mod watching;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -32,6 +32,8 @@ pub(crate) struct Server {
     pub(super) bell: watch::Sender<u64>,
     /// Every request that came, as `METHOD path`.
     log: Arc<Mutex<Vec<String>>>,
+    /// What was asked for, as roles name it: `verb group/resource`.
+    rights: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// The body of an answer.
@@ -57,6 +59,7 @@ impl Default for Server {
             faults: Arc::default(),
             bell: watch::Sender::new(0),
             log: Arc::default(),
+            rights: Arc::default(),
         }
     }
 }
@@ -89,11 +92,17 @@ impl Server {
         std::mem::take(&mut *lock(&self.log))
     }
 
+    /// Every right that was needed so far.
+    pub(crate) fn rights(&self) -> BTreeSet<String> {
+        lock(&self.rights).clone()
+    }
+
     async fn answer(self, request: Request<Body>) -> Response<Answer> {
         let (parts, body) = request.into_parts();
         let Some(asked) = Asked::parse(&parts) else { return refuse(&Refused::new(501, "", "no such path")) };
         let body = body.collect_bytes().await.unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        lock(&self.rights).insert(asked.right(&parts.method));
         if asked.flag("watch") {
             return watching::answer(&self, &asked);
         }
@@ -139,6 +148,7 @@ fn work(
 
 /// What a request is about.
 pub(crate) struct Asked {
+    group: String,
     pub(crate) plural: String,
     pub(crate) name: Option<String>,
     part: Option<String>,
@@ -148,7 +158,8 @@ pub(crate) struct Asked {
 impl Asked {
     fn parse(parts: &http::request::Parts) -> Option<Self> {
         let path = parts.uri.path().strip_prefix("/apis/")?;
-        let mut words = path.split('/').skip(2);
+        let (group, path) = path.split_once('/')?;
+        let mut words = path.split('/').skip(1);
         let mut plural = words.next()?;
         if plural == "namespaces" {
             plural = words.nth(1)?;
@@ -156,7 +167,23 @@ impl Asked {
         let query = parts.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
         let query = query.map(|(key, value)| (key.to_owned(), unescape(value))).collect();
         let mut own = || words.next().map(str::to_owned);
-        Some(Self { plural: plural.to_owned(), name: own(), part: own(), query })
+        let (group, plural) = (group.to_owned(), plural.to_owned());
+        Some(Self { group, plural, name: own(), part: own(), query })
+    }
+
+    /// What a role has to allow.
+    fn right(&self, method: &Method) -> String {
+        let verb = match (method.as_str(), &self.name) {
+            ("GET", _) if self.flag("watch") => "watch",
+            ("GET", None) => "list",
+            ("GET", Some(_)) => "get",
+            ("POST", _) => "create",
+            ("PATCH", _) => "patch",
+            ("DELETE", _) => "delete",
+            (other, _) => other,
+        };
+        let part = self.part.as_ref().map(|part| format!("/{part}")).unwrap_or_default();
+        format!("{verb} {}/{}{part}", self.group, self.plural)
     }
 
     pub(crate) fn query(&self, key: &str) -> Option<&str> {

@@ -3,6 +3,7 @@
 mod copies;
 mod faults;
 mod real;
+mod rights;
 mod writes;
 
 use serde_json::json;
@@ -10,6 +11,8 @@ use serde_json::json;
 use super::form::{FINALIZER, LABEL};
 use super::server::Server;
 use super::*;
+use crate::domain::testing::UID;
+use crate::domain::{Bytes, ReplicaId, ReplicaSpec, Wanted};
 use crate::store::codec::{self, KeyError};
 use crate::store::conformance::{self, Subject};
 
@@ -56,6 +59,20 @@ async fn plant(store: &KubeStore, key: Result<Key, KeyError>) {
         lease["metadata"]["annotations"] = json!({ names::NAME: claims });
     }
     create(store, Place::Lease, lease).await;
+}
+
+/// What a provider is to do for a copy of volume `v`.
+fn copy(id: ReplicaId, node: &str, wanted: Wanted) -> ReplicaSpec {
+    ReplicaSpec {
+        id,
+        volume: "v".parse().unwrap(),
+        volume_uid: UID,
+        node: node.parse().unwrap(),
+        drives: vec!["S1".parse().unwrap()],
+        partition_size: Bytes::gib(1),
+        export: None,
+        wanted,
+    }
 }
 
 /// What somebody makes with another tool.

@@ -1,10 +1,8 @@
 //! What is shown of copies.
 
 use super::*;
-use crate::domain::testing::{UID, member, volume_spec};
-use crate::domain::{
-    Bytes, Member, MemberState, ReplicaSpec, ReplicaState, ReplicaStatus, Timestamp, VolumeStatus, Wanted,
-};
+use crate::domain::testing::{member, volume_spec};
+use crate::domain::{Member, MemberState, ReplicaState, ReplicaStatus, Timestamp, VolumeStatus};
 
 /// Nothing here takes longer, whatever the machine.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -19,17 +17,8 @@ fn made() -> ReplicaStatus {
 }
 
 /// A copy as its provider made it.
-async fn copy(bench: &Bench, member: &Member) {
-    let spec = ReplicaSpec {
-        id: member.replica,
-        volume: "v".parse().unwrap(),
-        volume_uid: UID,
-        node: member.node.clone(),
-        drives: vec!["S1".parse().unwrap()],
-        partition_size: Bytes::gib(1),
-        export: None,
-        wanted: Wanted::Present,
-    };
+async fn make(bench: &Bench, member: &Member) {
+    let spec = copy(member.replica, member.node.as_str(), Wanted::Present);
     put(bench, Record::ReplicaSpec(spec), member.replica, Revision(0)).await;
     put(bench, Record::ReplicaStatus(made()), member.replica, Revision(0)).await;
 }
@@ -74,8 +63,8 @@ async fn what_is_shown_of_a_copy_here_follows_its_volume() {
         [1, 2].map(|number| member(number, &format!("n{number}"), MemberState::Synced, Timestamp(0)));
     let [here, elsewhere] = &members;
     put(&bench, Record::VolumeSpec(volume_spec("v")), "v", Revision(0)).await;
-    copy(&bench, here).await;
-    copy(&bench, elsewhere).await;
+    make(&bench, here).await;
+    make(&bench, elsewhere).await;
     let alone = json!({ "allocated": "0 B", "state": "Created" });
     assert_eq!([summary(&bench, here), summary(&bench, elsewhere)], [alone.clone(), alone.clone()]);
     let _watch = bench.store.watch(bench.store.list().await.unwrap().revision).await.unwrap();
@@ -97,7 +86,7 @@ async fn what_a_provider_writes_has_what_its_volume_makes_of_it() {
     let here = member(1, "n1", MemberState::Synced, Timestamp(0));
     put(&bench, Record::VolumeSpec(volume_spec("v")), "v", Revision(0)).await;
     put(&bench, volume(std::slice::from_ref(&here), Bytes::mib(1)), "v", Revision(0)).await;
-    copy(&bench, &here).await;
+    make(&bench, &here).await;
     assert_eq!(summary(&bench, &here)["state"], "Synced");
     let key = Key::new(Kind::ReplicaStatus, here.replica);
     let at = bench.store.get(&key).await.unwrap().unwrap().revision;
@@ -112,7 +101,7 @@ async fn a_summary_that_was_not_taken_is_written_at_the_next_change() {
     let here = member(1, "n1", MemberState::Synced, Timestamp(0));
     let members = std::slice::from_ref(&here);
     put(&bench, Record::VolumeSpec(volume_spec("v")), "v", Revision(0)).await;
-    copy(&bench, &here).await;
+    make(&bench, &here).await;
     let at = put(&bench, volume(members, Bytes::mib(1)), "v", Revision(0)).await;
     bench.server.fault(|faults| {
         let down = server::Refused::new(503, "ServiceUnavailable", "not now");

@@ -1,10 +1,10 @@
 //! What becomes of objects and of what others do with them.
 
 use super::*;
-use crate::domain::testing::{UID, drive_status, member, node_status, volume_spec};
+use crate::domain::testing::{drive_status, member, node_status, volume_spec};
 use crate::domain::{
-    Attachment, Bytes, DriveState, Epoch, Lease, MemberState, MountRequest, NodeSpec, Publication, ReplicaId,
-    ReplicaSpec, ReplicaStatus, Timestamp, VolumePhase, VolumeStatus, Wanted,
+    Attachment, DriveState, Epoch, Lease, MemberState, MountRequest, NodeSpec, Publication, ReplicaStatus,
+    Timestamp, VolumePhase, VolumeStatus,
 };
 
 fn key(kind: Kind, name: impl std::fmt::Display) -> Key {
@@ -196,24 +196,11 @@ async fn who_else_holds_an_object_keeps_no_record() {
     put(&bench, &key(Kind::VolumeSpec, "v"), &spec(), Revision(0)).await;
 }
 
-fn copy(id: ReplicaId, wanted: Wanted) -> ReplicaSpec {
-    ReplicaSpec {
-        id,
-        volume: "v".parse().unwrap(),
-        volume_uid: UID,
-        node: "n1".parse().unwrap(),
-        drives: vec!["S1".parse().unwrap()],
-        partition_size: Bytes::gib(1),
-        export: None,
-        wanted,
-    }
-}
-
 #[tokio::test]
 async fn a_copy_s_record_goes_with_its_other_half() {
     let bench = bench();
     let id = ReplicaId(uuid::Uuid::from_u128(5));
-    let spec = Record::ReplicaSpec(copy(id, Wanted::Removed));
+    let spec = Record::ReplicaSpec(copy(id, "n1", Wanted::Removed));
     put(&bench, &key(Kind::ReplicaSpec, id), &spec, Revision(0)).await;
     let gone = Record::ReplicaStatus(ReplicaStatus { gone: true, ..ReplicaStatus::default() });
     let status_at = put(&bench, &key(Kind::ReplicaStatus, id), &gone, Revision(0)).await;
@@ -229,7 +216,7 @@ async fn whoever_deletes_what_is_held_is_told_why_it_stays() {
     let _watch = bench.store.watch(bench.store.list().await.unwrap().revision).await.unwrap();
     for (number, node) in [(1, "n1"), (2, "n2")] {
         let id = ReplicaId(uuid::Uuid::from_u128(number));
-        let spec = ReplicaSpec { node: node.parse().unwrap(), ..copy(id, Wanted::Present) };
+        let spec = copy(id, node, Wanted::Present);
         put(&bench, &key(Kind::ReplicaSpec, id), &Record::ReplicaSpec(spec), Revision(0)).await;
         let replicas = bench.store.api(Place::Replica);
         replicas.delete(&id.to_string(), &kube::api::DeleteParams::default()).await.unwrap();
@@ -241,7 +228,7 @@ async fn whoever_deletes_what_is_held_is_told_why_it_stays() {
     // Whatever else is done with it: it was told.
     let id = ReplicaId(uuid::Uuid::from_u128(1));
     let there = bench.store.get(&key(Kind::ReplicaSpec, id)).await.unwrap().unwrap();
-    let removed = Record::ReplicaSpec(copy(id, Wanted::Removed));
+    let removed = Record::ReplicaSpec(copy(id, "n1", Wanted::Removed));
     let at = put(&bench, &key(Kind::ReplicaSpec, id), &removed, there.revision).await;
     bench.store.put(&key(Kind::ReplicaSpec, id), None, at).await.unwrap();
     let told = told();
