@@ -54,7 +54,7 @@ fn the_volume_of_a_dead_owner_is_attached_elsewhere_and_its_copy_is_made_anew() 
 #[test]
 fn where_daemons_spare_the_store_a_dead_owner_is_found_as_well() {
     for seed in 0..4 {
-        the_owner_dies(Config { seed: 140 + seed, pace: Pace::SPARING, ..Config::default() });
+        the_owner_dies(Config { seed: 140 + seed, pace: Pace::SPARING, apart: true, ..Config::default() });
     }
 }
 
