@@ -84,8 +84,13 @@ struct Follower {
 }
 
 impl Follower {
+    /// An API server that was started again has forgotten what all daemons saw last: they shall not all list everything in the same
+    /// moment.
     async fn run(mut self) {
         if let Err(error) = self.follow().await {
+            if matches!(error, StoreError::Lagged) {
+                tokio::time::sleep(pause(1)).await;
+            }
             let _ = self.out.send(Err(error)).await;
         }
     }
