@@ -27,10 +27,11 @@ fn allowed() -> BTreeSet<String> {
             "apiGroups" => groups = words,
             "resources" => resources = words,
             "verbs" => {
-                let of = |verb: &str, group: &str| -> Vec<String> {
-                    resources.iter().map(|resource| format!("{verb} {group}/{resource}")).collect()
-                };
-                allowed.extend(words.iter().flat_map(|verb| groups.iter().flat_map(|group| of(verb, group))));
+                for (verb, group) in
+                    words.iter().flat_map(|verb| groups.iter().map(move |group| (verb, group)))
+                {
+                    allowed.extend(resources.iter().map(|resource| format!("{verb} {group}/{resource}")));
+                }
             }
             _ => {}
         }
