@@ -149,13 +149,17 @@ impl Cluster {
             || self.apps.iter().any(|(name, app)| self.is_behind_in(name, &app.acked, drive))
     }
 
-    /// Whether an array of its own node has something of a drive, without a leg in between.
+    /// Whether an array of its own node has something of a drive that it could drop, without a leg in between.
     fn is_in_an_array(&self, drive: &DriveId) -> bool {
         self.nodes.values().any(|machine| {
             let partitions = machine.disks.get(drive).into_iter().flat_map(|disk| disk.partitions.values());
             let devices: Vec<Dev> = partitions.map(|partition| partition.dev).collect();
-            let mut members = machine.kernel.arrays.values().flat_map(|array| &array.members);
-            members.any(|member| !member.faulty && devices.contains(&member.dev))
+            machine.kernel.arrays.values().any(|array| {
+                let good = array.members.iter().filter(|member| member.in_sync && !member.faulty);
+                let (there, others): (Vec<_>, Vec<_>) =
+                    good.partition(|member| devices.contains(&member.dev));
+                !there.is_empty() && !others.is_empty()
+            })
         })
     }
 

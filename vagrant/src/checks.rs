@@ -63,11 +63,7 @@ fn unit_tests(cache: &Cache) -> Result<()> {
 /// The searches for faults: many seeds of the simulation, every guard turned off in turn, and the model.
 fn search(cache: &Cache) -> Result<()> {
     let mut command = patient_cargo();
-    command
-        .args(TESTS)
-        .args(["--test", "simulation", "--test", "model", "--"])
-        .args(SEARCHES)
-        .args(["--include-ignored", "--nocapture"]);
+    command.args(TESTS).arg("--").args(SEARCHES).args(["--include-ignored", "--nocapture"]);
     shown(command.env("SIM_SEEDS", SEEDS).current_dir(cache.workspace()))
 }
 

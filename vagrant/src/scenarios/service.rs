@@ -120,7 +120,11 @@ fn is_confined(node: &Node) -> Result<()> {
     };
     ensure!(field("Seccomp") == "2" && field("NoNewPrivs") == "1", "{status}");
     ensure!(property(node, "NoNewPrivileges")? == "yes", "the unit allows new privileges");
-    ensure!(u64::from_str_radix(&field("CapBnd"), 16)?.count_ones() == 7, "capabilities {}", field("CapBnd"));
+    ensure!(
+        u64::from_str_radix(&field("CapBnd"), 16)?.count_ones() == 10,
+        "capabilities {}",
+        field("CapBnd")
+    );
     let namespaces = node.sh(&format!("readlink /proc/{pid}/ns/mnt /proc/1/ns/mnt | uniq | wc -l"))?.ok()?;
     ensure!(namespaces.text() == "1", "it has a mount namespace of its own");
     Ok(())
