@@ -137,7 +137,7 @@ async fn listed_while(
         }
         bench.server.with(happens);
     };
-    tokio::join!(bench.store.list(), meanwhile).0
+    tokio::join!(biased; meanwhile, bench.store.list()).1
 }
 
 fn make_lease(objects: &mut server::Objects) {
