@@ -12,6 +12,8 @@ use crate::domain::{Key, Record, Revision};
 /// What a record was like from one revision of its object to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
+    /// When it was there for the first time, as far as is known.
+    first: Revision,
     since: Revision,
     latest: Revision,
     print: Option<u64>,
@@ -43,13 +45,13 @@ impl Known {
         let mut known = self.lock();
         let Some(seen) = known.get_mut(key) else {
             if print.is_some() {
-                known.insert(key.clone(), Seen { since: revision, latest: revision, print });
+                known.insert(key.clone(), Seen { first: revision, since: revision, latest: revision, print });
             }
             return;
         };
         if revision > seen.latest {
             let since = if seen.print == print { seen.since } else { revision };
-            *seen = Seen { since, latest: revision, print };
+            *seen = Seen { first: seen.first, since, latest: revision, print };
         }
     }
 
@@ -70,9 +72,9 @@ impl Known {
         self.lock().clear();
     }
 
-    /// Whether there ever was such a record.
-    pub(super) fn was_there(&self, key: &Key) -> bool {
-        self.lock().contains_key(key)
+    /// Whether there ever was such a record before a revision.
+    pub(super) fn was_there(&self, key: &Key, now: Revision) -> bool {
+        self.lock().get(key).is_some_and(|seen| seen.first < now)
     }
 }
 
@@ -104,9 +106,10 @@ mod tests {
     fn what_is_gone_is_the_same_as_nothing() {
         let (known, key) = (Known::default(), Key::new(Kind::NodeSpec, "n1"));
         known.note(&key, Revision(3), None);
-        assert!(!known.was_there(&key));
+        assert!(!known.was_there(&key, Revision(9)));
         known.note(&key, Revision(5), Some(&spec(false)));
         known.note(&key, Revision(6), None);
-        assert!(known.was_there(&key) && !known.is_same(&key, Revision(6), None));
+        assert!(!known.was_there(&key, Revision(4)), "its object was made before it");
+        assert!(known.was_there(&key, Revision(6)) && !known.is_same(&key, Revision(6), None));
     }
 }

@@ -194,7 +194,7 @@ impl Follower {
             let record = form::read(*kind, object);
             let (known, shown) = (&self.store.inner.known, record.is_some());
             let record = record.filter(|_| is_there);
-            let was_there = known.was_there(&key) || shown;
+            let was_there = known.was_there(&key, now) || shown;
             known.note(&key, now, record.as_ref());
             if let Some(Ok(Record::VolumeStatus(status))) = &record {
                 self.store.inner.told.note(&key.name, status, object);
