@@ -30,6 +30,11 @@ fn retry(error: &(dyn Error + 'static)) -> StepFailure {
     StepFailure { kind: FailureKind::Retry, message: chain(error) }
 }
 
+/// A member's superblock cannot be read or written.
+fn unreadable(partition: uuid::Uuid, error: &(dyn Error + 'static)) -> StepFailure {
+    failure(FailureKind::Unreadable(partition), chain(error))
+}
+
 fn failure(kind: FailureKind, message: impl std::fmt::Display) -> StepFailure {
     StepFailure { kind, message: message.to_string() }
 }

@@ -9,7 +9,7 @@ use kernel_abi::md::{NodeName, geometry};
 use kernel_abi::{CallError, Root};
 use uuid::Uuid;
 
-use super::{Done, failure, retry};
+use super::{Done, failure, retry, unreadable};
 use crate::kernel::device;
 use crate::plan::{Dev, FailureKind, NewMember, Step, StepFailure};
 
@@ -102,9 +102,7 @@ fn check_member(root: &Root, array: Uuid, partition: Uuid, dev: Dev) -> Done {
     let path = device::node(root, dev).map_err(|error| retry(&error))?;
     let superblock = match header::read_member_header(&path) {
         Ok(header) => header.superblock,
-        Err(header::ReadHeaderError::Call(error)) => {
-            return Err(failure(FailureKind::Unreadable(partition), crate::kernel::chain(&error)));
-        }
+        Err(header::ReadHeaderError::Call(error)) => return Err(unreadable(partition, &error)),
         Err(error) => return Err(bad(format!("{}: {}", path.display(), crate::kernel::chain(&error)))),
     };
     if superblock.set_uuid != array || superblock.device_uuid != partition {

@@ -7,9 +7,9 @@ use kernel_abi::md::sysfs::{self, MemberVerb, SyncLimit};
 use nix::errno::Errno;
 
 use super::array::{md_member, node};
-use super::{Done, failure, retry};
+use super::{Done, failure, retry, unreadable};
 use crate::kernel::{chain, device};
-use crate::plan::{Dev, FailureKind, Join, NewMember, Step, StepFailure};
+use crate::plan::{Dev, FailureKind, Join, NewMember, Step};
 
 pub(super) fn apply(root: &Root, step: &Step) -> Done {
     match step {
@@ -44,7 +44,8 @@ fn add_full(root: &Root, array: &str, member: &NewMember, good: Dev) -> Done {
     let good = header::read_member_header(&path(good)?).map_err(|error| retry(&error))?;
     let superblock = good.superblock.joining(&md_member(root, member)?).map_err(|error| retry(&error))?;
     let fresh = MemberHeader { superblock, bitmap: good.bitmap };
-    header::write_member_header(&path(member.dev)?, &fresh).map_err(|error| unreadable(member, &error))?;
+    header::write_member_header(&path(member.dev)?, &fresh)
+        .map_err(|error| unreadable(member.partition, &error))?;
     let state = if member.write_mostly { DiskState::WRITE_MOSTLY } else { DiskState::default() };
     add(
         root,
@@ -63,17 +64,13 @@ fn add(root: &Root, array: &str, disk: NewDisk) -> Result<(), kernel_abi::CallEr
     MdNode::open(root, &name)?.add_new_disk(disk)
 }
 
-fn unreadable(member: &NewMember, error: &dyn std::error::Error) -> StepFailure {
-    failure(FailureKind::Unreadable(member.partition), chain(error))
-}
-
 /// Its superblock as the array left it: only what the bitmap has marked since is copied.
 fn add_by_bitmap(root: &Root, array: &str, member: &NewMember) -> Done {
     let refused = |why: String| failure(FailureKind::BitmapRefused, why);
     let path = device::node(root, member.dev).map_err(|error| retry(&error))?;
     let superblock = match header::read_superblock(&path) {
         Ok(superblock) => superblock,
-        Err(header::ReadHeaderError::Call(error)) => return Err(unreadable(member, &error)),
+        Err(header::ReadHeaderError::Call(error)) => return Err(unreadable(member.partition, &error)),
         Err(error) => return Err(refused(format!("{}: {}", path.display(), chain(&error)))),
     };
     let component = sysfs::array(root, &node(array)?).map_err(|error| retry(&error))?;

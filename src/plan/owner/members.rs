@@ -177,9 +177,7 @@ fn joining(serving: &mut Serving, member: &Member, kernel: InKernel) {
 fn fails(serving: &mut Serving, member: &Member) {
     let is_new =
         serving.status.relocation.as_ref().and_then(|relocation| relocation.joining) == Some(member.replica);
-    let Some(why) = serving.unreadable(member).filter(|_| !is_new && serving.ready(member).is_some()) else {
-        return;
-    };
+    let Some(why) = serving.unreadable(member).filter(|_| !is_new) else { return };
     serving.set_state(member.replica, MemberState::Faulty);
     serving.event("MemberFailed", format_args!("the drive of the copy on {} fails: {why}", member.node));
 }

@@ -92,8 +92,9 @@ impl<'a> Serving<'a> {
         self.legs(member).into_iter().map(ready).collect()
     }
 
-    /// What the kernel says to each try to read or write a copy's superblock: its drive fails.
+    /// What the kernel says to each try to read or write the superblock of a copy whose legs work: its drive fails.
     pub(super) fn unreadable(&self, member: &Member) -> Option<&'a str> {
+        self.ready(member)?;
         let is_of = |partition: Uuid| {
             self.columns().any(|column| partition_guid(member.replica, column) == partition)
         };

@@ -144,10 +144,8 @@ fn give_up(serving: &mut Serving, members: &[&Member]) {
     for member in members {
         let (state, why) = match (bad_header(serving, member), serving.unreadable(member)) {
             (Some(why), _) => (MemberState::Faulty, format!("its superblock cannot be used: {why}")),
-            (None, Some(why)) if serving.ready(member).is_some() => {
-                (MemberState::Faulty, format!("its superblock cannot be read: {why}"))
-            }
-            (None, _) => (MemberState::Missing, "its provider does not answer".to_owned()),
+            (None, Some(why)) => (MemberState::Faulty, format!("its superblock cannot be read: {why}")),
+            (None, None) => (MemberState::Missing, "its provider does not answer".to_owned()),
         };
         let unfenced = takeover::is_unfenced(serving.input.world, serving.status, member.replica);
         serving.drop_from_in_sync(member.replica, state);
