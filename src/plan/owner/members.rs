@@ -278,7 +278,8 @@ pub(super) fn change(serving: &mut Serving) {
     }
 }
 
-fn devices(serving: &Serving, column: u8) -> Vec<Dev> {
+/// The devices of the members that have one, with or without a path.
+pub(super) fn devices(serving: &Serving, column: u8) -> Vec<Dev> {
     serving.status.members.iter().filter_map(|member| serving.leg(member, column).dev()).collect()
 }
 
