@@ -351,17 +351,16 @@ fn a_copy_that_cannot_be_read_makes_nobody_leave_who_does_not_answer() {
     until_replaced(&mut scene, owner);
 }
 
+fn unmount(scene: &mut Scene) {
+    scene.app().writing = false;
+    scene.cluster.request(|world, _| verbs::unmount(world, &name())).unwrap();
+    scene.until_recorded(30_000, "unmounted", |status| status.array.mounted_at.is_none());
+}
+
 /// The kernel keeps the last member, whatever its drive says: what was acknowledged is on it, and it is started from when nobody uses it.
 #[test]
 fn the_last_copy_pulled_from_below_its_owner_starts_anew_once_nobody_uses_it() {
-    let unmount = |scene: &mut Scene| {
-        scene.app().writing = false;
-        scene.cluster.request(|world, _| verbs::unmount(world, &name())).unwrap();
-        scene.until_recorded(30_000, "unmounted", |status| status.array.mounted_at.is_none());
-    };
-    let ways: [(u64, u32, &dyn Fn(&mut Scene)); 4] =
-        [(63, 1, &Scene::detach), (64, 2, &Scene::detach), (65, 1, &unmount), (66, 2, &unmount)];
-    for (seed, columns, let_go) in ways {
+    for (seed, columns, detaches) in [(63, 1, true), (64, 2, true), (65, 1, false), (66, 2, false)] {
         let mut scene = Scene::with(Config { seed, nodes: 2, drives: 2, ..Config::default() });
         scene.create(&CreateVolume { stripe_width: columns, ..wish(1) });
         let home = (1..=2).find(|index| member_on(&scene, *index).is_some()).unwrap();
@@ -372,8 +371,14 @@ fn the_last_copy_pulled_from_below_its_owner_starts_anew_once_nobody_uses_it() {
         let is_told =
             |status: &VolumeStatus| status.reasons.iter().any(|reason| reason.code == "LastCopyPulled");
         scene.until_recorded(30_000, "it is told", is_told);
+        let waits = scene.status().unwrap().reasons.iter().any(|reason| reason.code == "WritesWait");
+        scene.demand(!waits, "writes fail, they do not wait");
         scene.cluster.set_drive(&drive, DriveFault::None);
-        let_go(&mut scene);
+        if detaches {
+            scene.detach();
+        } else {
+            unmount(&mut scene);
+        }
         scene.attach(home);
         scene.write_a_little();
         scene.demand(!is_told(scene.status().unwrap()), "nothing is told any more");

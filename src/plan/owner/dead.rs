@@ -7,7 +7,7 @@
 
 use super::serving::Serving;
 use super::{members, publish, stop, top};
-use crate::domain::{Member, Reason};
+use crate::domain::{DriveId, Member, Reason};
 use crate::plan::{ArraySeen, ArrayState, MemberFlag, Step};
 
 /// Says so, if it is so, and whose copy it was.
@@ -39,7 +39,7 @@ fn stop_arrays(serving: &mut Serving) {
 }
 
 /// The recorded copy on this node whose device an array has not, while what it has is none of any copy.
-fn last_copy<'a>(serving: &Serving<'a>) -> Option<&'a Member> {
+pub(super) fn last_copy<'a>(serving: &Serving<'a>) -> Option<&'a Member> {
     arrays(serving).first()?;
     let here = |member: &&Member| member.node == *serving.input.me && !serving.is_unread(member);
     serving.status.members.iter().filter(here).find(|member| serving.status.in_sync.contains(&member.replica))
@@ -67,7 +67,7 @@ fn is_used(serving: &Serving) -> bool {
 
 fn told(serving: &Serving, member: &Member) -> Reason {
     let (volume, node, drives) = (&serving.spec.name, &member.node, &member.drives);
-    let drives: Vec<&str> = drives.iter().map(|drive| drive.as_str()).collect();
+    let drives: Vec<&str> = drives.iter().map(DriveId::as_str).collect();
     let drives = drives.join(", ");
     let back = format!("put {drives} back into {node}, then ");
     let back = if serving.ready(member).is_some() { "" } else { back.as_str() };
