@@ -115,6 +115,7 @@ pub(super) fn step(
         | Step::CutMember { .. }
         | Step::RemoveMember { .. } => member::apply(root, step),
         Step::WriteHeaders { .. }
+        | Step::ReadHeader { .. }
         | Step::Assemble { .. }
         | Step::SetWritable { .. }
         | Step::SetSlots { .. }

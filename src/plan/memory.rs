@@ -76,6 +76,8 @@ pub struct Memory {
     pub look: Option<Waiting>,
     /// Failed steps by their text.
     pub failed: BTreeMap<String, Attempt>,
+    /// Members whose superblock could be read, by partition, and when last.
+    pub readable: BTreeMap<Uuid, Timestamp>,
     /// Members whose superblock cannot be used, by partition.
     pub bad_headers: BTreeMap<Uuid, String>,
     /// Members the kernel did not take back by bitmap, by partition.
@@ -193,6 +195,7 @@ impl Memory {
             (Step::MeasureUse { volume, .. }, Outcome::Used(usage)) => {
                 self.used.insert(volume.clone(), Used { usage, at: now });
             }
+            (Step::ReadHeader { partition, .. }, _) => drop(self.readable.insert(*partition, now)),
             (Step::Assemble { volume, .. }, _) => {
                 self.shut_down.remove(volume);
                 self.ended.remove(volume);

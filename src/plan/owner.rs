@@ -11,6 +11,7 @@
 
 mod alone;
 mod claim;
+mod dead;
 mod evacuate;
 mod evict;
 mod expand;

@@ -116,6 +116,8 @@ pub enum Step {
         size: Bytes,
         members: Vec<NewMember>,
     },
+    /// Read the superblock of a member of an array that does not run.
+    ReadHeader { volume: VolumeName, array: Uuid, partition: Uuid, dev: Dev },
     /// Start an array from these members and no other. Each is checked by its device uuid.
     Assemble { volume: VolumeName, array: Uuid, device: String, members: Vec<(Uuid, Dev)> },
     /// Make a read-only array writable.
@@ -221,6 +223,7 @@ impl Step {
             | Self::FailLeg { partition, .. }
             | Self::UnmapLeg { partition, .. } => Lane::Leg(*partition),
             Self::WriteHeaders { volume, .. }
+            | Self::ReadHeader { volume, .. }
             | Self::Assemble { volume, .. }
             | Self::SetWritable { volume, .. }
             | Self::SetSlots { volume, .. }
@@ -320,6 +323,7 @@ impl fmt::Display for Step {
             Self::WriteHeaders { volume, column, members, .. } => {
                 write!(f, "write superblocks of {volume} column {column} on {} members", members.len())
             }
+            Self::ReadHeader { partition, .. } => write!(f, "read the superblock of {partition}"),
             Self::Assemble { device, members, .. } => {
                 write!(f, "assemble {device} from {} members", members.len())
             }

@@ -58,6 +58,7 @@ impl Step {
             | Self::MapTop { .. }
             | Self::UnmapTop { .. }
             | Self::WriteHeaders { .. }
+            | Self::ReadHeader { .. }
             | Self::Assemble { .. }
             | Self::SetWritable { .. }
             | Self::SetSlots { .. }

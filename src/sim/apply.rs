@@ -89,6 +89,9 @@ impl Cluster {
                 }
                 self.write_first_headers(node, *array, *slots, *size, members)
             }
+            Step::ReadHeader { array, partition, dev, .. } => {
+                self.read_header(node, *array, *partition, *dev)
+            }
             Step::Assemble { array, device, members, .. } => self.assemble(node, *array, device, members),
             Step::SetWritable { array, .. }
             | Step::SetSlots { array, .. }

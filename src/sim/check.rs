@@ -5,9 +5,9 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Machine};
 use super::disk::{BLOCKS, Blocks, GARBAGE, Partition};
-use super::kernel::Key;
+use super::kernel::{Array, ArrayMember, Key};
 use super::stripes::{block_of, place, replica_with, volume_blocks};
 use crate::domain::{
     DriveId, Member, NodeName, OnStoreLoss, ReplicaId, Timestamp, Volume, VolumeName, VolumeSpec,
@@ -152,15 +152,35 @@ impl Cluster {
     /// Whether an array of its own node has something of a drive that it could drop, without a leg in between.
     fn is_in_an_array(&self, drive: &DriveId) -> bool {
         self.nodes.values().any(|machine| {
-            let partitions = machine.disks.get(drive).into_iter().flat_map(|disk| disk.partitions.values());
-            let devices: Vec<Dev> = partitions.map(|partition| partition.dev).collect();
             machine.kernel.arrays.values().any(|array| {
-                let good = array.members.iter().filter(|member| member.in_sync && !member.faulty);
-                let (there, others): (Vec<_>, Vec<_>) =
-                    good.partition(|member| devices.contains(&member.dev));
+                let (there, others) = good_there_and_elsewhere(machine, array, drive);
                 !there.is_empty() && !others.is_empty()
             })
         })
+    }
+
+    /// Whether the kernel would go on without a drive with nothing but copies that do not count: new ones that it has in sync, and no record
+    /// yet. Neither a leg nor a record can hold that up (R1 in ARCHITECTURE.md).
+    #[must_use]
+    pub fn is_all_that_counts(&self, drive: &DriveId) -> bool {
+        let counted = self.counted_partitions();
+        self.nodes.values().any(|machine| {
+            machine.kernel.arrays.values().any(|array| {
+                let (there, others) = good_there_and_elsewhere(machine, array, drive);
+                let counts = |member: &&ArrayMember| counted.contains(&member.device);
+                !there.is_empty() && !others.is_empty() && !others.iter().any(counts)
+            })
+        })
+    }
+
+    /// Every column of every copy that counts.
+    fn counted_partitions(&self) -> BTreeSet<Uuid> {
+        let of = |Volume { spec, status }: Volume| {
+            let columns = 0..spec.stripe_width;
+            let all = status.into_iter().flat_map(|status| status.in_sync);
+            all.flat_map(move |replica| columns.clone().map(move |column| partition_guid(replica, column)))
+        };
+        self.store.world.volumes().flat_map(of).collect()
     }
 
     fn is_behind_in(&self, name: &VolumeName, acked: &Blocks, drive: &DriveId) -> bool {
@@ -302,4 +322,16 @@ fn has_leg(volume: &Volume, (partition, epoch): &Key) -> bool {
         (0..volume.spec.stripe_width).any(|column| partition_guid(member.replica, column) == *partition)
     };
     volume.status.as_ref().is_some_and(|status| status.epoch == *epoch && status.members.iter().any(is_of))
+}
+
+/// The members of an array that the kernel has in sync: those on a drive of the same node, and the others.
+fn good_there_and_elsewhere<'a>(
+    machine: &Machine,
+    array: &'a Array,
+    drive: &DriveId,
+) -> (Vec<&'a ArrayMember>, Vec<&'a ArrayMember>) {
+    let partitions = machine.disks.get(drive).into_iter().flat_map(|disk| disk.partitions.values());
+    let devices: Vec<Dev> = partitions.map(|partition| partition.dev).collect();
+    let good = array.members.iter().filter(|member| member.in_sync && !member.faulty);
+    good.partition(|member| devices.contains(&member.dev))
 }

@@ -116,6 +116,10 @@ impl Cluster {
         }
     }
 
+    pub(super) fn read_header(&self, node: &NodeName, array: Uuid, guid: Uuid, dev: Dev) -> Effect {
+        self.checked_header(node, array, guid, dev).map_or_else(|effect| effect, |_| Effect::done())
+    }
+
     fn checked_header(&self, node: &NodeName, array: Uuid, guid: Uuid, dev: Dev) -> Result<Header, Effect> {
         let (provider, partition) = match self.reach(node, dev) {
             Reach::Partition(provider, partition) => (provider, partition),

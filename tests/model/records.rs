@@ -289,6 +289,7 @@ impl Setup {
         let now = if timing.late { NOW.plus(LATER) } else { NOW };
         let mut memory = Memory { started_at: NOW, sabotage: self.sabotage, ..Memory::default() };
         memory.track_legs(&seen, NOW);
+        memory.readable = self.replicas.iter().map(|replica| (replica.0, now)).collect();
         node.running.iter().for_each(|call| memory.begin((**call).clone(), NOW));
         if let Some(found) = node.found {
             let holders = holder(found).into_iter().collect();

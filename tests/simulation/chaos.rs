@@ -146,12 +146,13 @@ struct Wrong {
 }
 
 impl Wrong {
-    /// Of a drive one thing at a time is wrong, and it does not go with the only copy of anything.
+    /// Of a drive one thing at a time is wrong, and none is pulled in the window that the kernel leaves between what it drops and what is
+    /// recorded.
     fn begin(&mut self, scene: &mut Scene, fault: &Fault) {
         let mut drives = self.faults.iter().filter_map(Fault::drive).chain(&self.failed);
         let free = fault.drive().is_none_or(|drive| drives.all(|other| other != drive));
-        let spare = !matches!(fault, Fault::Pull(drive) if !is_spare(&scene.cluster, drive));
-        if free && spare {
+        let too_early = matches!(fault, Fault::Pull(drive) if scene.cluster.is_all_that_counts(drive));
+        if free && !too_early {
             fault.begin(scene);
             self.faults.push(fault.clone());
         }
@@ -401,6 +402,7 @@ fn settle(scene: &mut Scene, volumes: &[VolumeName], mut wrong: Wrong) {
     scene.until(60_000, "everybody is back", Cluster::is_up);
     for_each(scene, volumes, |scene| attach(scene, 1));
     put_back(scene, &wrong.faults);
+    for_each(scene, volumes, start_anew);
     if let Some(drive) = &wrong.failed {
         for_each(scene, volumes, |scene| do_without(scene, drive));
         until_not_behind(scene, drive);
@@ -448,6 +450,22 @@ fn put_back(scene: &mut Scene, pulled: &[Fault]) {
     for fault in pulled {
         scene.until(300_000, "the record knows what the kernel dropped", |cluster| fault.may_end(cluster));
         fault.end(scene);
+    }
+}
+
+/// Whoever uses a volume whose last copy was pulled from below it has to let go of it. It may stay in its owner's hands: a copy that was
+/// being filled is filled further.
+fn start_anew(scene: &mut Scene) {
+    scene.cluster.run_for(2_000);
+    let is_dead = |cluster: &Cluster, volume: &VolumeName| {
+        says(cluster, volume, |reason| reason.code == "LastCopyPulled")
+    };
+    if is_dead(&scene.cluster, &scene.volume) {
+        scene.app().writing = false;
+        scene.request_detach();
+        until_so(scene, "started anew, or let go", |cluster, volume| !is_dead(cluster, volume));
+        scene.app().writing = true;
+        attach(scene, 1);
     }
 }
 

@@ -335,6 +335,57 @@ fn a_pulled_drive_is_waited_for_and_comes_back_with_old_data() {
     }
 }
 
+/// What does not answer at a start leaves the set only once it is known that there is another copy that can be read.
+#[test]
+fn a_copy_that_cannot_be_read_makes_nobody_leave_who_does_not_answer() {
+    let (mut scene, other) = two_copies(65, 4, 1);
+    let owner = (1..=4).find(|index| *index != other && member_on(&scene, *index).is_some()).unwrap();
+    scene.detach();
+    scene.cluster.set_drive(&drive_of(&scene, owner), DriveFault::Failing);
+    scene.cluster.set_link(&node(owner), &node(other), false);
+    scene.request_attach(owner);
+    scene.cluster.run_for(120_000);
+    scene.cluster.set_link(&node(owner), &node(other), true);
+    scene.attach(owner);
+    scene.write_a_little();
+    until_replaced(&mut scene, owner);
+}
+
+fn unmount(scene: &mut Scene) {
+    scene.app().writing = false;
+    scene.cluster.request(|world, _| verbs::unmount(world, &name())).unwrap();
+    scene.until_recorded(30_000, "unmounted", |status| status.array.mounted_at.is_none());
+}
+
+/// The kernel keeps the last member, whatever its drive says: what was acknowledged is on it, and it is started from when nobody uses it.
+#[test]
+fn the_last_copy_pulled_from_below_its_owner_starts_anew_once_nobody_uses_it() {
+    for (seed, columns, detaches) in [(63, 1, true), (64, 2, true), (65, 1, false), (66, 2, false)] {
+        let mut scene = Scene::with(Config { seed, nodes: 2, drives: 2, ..Config::default() });
+        scene.create(&CreateVolume { stripe_width: columns, ..wish(1) });
+        let home = (1..=2).find(|index| member_on(&scene, *index).is_some()).unwrap();
+        scene.attach(home);
+        scene.write_a_little();
+        let drive = drive_of(&scene, home);
+        scene.cluster.set_drive(&drive, DriveFault::Pulled);
+        let is_told =
+            |status: &VolumeStatus| status.reasons.iter().any(|reason| reason.code == "LastCopyPulled");
+        scene.until_recorded(30_000, "it is told", is_told);
+        let waits = scene.status().unwrap().reasons.iter().any(|reason| reason.code == "WritesWait");
+        scene.demand(!waits, "writes fail, they do not wait");
+        scene.cluster.set_drive(&drive, DriveFault::None);
+        if detaches {
+            scene.detach();
+        } else {
+            unmount(&mut scene);
+        }
+        scene.attach(home);
+        scene.write_a_little();
+        scene.demand(!is_told(scene.status().unwrap()), "nothing is told any more");
+        scene.whole();
+    }
+}
+
 /// Its provider's daemon was dead meanwhile: what is exported holds a device that is gone all the same.
 #[test]
 fn a_drive_that_was_pulled_and_put_back_while_nobody_looked_is_served_again() {

@@ -153,7 +153,7 @@ impl Scene {
         self.until(millis, what, |cluster| cluster.world().volume_status(&volume).is_some_and(&done));
     }
 
-    fn app(&mut self) -> &mut App {
+    pub(crate) fn app(&mut self) -> &mut App {
         self.cluster.app(&self.volume)
     }
 

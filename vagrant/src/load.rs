@@ -14,6 +14,10 @@ use crate::qemu::LOG_PORTS;
 /// How long a writer may take to notice that it shall stop: its write may be held by the storage.
 const STOP_DEADLINE: Duration = Duration::from_mins(1);
 
+/// How long a writer rests after each write, microseconds: emulated processors have other work, too, and no stall that matters is
+/// as short.
+const PAUSE_US: &str = "10000";
+
 /// A log can be long and a guest slow.
 const VERIFY_DEADLINE: Duration = Duration::from_mins(5);
 
@@ -47,7 +51,7 @@ impl Work {
         let log = LOG_PORTS.get(port).with_context(|| format!("no log port {port}"))?;
         let (size, seed, first) = (self.size.to_string(), self.seed.to_string(), first_version.to_string());
         let mut argv = vec!["lab", "writer", "--path", &self.path, "--size", &size, "--seed", &seed];
-        argv.extend(["--first-version", &first, "--log", log]);
+        argv.extend(["--first-version", &first, "--log", log, "--pause-us", PAUSE_US]);
         Ok(Writer { node: node.clone(), spawned: node.spawn_captured(&argv)? })
     }
 

@@ -20,6 +20,7 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
                 new_array(volume.as_str(), *array, created_at.seconds(), *slots, size.sectors(), members)?;
             members.iter().try_for_each(|member| write_header(root, &new, member))
         }
+        Step::ReadHeader { array, partition, dev, .. } => check_member(root, *array, *partition, *dev),
         Step::Assemble { array, device, members, .. } => assemble(root, *array, device, members),
         Step::SetWritable { array, .. } => set_writable(root, &node(array)?),
         Step::SetSlots { array, slots, .. } => {

@@ -2,7 +2,7 @@
 
 use super::serving::Serving;
 use super::{
-    alone, give_way, heal, members, publish, relocate, report, run, scrub, start, stop, stuck, takeover,
+    alone, dead, give_way, heal, members, publish, relocate, report, run, scrub, start, stop, stuck, takeover,
 };
 use crate::domain::{MemberState, Record, Volume, VolumeStatus, Wanted};
 use crate::plan::{Input, Plan, controller, leg, width};
@@ -34,6 +34,7 @@ pub(super) fn release(input: &Input, volume: &Volume, status: &VolumeStatus) -> 
     alone::settle(&mut serving);
     members::lost(&mut serving);
     give_way::to_a_release(&mut serving);
+    dead::tell(&mut serving);
     let down = stop::plan(&mut serving);
     finish(serving, down)
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use uuid::Uuid;
 
 use super::serving::{InKernel, Serving};
-use super::{alone, relocate, unfinished};
+use super::{alone, dead, relocate, unfinished};
 use crate::domain::{
     Bytes, DriveId, Member, MemberState, MoveCause, Reason, ReplicaStatus, Verify, partition_guid,
 };
@@ -84,7 +84,7 @@ fn record_loss(serving: &mut Serving, member: &Member) {
             ),
             format_args!("keep {node} up until another copy is in sync; nothing is lost meanwhile"),
         ));
-    } else {
+    } else if dead::last_copy(serving).is_none() {
         serving.wait(Reason::blocked(
             "WritesWait",
             format_args!(
@@ -278,7 +278,8 @@ pub(super) fn change(serving: &mut Serving) {
     }
 }
 
-fn devices(serving: &Serving, column: u8) -> Vec<Dev> {
+/// The devices of the members that have one, with or without a path.
+pub(super) fn devices(serving: &Serving, column: u8) -> Vec<Dev> {
     serving.status.members.iter().filter_map(|member| serving.leg(member, column).dev()).collect()
 }
 

@@ -1,7 +1,7 @@
 //! The running array: writable, members as recorded, file system made, mounted where it shall be, and how full it is.
 
 use super::serving::Serving;
-use super::{expand, members, publish, top};
+use super::{dead, expand, members, publish, top};
 use crate::domain::{FsType, MountRequest};
 use crate::plan::{ArrayState, Dev, Lane, Step, SyncAction, timing};
 
@@ -10,6 +10,9 @@ pub(super) fn plan(serving: &mut Serving) {
         return;
     }
     members::learn(serving);
+    if dead::plan(serving) {
+        return;
+    }
     let free = serving.may_touch_array();
     if free.is_ok() {
         thaw(serving);

@@ -15,7 +15,7 @@ pub(super) fn plan(serving: &mut Serving) {
     }
     let members: Vec<Member> = in_sync_members(serving);
     let given_up: Vec<&Member> = members.iter().filter(|member| is_given_up(serving, member)).collect();
-    if !given_up.is_empty() && given_up.len() < members.len() {
+    if !given_up.is_empty() && given_up.len() < members.len() && leaves_enough(serving, &members, &given_up) {
         return give_up(serving, &given_up);
     }
     if !members.is_empty() && given_up.len() == members.len() {
@@ -96,7 +96,10 @@ fn nobody_to_start_from(serving: &Serving, members: &[Member]) -> Reason {
 pub(super) fn free_assembly(serving: &mut Serving) {
     let lane = Lane::Volume(serving.spec.name.clone());
     let running = serving.input.memory.running.get(&lane);
-    let assembles = matches!(running, Some((Step::Assemble { .. } | Step::WriteHeaders { .. }, _)));
+    let assembles = matches!(
+        running,
+        Some((Step::Assemble { .. } | Step::ReadHeader { .. } | Step::WriteHeaders { .. }, _))
+    );
     if !assembles || serving.arrays().is_some() {
         return;
     }
@@ -119,6 +122,38 @@ fn in_sync_members(serving: &Serving) -> Vec<Member> {
             && safety::may_start_from(serving.input, serving.status, member.replica, is_there)
     };
     serving.status.members.iter().filter(counts).cloned().collect()
+}
+
+/// Whether one of the other copies can be started from: a drive that fails is found out before anybody leaves for not answering. What
+/// leaves because it cannot be used is missed by nobody.
+fn leaves_enough(serving: &mut Serving, members: &[Member], given_up: &[&Member]) -> bool {
+    let answers = |member: &&&Member| serving.ready(member).is_some();
+    if !serving.status.created
+        || given_up.iter().all(|member| answers(&member) || bad_header(serving, member).is_some())
+    {
+        return true;
+    }
+    let stays = |member: &&Member| !given_up.contains(member) && serving.ready(member).is_some();
+    let staying: Vec<&Member> = members.iter().filter(stays).collect();
+    let unread: Vec<Vec<Step>> = staying.iter().map(|member| unread(serving, member)).collect();
+    let enough = unread.iter().any(Vec::is_empty);
+    if !enough {
+        unread.into_iter().flatten().for_each(|step| serving.step(step));
+    }
+    enough
+}
+
+/// What is to be read of a copy in this ownership.
+fn unread(serving: &Serving, member: &Member) -> Vec<Step> {
+    let since = serving.status.claimed_at;
+    let step = |column| {
+        let (partition, array) =
+            (partition_guid(member.replica, column), array_uuid(serving.spec.uid, column));
+        let is_read = serving.input.memory.readable.get(&partition).is_some_and(|at| *at >= since);
+        let dev = serving.leg(member, column).dev().filter(|_| !is_read)?;
+        Some(Step::ReadHeader { volume: serving.spec.name.clone(), array, partition, dev })
+    };
+    serving.columns().filter_map(step).collect()
 }
 
 /// Whether a recorded copy is not waited for any longer: its node is dead, its superblock unusable, its drive fails, or it took too long.

@@ -54,7 +54,7 @@ pub(super) fn judge(world: &World<'_>) -> Result<()> {
 
 /// It goes too, if it is there.
 fn remove_brief(node: &Node) -> Result<()> {
-    if list(node, "volume")?.iter().any(|volume| word(volume, "/name") == BRIEF) {
+    if list(node, "volume")?.iter().any(|volume| word(volume, "/spec/name") == BRIEF) {
         verb(node, &format!("volume detach {BRIEF}"))?;
         verb(node, &format!("volume rm {BRIEF}"))?;
     }

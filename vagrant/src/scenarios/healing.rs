@@ -9,8 +9,8 @@ use crate::daemon::{start_and_wait, synced_on, word};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, copies, copies_are_equal, device, is_settled_on, pull_drive, put_drives_back,
-    remove, until, verb, written_volume, xfs_is_clean,
+    FILE, Load, TWO_COPIES, copies, copies_are_equal, copy_on, device, is_settled_on, pull_drive,
+    put_drives_back, remove, until, verb, written_volume, xfs_is_clean,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -27,6 +27,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 what was written meanwhile is copied",
         lab: Needs::Cluster,
         run: pulled,
+    },
+    Scenario {
+        name: "last_copy_pulled_is_told_and_starts_anew",
+        shows: "the drive with the only copy is pulled under load: it is said with what to do; once nobody uses the volume and the \
+                drive is back it starts anew by itself, with every acknowledged write",
+        lab: Needs::Cluster,
+        run: last_pulled,
     },
 ];
 
@@ -89,6 +96,34 @@ fn pulled(stage: &mut Stage<'_>) -> Result<()> {
         load.goes_on(20)?;
     }
     end(lab, &one, load)
+}
+
+fn last_pulled(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let (one, mut load) = written_volume(lab, 64, "--replicas 1 --on node-1")?;
+    let serial = copy_on(lab, &one, "vol", "node-1")?.serial;
+    pull_drive(&one, &serial)?;
+    until(lab, &one, "vol", "it is said that its last copy is gone", is_dead)?;
+    let said = verb(&one, "explain volume/vol")?;
+    ensure!(said.contains(&format!("put {serial} back into node-1")), "explain: {said}");
+    println!("    {}", said.trim().replace('\n', "\n    "));
+    load.lost()?;
+    put_drives_back(&one)?;
+    verb(&one, "volume unmount vol")?;
+    until(lab, &one, "vol", "started anew", |record| {
+        !is_dead(record) && word(record, "/status/phase") == "Synced"
+    })?;
+    verb(&one, "volume mount vol /mnt/vol")?;
+    load.verify(&one, FILE)?;
+    verb(&one, "volume unmount vol")?;
+    xfs_is_clean(&one, &device(&one, "vol")?)?;
+    remove(lab, &one, "vol")
+}
+
+/// Whether nothing below the volume works any more.
+fn is_dead(record: &Value) -> bool {
+    let reasons = record.pointer("/status/reasons").and_then(Value::as_array);
+    reasons.into_iter().flatten().any(|reason| word(reason, "/code") == "LastCopyPulled")
 }
 
 /// Nothing acknowledged is lost, the copies are equal, and the judges are content.
