@@ -13,21 +13,23 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Waits that are noted.
 const NOTED: Duration = Duration::from_millis(200);
 
-/// A wait that lasts this long is explained by the daemons, while it lasts.
+/// A wait that lasts this long is explained by the daemons, and again while it lasts: what is waited for changes.
 const EXPLAINED: Duration = Duration::from_secs(10);
+/// After the first time.
+const EXPLAINED_AGAIN: Duration = Duration::from_secs(30);
 
 /// Until the chaos is over. The time before the first write is nobody's wait.
 pub(super) fn run(world: &World<'_>, used: &Used, port: usize) {
     thread::scope(|scope| {
-        let (mut seen, mut last, mut explained) = (0, Instant::now(), false);
+        let (mut seen, mut last, mut due) = (0, Instant::now(), EXPLAINED);
         while !world.is_over() {
             let size = logged(world, port);
             if size >= seen + RECORD as u64 {
                 note(world, used, seen, last);
-                (seen, last, explained) = (size, Instant::now(), false);
-            } else if seen > 0 && !explained && last.elapsed() >= EXPLAINED {
+                (seen, last, due) = (size, Instant::now(), EXPLAINED);
+            } else if seen > 0 && last.elapsed() >= due {
                 scope.spawn(|| explain(world, used));
-                explained = true;
+                due += EXPLAINED_AGAIN;
             }
             sleep(LOOK);
         }
