@@ -15,6 +15,7 @@ mod force;
 mod growth;
 mod healing;
 mod interruption;
+mod kube;
 mod leaks;
 mod ledger;
 mod life;
@@ -37,7 +38,7 @@ mod verification;
 mod zombie;
 
 use anyhow::{Result, ensure};
-pub use order::{is_alone, is_strict};
+pub use order::{is_alone, is_on_request, is_strict};
 
 use crate::daemon::mdfabric;
 use crate::lab::Lab;
@@ -118,6 +119,7 @@ pub fn all() -> Vec<Scenario> {
         surroundings::SCENARIOS,
         ledger::SCENARIOS,
         csi::SCENARIOS,
+        kube::SCENARIOS,
         conform::SCENARIOS,
         dump::SCENARIOS,
         service::SCENARIOS,

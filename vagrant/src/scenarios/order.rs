@@ -10,6 +10,7 @@ const ALONE: &[(&str, &str)] = &[
     (STRICT, "prints how long writes wait, and a provider that is starved for 0.4 s counts as gone"),
     ("lab_moves_bytes_between_guests", "asks for a speed"),
     ("idle_costs_nothing", "prints what daemons take of a processor"),
+    (ON_REQUEST, "three larger guests and a control plane take the whole machine"),
     ("lab_leaves_nothing_behind", "looks at the host's own mounts and network devices"),
 ];
 
@@ -28,6 +29,15 @@ const LONG: &[&str] = &[
     "volume_life_ext4_and_raw",
     "systemd_unit_runs_the_daemon",
 ];
+
+/// What is played only if something is asked for and it is that, by the beginning of its name: the first time it builds Kubernetes, which takes a quarter of an hour.
+const ON_REQUEST: &str = "kube_";
+
+/// Whether the scenario `name` is played only if it is asked for.
+#[must_use]
+pub fn is_on_request(name: &str) -> bool {
+    name.starts_with(ON_REQUEST)
+}
 
 /// Whether the scenario `name` is played while nothing else runs.
 #[must_use]
@@ -59,6 +69,7 @@ mod tests {
     #[test]
     fn every_name_is_a_scenarios() {
         let all = super::super::all();
+        assert!(all.iter().any(|scenario| is_on_request(scenario.name)));
         for (begin, _) in ALONE {
             assert!(all.iter().any(|scenario| scenario.name.starts_with(begin)), "{begin}");
         }
