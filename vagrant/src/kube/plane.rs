@@ -10,10 +10,6 @@ pub const API_SERVER: &str = "apiserver";
 /// Those that only ask it, and start once it answers.
 pub const FOLLOWERS: [&str; 2] = ["controller-manager", "scheduler"];
 
-/// How long a node may say nothing before it counts as not ready, and its pods as gone: half of what Kubernetes does by itself, for shorter
-/// scenarios. The kubelet speaks every 10 s.
-const NODE_PATIENCE: &str = "25s";
-
 /// A program of the control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
@@ -71,7 +67,6 @@ fn controller_manager(keys: &Path) -> Vec<String> {
         format!("--root-ca-file={}", keys.join("ca.crt").display()),
         "--use-service-account-credentials=true".to_owned(),
         "--allocate-node-cidrs=false".to_owned(),
-        format!("--node-monitor-grace-period={NODE_PATIENCE}"),
     ];
     client("controller-manager", keys).into_iter().chain(own).collect()
 }

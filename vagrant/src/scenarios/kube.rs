@@ -93,3 +93,15 @@ fn no_more(cluster: &Cluster<'_>, kind: &str) -> Result<()> {
         Ok(cluster.kubectl.list(&[kind])?.is_empty().then_some(()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shell_is_in_the_image_that_the_chart_names() {
+        let values = include_str!("../../../deploy/chart/values.yaml");
+        let (repository, tag) = SHELL.rsplit_once(':').unwrap();
+        assert!(values.contains(&format!("repository: {repository}\n    tag: \"{tag}\"\n")));
+    }
+}
