@@ -68,6 +68,9 @@ pub enum Needs {
     /// Three nodes whose daemons run, each with its drive `a` added and its drive `b` blank, and no volume. The scenario
     /// leaves no volume behind.
     Cluster,
+    /// Three nodes of Kubernetes with mdfabric from its chart, each with its drive `a` added, and no claim. The scenario leaves no claim
+    /// and no pod behind.
+    Kube,
     /// None: the scenario starts what it needs.
     Nothing,
 }

@@ -48,9 +48,14 @@ pub struct Cluster<'a> {
 }
 
 impl<'a> Cluster<'a> {
+    /// What was started in the lab.
+    pub fn of(lab: &'a Lab) -> Result<Self> {
+        Ok(Self { lab, kubectl: Kubectl::of(lab)? })
+    }
+
     /// Starts the control plane and the product of the chart in a lab whose guests are up; gives every node's drive `a` to mdfabric.
     pub fn start(parts: &Parts, lab: &'a Lab) -> Result<Self> {
-        let cluster = Self { lab, kubectl: Kubectl::of(lab)? };
+        let cluster = Self::of(lab)?;
         cluster.timed("control plane", || cluster.start_plane())?;
         cluster.timed("nodes ready", || cluster.wait_nodes())?;
         cluster.timed("chart installed, every pod ready", || cluster.install(parts))?;

@@ -47,6 +47,13 @@ pub fn pod(name: &str, image: &str, claim: &str, script: &str) -> Value {
     })
 }
 
+/// The same pod, but on no other node than this one.
+#[must_use]
+pub fn on(node: &str, mut pod: Value) -> Value {
+    pod["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": node});
+    pod
+}
+
 /// Whether a node, a pod or whatever else has conditions says that it is `Ready`.
 #[must_use]
 pub fn is_ready(object: &Value) -> bool {

@@ -3,82 +3,122 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use serde_json::Value;
 
 use super::{Needs, Scenario, Stage};
 use crate::daemon::word;
 use crate::kube::Cluster;
 use crate::kube::objects::{self, is_ready};
-use crate::lab::Lab;
 use crate::product::nothing_left;
 
-pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
-    name: "kube_pvc_and_pod",
-    shows: "the chart on a real cluster: a claim becomes a volume with two copies where its pod runs, the pod writes and reads, and pod and \
-            claim deleted leave nothing behind",
-    lab: Needs::Nothing,
-    run: pvc_and_pod,
-}];
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "kube_pvc_and_pod",
+        shows: "the chart on a real cluster: a claim becomes a volume with two copies, one of them where its pod runs, the pod writes and reads, \
+                and pod and claim deleted leave nothing behind",
+        lab: Needs::Kube,
+        run: pvc_and_pod,
+    },
+    Scenario {
+        name: "kube_one_copy_follows_its_pod",
+        shows: "a pod that is made again on another node finds its volume there with what it wrote; the one copy follows",
+        lab: Needs::Kube,
+        run: one_copy_follows_its_pod,
+    },
+];
 
-/// How many nodes a cluster has.
-const NODES: u8 = 3;
 /// For a pod with a claim: a volume is made, attached and mounted, on emulated nodes.
 const POD_DEADLINE: Duration = Duration::from_mins(4);
+/// For a copy to follow: it is filled and compared.
+const FOLLOWS_DEADLINE: Duration = Duration::from_mins(4);
 /// For everything of a claim to go: copies are erased.
 const GONE_DEADLINE: Duration = Duration::from_mins(4);
-/// The class with two copies.
+/// The chart's classes with one copy and with two.
+const LOCAL: &str = "mdfabric-local-first";
 const REPLICATED: &str = "mdfabric-replicated";
 /// The image with a shell that the chart asks for too.
 const SHELL: &str = "docker.io/library/busybox:1.37.0";
 const CLAIM: &str = "data";
+const SIZE: &str = "320Mi";
 const POD: &str = "writer";
+const FILE: &str = "/data/file";
 const WORDS: &str = "written by a pod";
 
 fn pvc_and_pod(stage: &mut Stage<'_>) -> Result<()> {
-    let parts = stage.parts.with_kube()?;
-    let lab = Lab::private(&parts, NODES)?;
-    lab.set_patient(true);
-    let cluster = Cluster::start(&parts, &lab)?;
-    cluster.make(&objects::claim(CLAIM, REPLICATED, "320Mi"))?;
-    let script = format!("echo {WORDS} >/data/file && sync");
-    cluster.make(&objects::pod(POD, SHELL, CLAIM, &script))?;
-    let node = running(&cluster, POD)?;
-    has_written(&cluster)?;
-    is_replicated(&cluster, &node)?;
-    remove(&cluster, "pod", POD)?;
-    no_more(&cluster, "volumeattachments")?;
-    remove(&cluster, "persistentvolumeclaim", CLAIM)?;
-    ["persistentvolumes", "mdvol", "mdrep"].iter().try_for_each(|kind| no_more(&cluster, kind))?;
-    nothing_left(&lab)
+    let cluster = Cluster::of(stage.lab()?)?;
+    cluster.make(&objects::claim(CLAIM, REPLICATED, SIZE))?;
+    let node = run(&cluster, &writer())?;
+    is_read(&cluster)?;
+    let volume = only_volume(&cluster)?;
+    ensure!(word(&volume, "/status/phase") == "Synced", "the volume is {}", word(&volume, "/status/phase"));
+    let places = places(&cluster)?;
+    ensure!(places.len() == 2 && places.contains(&node), "the pod is on {node}, the copies on {places:?}");
+    clear(&cluster)
 }
 
-/// Waits until the pod is ready; gives its node.
-fn running(cluster: &Cluster<'_>, pod: &str) -> Result<String> {
-    let ready = cluster.lab.wait_for(&format!("pod {pod} to be ready"), POD_DEADLINE, || {
-        Ok(cluster.kubectl.find("pod", pod)?.filter(is_ready))
+fn one_copy_follows_its_pod(stage: &mut Stage<'_>) -> Result<()> {
+    let cluster = Cluster::of(stage.lab()?)?;
+    cluster.make(&objects::claim(CLAIM, LOCAL, SIZE))?;
+    run(&cluster, &objects::on("node-1", writer()))?;
+    is_read(&cluster)?;
+    ensure!(places(&cluster)? == ["node-1"], "the copy is on {:?}", places(&cluster)?);
+    remove(&cluster, "pod", POD)?;
+    run(&cluster, &objects::on("node-2", objects::pod(POD, SHELL, CLAIM, "true")))?;
+    is_read(&cluster)?;
+    cluster.lab.wait_for("the copy to follow", FOLLOWS_DEADLINE, || {
+        Ok((places(&cluster)? == ["node-2"]).then_some(()))
+    })?;
+    is_read(&cluster)?;
+    clear(&cluster)
+}
+
+/// A pod that writes [`WORDS`] and stays.
+fn writer() -> Value {
+    objects::pod(POD, SHELL, CLAIM, &format!("echo {WORDS} >{FILE} && sync"))
+}
+
+/// Makes the pod and waits until it is ready; gives its node.
+fn run(cluster: &Cluster<'_>, pod: &Value) -> Result<String> {
+    cluster.make(pod)?;
+    let ready = cluster.lab.wait_for("the pod to be ready", POD_DEADLINE, || {
+        Ok(cluster.kubectl.find("pod", POD)?.filter(is_ready))
     })?;
     Ok(word(&ready, "/spec/nodeName"))
 }
 
-/// The file is in the volume, and the volume is a file system of its own.
-fn has_written(cluster: &Cluster<'_>) -> Result<()> {
-    let look = ["exec", POD, "--", "/bin/sh", "-c", "cat /data/file; grep ' /data ' /proc/mounts"];
+/// What was written is there, in a file system of its own. A container is ready before its script has come that far.
+fn is_read(cluster: &Cluster<'_>) -> Result<()> {
+    let look = format!("cat {FILE} && grep ' /data ' /proc/mounts");
     let said = cluster.lab.wait_for("the pod's file", POD_DEADLINE, || {
-        Ok(cluster.kubectl.run(&look).ok().filter(|said| said.starts_with(WORDS)))
+        let said = cluster.kubectl.run(&["exec", POD, "--", "/bin/sh", "-c", &look]).ok();
+        Ok(said.filter(|said| said.starts_with(WORDS)))
     })?;
     ensure!(said.contains(" /data xfs rw"), "the pod has something else at /data:\n{said}");
     Ok(())
 }
 
-/// One volume, owned by the pod's node, with two copies of which one is there.
-fn is_replicated(cluster: &Cluster<'_>, node: &str) -> Result<()> {
-    let volumes = cluster.kubectl.list(&["mdvol"])?;
-    let [volume] = volumes.as_slice() else { bail!("{} volumes instead of one", volumes.len()) };
+fn only_volume(cluster: &Cluster<'_>) -> Result<Value> {
+    match cluster.kubectl.list(&["mdvol"])?.as_slice() {
+        [volume] => Ok(volume.clone()),
+        volumes => bail!("{} volumes instead of one", volumes.len()),
+    }
+}
+
+/// The nodes that copies are on, in order.
+fn places(cluster: &Cluster<'_>) -> Result<Vec<String>> {
     let copies = cluster.kubectl.list(&["mdrep"])?;
-    let places: Vec<String> = copies.iter().map(|copy| word(copy, "/spec/node")).collect();
-    ensure!(places.len() == 2 && places.iter().any(|place| place == node), "{node} is not among {places:?}");
-    let phase = word(volume, "/status/phase");
-    ensure!(phase == "Synced", "the volume is {phase}");
-    Ok(())
+    let mut places: Vec<String> = copies.iter().map(|copy| word(copy, "/spec/node")).collect();
+    places.sort();
+    Ok(places)
+}
+
+/// Pod and claim go, and with them everything that was made for them.
+fn clear(cluster: &Cluster<'_>) -> Result<()> {
+    remove(cluster, "pod", POD)?;
+    no_more(cluster, "volumeattachments")?;
+    remove(cluster, "persistentvolumeclaim", CLAIM)?;
+    ["persistentvolumes", "mdvol", "mdrep"].iter().try_for_each(|kind| no_more(cluster, kind))?;
+    nothing_left(cluster.lab)
 }
 
 fn remove(cluster: &Cluster<'_>, kind: &str, name: &str) -> Result<()> {

@@ -52,14 +52,17 @@ pub fn is_strict(name: &str) -> bool {
 }
 
 /// Where a scenario stands in the order. Those without the shared lab come before there is one, since it makes way for them;
-/// those that share a cluster stand together. Alone it is the other way round: the cluster of those before is still there.
+/// those that share a cluster stand together. Alone it is the other way round: the cluster of those before is still there. Kubernetes, which
+/// none of them can use, comes last.
 pub(super) fn place(scenario: &Scenario) -> (u8, bool) {
     let rank = match scenario.lab {
         Needs::Nothing => 0,
         Needs::Blank | Needs::AsIs => 1,
         Needs::Cluster => 2,
+        Needs::Kube => 3,
     };
-    (if is_alone(scenario.name) { 2 - rank } else { rank }, !LONG.contains(&scenario.name))
+    let is_turned = is_alone(scenario.name) && scenario.lab != Needs::Kube;
+    (if is_turned { 2 - rank } else { rank }, !LONG.contains(&scenario.name))
 }
 
 #[cfg(test)]
