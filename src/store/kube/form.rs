@@ -76,7 +76,7 @@ pub(super) fn write(key: &Key, record: &Record) -> Result<Value, FormError> {
         Record::DriveStatus(status) => with(json(status)?, "summary", json(&DriveSummary::from(status))?),
         Record::NodeSpec(spec) => json(spec)?,
         Record::NodeStatus(status) => json(status)?,
-        Record::Lease(lease) => return write_lease(lease),
+        Record::Lease(lease) => return Ok(write_lease(lease)),
     };
     let half = plain_lists(without(half, named_by(key.kind)));
     check_numbers("", &half)?;
@@ -153,17 +153,16 @@ fn check_numbers(path: &str, value: &Value) -> Result<(), FormError> {
 }
 
 /// What a lease's object has beside its name.
-fn write_lease(lease: &Lease) -> Result<Value, FormError> {
+fn write_lease(lease: &Lease) -> Value {
     let seconds = lease.term_millis.div_ceil(1000).clamp(1, i32::MAX.unsigned_abs().into());
     let (label, value) = LABEL;
-    let half = json!({
+    json!({
         "metadata": {
             "labels": { label: value },
             "annotations": { RENEWALS: lease.renewals.to_string(), TERM: lease.term_millis.to_string() },
         },
         "spec": { "holderIdentity": lease.holder, "leaseDurationSeconds": seconds },
-    });
-    Ok(half)
+    })
 }
 
 /// A merge patch replaces a list as it stands: `null` within it takes nothing away, and would be kept.

@@ -83,23 +83,23 @@ mod tests {
     use super::*;
     use crate::domain::{Kind, NodeSpec};
 
-    fn spec(cordoned: bool) -> Result<Record, String> {
-        Ok(Record::NodeSpec(NodeSpec { cordoned, draining: false }))
+    fn spec(cordoned: bool) -> Record {
+        Record::NodeSpec(NodeSpec { cordoned, draining: false })
     }
 
     #[test]
     fn a_record_is_the_same_while_only_its_object_changes() {
         let (known, key) = (Known::default(), Key::new(Kind::NodeSpec, "n1"));
-        known.note(&key, Revision(5), Some(&spec(false)));
-        known.note(&key, Revision(9), Some(&spec(false)));
-        assert!(known.is_same(&key, Revision(5), Some(&spec(false))));
-        assert!(!known.is_same(&key, Revision(4), Some(&spec(false))));
-        assert!(!known.is_same(&key, Revision(10), Some(&spec(false))));
-        assert!(!known.is_same(&key, Revision(5), Some(&spec(true))));
-        known.note(&key, Revision(12), Some(&spec(true)));
-        known.note(&key, Revision(11), Some(&spec(false)));
-        assert!(!known.is_same(&key, Revision(9), Some(&spec(true))));
-        assert!(known.is_same(&key, Revision(12), Some(&spec(true))));
+        known.note(&key, Revision(5), Some(&Ok(spec(false))));
+        known.note(&key, Revision(9), Some(&Ok(spec(false))));
+        assert!(known.is_same(&key, Revision(5), Some(&Ok(spec(false)))));
+        assert!(!known.is_same(&key, Revision(4), Some(&Ok(spec(false)))));
+        assert!(!known.is_same(&key, Revision(10), Some(&Ok(spec(false)))));
+        assert!(!known.is_same(&key, Revision(5), Some(&Ok(spec(true)))));
+        known.note(&key, Revision(12), Some(&Ok(spec(true))));
+        known.note(&key, Revision(11), Some(&Ok(spec(false))));
+        assert!(!known.is_same(&key, Revision(9), Some(&Ok(spec(true)))));
+        assert!(known.is_same(&key, Revision(12), Some(&Ok(spec(true)))));
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
         let (known, key) = (Known::default(), Key::new(Kind::NodeSpec, "n1"));
         known.note(&key, Revision(3), None);
         assert!(!known.was_there(&key, Revision(9)));
-        known.note(&key, Revision(5), Some(&spec(false)));
+        known.note(&key, Revision(5), Some(&Ok(spec(false))));
         known.note(&key, Revision(6), None);
         assert!(!known.was_there(&key, Revision(4)), "its object was made before it");
         assert!(known.was_there(&key, Revision(6)) && !known.is_same(&key, Revision(6), None));

@@ -26,7 +26,9 @@ impl KubeStore {
         let mut listing = Listing { revision, ..Listing::default() };
         let of_others = others.into_iter().zip(of_others.into_iter().map(|(objects, _)| objects));
         for (place, objects) in std::iter::once((first, of_first)).chain(of_others) {
-            objects.iter().for_each(|object| self.sort_in(&mut listing, place, object));
+            for object in &objects {
+                self.sort_in(&mut listing, place, object);
+            }
         }
         self.came_to(revision);
         self.show_copies(None);

@@ -241,7 +241,7 @@ mod tests {
         }
     }
 
-    fn object(conditions: Value) -> DynamicObject {
+    fn object(conditions: &Value) -> DynamicObject {
         let mut object = DynamicObject::new("v", &Place::Volume.resource());
         object.data = json!({ "status": { "conditions": conditions } });
         object
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn what_was_told_is_not_told_again() {
         let told = Told::default();
-        told.note("v", &status(&[1, 2], &["NoPlace"]), &object(json!([])));
+        told.note("v", &status(&[1, 2], &["NoPlace"]), &object(&json!([])));
         assert_eq!(told.news("v", &status(&[1, 2], &["NoPlace"])), []);
         let news = told.news("v", &status(&[1, 2, 3], &["NoPlace", "Stuck"]));
         let said: Vec<(&str, &str)> = news.iter().map(|news| (news.kind, news.reason.as_str())).collect();
@@ -262,7 +262,7 @@ mod tests {
     fn a_condition_that_stands_keeps_its_time() {
         let told = Told::default();
         let first = told.conditions("v", &status(&[], &["NoPlace"]), "2026-01-01T00:00:00Z");
-        told.note("v", &status(&[], &["NoPlace"]), &object(first.clone()));
+        told.note("v", &status(&[], &["NoPlace"]), &object(&first));
         let same = told.conditions("v", &status(&[], &["NoPlace"]), "2026-02-02T00:00:00Z");
         assert_eq!(first, same);
         assert_eq!(first[0]["type"], WHOLE);
@@ -279,8 +279,8 @@ mod tests {
     #[test]
     fn an_event_s_name_is_what_it_says_and_its_note_has_an_end() {
         let news = News::of(&Reason::waiting("Waits", "é".repeat(2000)), Timestamp(1));
-        let event = news.object(Place::Volume, &object(json!([])), "n1", "now");
-        assert_eq!(event, news.object(Place::Volume, &object(json!([])), "n1", "now"));
+        let event = news.object(Place::Volume, &object(&json!([])), "n1", "now");
+        assert_eq!(event, news.object(Place::Volume, &object(&json!([])), "n1", "now"));
         assert!(event["note"].as_str().unwrap().len() <= LONGEST_NOTE);
         assert_eq!(event["type"], "Normal");
     }

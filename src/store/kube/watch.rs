@@ -139,16 +139,15 @@ impl Follower {
             patience.owed(*written.borrow_and_update() > self.at);
             tokio::select! {
                 event = events.next() => match event {
-                    None => return Ok(()),
                     Some(Ok(event)) => {
                         patience.heard();
                         if !self.take(event).await? {
                             return Ok(());
                         }
                     }
-                    // The connection broke: it is made again, and what it has to show comes then.
                     Some(Err(kube::Error::Api(status))) => return Err(self.over(Failed::Said(status))),
-                    Some(Err(_)) => return Ok(()),
+                    // The stream ended, or its connection broke: it is opened again, and what it has to show comes then.
+                    None | Some(Err(_)) => return Ok(()),
                 },
                 _ = written.changed() => {}
                 () = self.out.closed() => return Ok(()),

@@ -110,18 +110,18 @@ fn sizes_are_written_short() {
     );
 }
 
-fn by_hand(spec: Value) -> DynamicObject {
+fn by_hand(spec: &Value) -> DynamicObject {
     let mut object = DynamicObject::new("by-hand", &Place::Volume.resource());
     object.metadata.uid = Some(uuid::Uuid::from_u128(5).to_string());
     object.metadata.creation_timestamp = Some(Time(jiff::Timestamp::from_second(60).unwrap()));
-    let spec = shaped(&schema("Volume")["properties"]["spec"], &spec).unwrap();
+    let spec = shaped(&schema("Volume")["properties"]["spec"], spec).unwrap();
     object.data = json!({ "spec": spec });
     object
 }
 
 #[test]
 fn a_volume_made_by_hand_is_known_by_its_object() {
-    let object = by_hand(json!({ "size": "1Gi" }));
+    let object = by_hand(&json!({ "size": "1Gi" }));
     let whole = serde_json::to_value(&object).unwrap();
     assert_eq!(refusals(&schema("Volume"), &whole, None), [""; 0]);
     let Some(Ok(Record::VolumeSpec(spec))) = read(Kind::VolumeSpec, &object) else { panic!("{object:?}") };
@@ -135,7 +135,7 @@ fn a_volume_made_by_hand_is_known_by_its_object() {
 #[test]
 fn an_attachment_says_no_more_than_its_author() {
     let mount = json!({ "path": "/mnt", "group": 7 });
-    let object = by_hand(json!({ "size": "1Gi", "attachment": { "node": "n1", "mount": mount } }));
+    let object = by_hand(&json!({ "size": "1Gi", "attachment": { "node": "n1", "mount": mount } }));
     let Some(Ok(Record::VolumeSpec(spec))) = read(Kind::VolumeSpec, &object) else { panic!("{object:?}") };
     let mount = MountRequest { group: Some(7), ..MountRequest::at("/mnt") };
     assert_eq!(
@@ -156,7 +156,7 @@ fn lists_that_are_patched_have_no_nulls_and_what_is_not_said_has_one() {
 
 #[test]
 fn deleting_the_object_deletes_the_volume_and_ends_where_nothing_holds_it() {
-    let mut object = by_hand(json!({ "size": "1Gi" }));
+    let mut object = by_hand(&json!({ "size": "1Gi" }));
     object.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::from_second(70).unwrap()));
     object.metadata.finalizers = Some(vec!["somebody/else".to_owned(), FINALIZER.to_owned()]);
     let Some(Ok(Record::VolumeSpec(spec))) = read(Kind::VolumeSpec, &object) else { panic!("{object:?}") };
@@ -190,7 +190,7 @@ fn a_lease_without_our_label_or_a_holder_is_none_and_a_garbled_one_cannot_be_rea
 
 #[test]
 fn what_is_no_volume_s_name_cannot_be_read() {
-    let mut object = by_hand(json!({ "size": "1Gi" }));
+    let mut object = by_hand(&json!({ "size": "1Gi" }));
     object.metadata.name = Some("v".repeat(64));
     assert!(matches!(read(Kind::VolumeSpec, &object), Some(Err(_))));
 }

@@ -121,16 +121,13 @@ impl Objects {
 
     pub(crate) fn list(&mut self, asked: &Asked) -> Result<Value, Refused> {
         self.check_kind(&asked.plural)?;
-        let (mut items, revision) = match asked.query("continue") {
-            Some(token) => self
-                .pages
-                .remove(token)
-                .ok_or_else(|| Refused::new(410, "Expired", "the page is forgotten"))?,
-            None => {
-                let at = asked.exact_revision().unwrap_or(self.revision);
-                let then = self.as_of(&asked.plural, at)?;
-                (then.into_iter().filter(|object| asked.selects(object)).cloned().collect(), at)
-            }
+        let (mut items, revision) = if let Some(token) = asked.query("continue") {
+            let page = self.pages.remove(token);
+            page.ok_or_else(|| Refused::new(410, "Expired", "the page is forgotten"))?
+        } else {
+            let at = asked.exact_revision().unwrap_or(self.revision);
+            let then = self.as_of(&asked.plural, at)?;
+            (then.into_iter().filter(|object| asked.selects(object)).cloned().collect(), at)
         };
         let limit = asked.query("limit").map_or(usize::MAX, |limit| limit.parse().unwrap());
         let rest = if items.len() > limit { items.split_off(limit) } else { Vec::new() };
