@@ -70,8 +70,9 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
-    /// The others give up where the API server does not answer them soon: they come after it.
-    fn start_plane(&self) -> Result<()> {
+    /// Starts the control plane alone, in a lab that may have no node. The others give up where the API server does not answer them soon: they
+    /// come after it.
+    pub fn start_plane(&self) -> Result<()> {
         self.lab.power(API_SERVER, Power::On)?;
         self.lab.wait_for("the API server to answer", PLANE_DEADLINE, || {
             Ok(self.kubectl.run(&["get", "--raw=/readyz"]).ok())

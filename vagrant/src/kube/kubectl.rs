@@ -34,14 +34,27 @@ impl Kubectl {
         })
     }
 
+    /// `program` of the host in the lab's network, not started yet.
+    #[must_use]
+    pub fn beside(&self, program: &Path) -> Command {
+        let mut nsenter = Command::new("nsenter");
+        nsenter.arg(format!("--net={}", self.network.display())).arg(program);
+        nsenter
+    }
+
+    /// Says where the API server is, and who asks.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.keys.join("admin.kubeconfig")
+    }
+
     /// `kubectl ARGUMENTS`, not started yet.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut nsenter = Command::new("nsenter");
-        nsenter.arg(format!("--net={}", self.network.display())).arg(&self.program);
-        nsenter.arg("--kubeconfig").arg(self.keys.join("admin.kubeconfig"));
-        nsenter.arg("--cache-dir").arg(self.keys.join("cache")).args(arguments);
-        nsenter
+        let mut kubectl = self.beside(&self.program);
+        kubectl.arg("--kubeconfig").arg(self.kubeconfig());
+        kubectl.arg("--cache-dir").arg(self.keys.join("cache")).args(arguments);
+        kubectl
     }
 
     /// What it prints. One that fails is an error with what it said.

@@ -1,17 +1,26 @@
 //! The product as users of Kubernetes meet it: claims and pods on a real control plane, a real kubelet and a real containerd.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 use super::{Needs, Scenario, Stage};
+use crate::command::output;
 use crate::daemon::word;
 use crate::kube::Cluster;
 use crate::kube::objects::{self, is_ready};
+use crate::lab::Lab;
 use crate::product::nothing_left;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "kube_store_conforms",
+        shows: "the store on the Kubernetes API does on a real API server what every store has to do",
+        lab: Needs::Nothing,
+        run: store_conforms,
+    },
     Scenario {
         name: "kube_pvc_and_pod",
         shows: "the chart on a real cluster: a claim becomes a volume with two copies, one of them where its pod runs, the pod writes and reads, \
@@ -27,6 +36,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// What asks a store everything, built as all tests are.
+const CONFORMANCE: [&str; 5] = ["test", "--profile", "checked", "--workspace", "a_real_api_server_conforms"];
 /// For a pod with a claim: a volume is made, attached and mounted, on emulated nodes.
 const POD_DEADLINE: Duration = Duration::from_mins(4);
 /// For a copy to follow: it is filled and compared.
@@ -43,6 +54,22 @@ const SIZE: &str = "320Mi";
 const POD: &str = "writer";
 const FILE: &str = "/data/file";
 const WORDS: &str = "written by a pod";
+
+/// A control plane needs no node for that. The test lets everything pass where it is not told of an API server, so what it made there is looked
+/// for.
+fn store_conforms(stage: &mut Stage<'_>) -> Result<()> {
+    let parts = stage.parts.with_kube()?;
+    let lab = Lab::private_with(&parts, Vec::new())?;
+    let cluster = Cluster::of(&lab)?;
+    cluster.start_plane()?;
+    let mut cargo = cluster.kubectl.beside(Path::new("cargo"));
+    cargo.args(CONFORMANCE).env("MDFABRIC_TEST_KUBECONFIG", cluster.kubectl.kubeconfig());
+    let said = output(cargo.current_dir(parts.cache.workspace()))?;
+    ensure!(said.contains("1 passed"), "the test was not run:\n{said}");
+    let made = cluster.kubectl.find("customresourcedefinition", "volumes.mdfabric.io")?;
+    ensure!(made.is_some(), "the test did not ask the API server");
+    Ok(())
+}
 
 fn pvc_and_pod(stage: &mut Stage<'_>) -> Result<()> {
     let cluster = Cluster::of(stage.lab()?)?;
