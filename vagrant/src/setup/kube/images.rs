@@ -27,9 +27,9 @@ pub(super) struct Sources<'a> {
 pub(super) fn all(sources: &Sources<'_>) -> Result<Vec<Image>> {
     let values = sources.chart.values(&sources.chart.chart().join("values.yaml"))?;
     let mut images = vec![product(sources, &values)?, busybox(sources.busybox, &values)?];
-    let Programs { sidecars, standins, .. } = sources.programs;
+    let Programs { sidecars, provisioner, standins, .. } = sources.programs;
     for (name, program) in [
-        ("provisioner", sidecars.join("csi-provisioner")),
+        ("provisioner", provisioner.join("csi-provisioner")),
         ("attacher", sidecars.join("csi-attacher")),
         ("resizer", sidecars.join("csi-resizer")),
         ("registrar", standins.join("registrar")),

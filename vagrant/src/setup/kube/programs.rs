@@ -18,6 +18,8 @@ pub(super) struct Programs {
     pub(super) containerd: PathBuf,
     /// The sidecars of a driver's controller.
     pub(super) sidecars: PathBuf,
+    /// One more, which takes Kubernetes' libraries of an earlier version than the others.
+    pub(super) provisioner: PathBuf,
     /// Those sidecars that cannot be had: stand-ins.
     pub(super) standins: PathBuf,
 }
@@ -43,6 +45,7 @@ const KUBERNETES: [&str; 2] = versions!("kubernetes");
 const ETCD: [&str; 2] = versions!("etcd");
 const CONTAINERD: [&str; 2] = versions!("containerd");
 const SIDECARS: [&str; 2] = versions!("sidecars");
+const PROVISIONER: [&str; 2] = versions!("provisioner");
 const STANDINS: [&str; 4] = [
     versions!("standins")[0],
     versions!("standins")[1],
@@ -63,7 +66,7 @@ const PROGRAMS: go::Build<'_> = go::Build {
     linker: "",
 };
 
-const OTHERS: [Group; 4] = [
+const OTHERS: [Group; 5] = [
     Group {
         name: "etcd",
         build: go::Build {
@@ -94,7 +97,6 @@ const OTHERS: [Group; 4] = [
         build: go::Build {
             house: "vagrant/kube/sidecars",
             packages: &[
-                "github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner",
                 "github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher",
                 "github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer",
             ],
@@ -102,6 +104,16 @@ const OTHERS: [Group; 4] = [
             linker: "",
         },
         made_of: &SIDECARS,
+    },
+    Group {
+        name: "provisioner",
+        build: go::Build {
+            house: "vagrant/kube/provisioner",
+            packages: &["github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner"],
+            tags: "",
+            linker: "",
+        },
+        made_of: &PROVISIONER,
     },
     Group {
         name: "standins",
@@ -118,13 +130,14 @@ const OTHERS: [Group; 4] = [
 /// Builds what the cache does not have; says how long each group took.
 pub(super) fn build(cache: &Cache) -> Result<Programs> {
     let kubernetes = kubernetes(cache)?;
-    let [etcd, containerd, sidecars, standins] =
+    let [etcd, containerd, sidecars, provisioner, standins] =
         OTHERS.map(|group| built(cache, group.name, &group.build, group.made_of));
     Ok(Programs {
         kubernetes,
         etcd: etcd?,
         containerd: containerd?,
         sidecars: sidecars?,
+        provisioner: provisioner?,
         standins: standins?,
     })
 }
@@ -169,14 +182,14 @@ mod tests {
     #[test]
     fn sidecars_are_those_of_the_chart() {
         let values = include_str!("../../../../deploy/chart/values.yaml");
-        for (image, module) in [
-            ("csi-provisioner", "github.com/kubernetes-csi/external-provisioner/v6"),
-            ("csi-attacher", "github.com/kubernetes-csi/external-attacher/v4"),
-            ("csi-resizer", "github.com/kubernetes-csi/external-resizer/v2"),
+        for (image, [go_mod, _], module) in [
+            ("csi-provisioner", PROVISIONER, "github.com/kubernetes-csi/external-provisioner/v6"),
+            ("csi-attacher", SIDECARS, "github.com/kubernetes-csi/external-attacher/v4"),
+            ("csi-resizer", SIDECARS, "github.com/kubernetes-csi/external-resizer/v2"),
         ] {
             let (_, rest) = values.split_once(&format!("sig-storage/{image}\n")).unwrap();
             let tag = rest.lines().next().unwrap().trim().trim_start_matches("tag: ");
-            assert_eq!(required(SIDECARS[0], module), Some(tag), "{image}");
+            assert_eq!(required(go_mod, module), Some(tag), "{image}");
         }
     }
 }
