@@ -66,8 +66,8 @@ fn write_plane(authority: &Authority, dir: &Path) -> Result<()> {
     fs::write(dir.join("ca.crt"), authority.0.pem())?;
     let serves =
         names(&API_NAMES)?.into_iter().chain(addresses(&[ETCD_ADDRESS, API_SERVICE_ADDRESS, "127.0.0.1"])?);
-    let server = Party { name: "kube-apiserver", group: Some(MASTERS), serves: serves.collect() };
-    authority.issue(&server)?.save(dir, "apiserver")?;
+    let party = Party { name: "kube-apiserver", group: Some(MASTERS), serves: serves.collect() };
+    authority.issue(&party)?.save(dir, "apiserver")?;
     // Signs the tokens of service accounts.
     let accounts = KeyPair::generate()?;
     fs::write(dir.join("accounts.key"), accounts.serialize_pem())?;

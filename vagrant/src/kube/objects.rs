@@ -50,7 +50,9 @@ pub fn pod(name: &str, image: &str, claim: &str, script: &str) -> Value {
 /// The same pod, but on no other node than this one.
 #[must_use]
 pub fn on(node: &str, mut pod: Value) -> Value {
-    pod["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": node});
+    if let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("nodeSelector".to_owned(), json!({"kubernetes.io/hostname": node}));
+    }
     pod
 }
 
@@ -79,6 +81,13 @@ pub fn is_rolled_out(object: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pod_can_be_told_its_node() {
+        let pod = on("node-2", pod("p", "i", "c", "true"));
+        assert_eq!(pod["spec"]["nodeSelector"]["kubernetes.io/hostname"], "node-2");
+        assert_eq!(pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"], "c");
+    }
 
     #[test]
     fn readiness_is_a_condition_of_that_name() {
