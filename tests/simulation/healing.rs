@@ -368,11 +368,10 @@ fn the_last_copy_pulled_from_below_its_owner_starts_anew_once_nobody_uses_it() {
         scene.write_a_little();
         let drive = drive_of(&scene, home);
         scene.cluster.set_drive(&drive, DriveFault::Pulled);
-        let is_told =
-            |status: &VolumeStatus| status.reasons.iter().any(|reason| reason.code == "LastCopyPulled");
-        scene.until_recorded(30_000, "it is told", is_told);
-        let waits = scene.status().unwrap().reasons.iter().any(|reason| reason.code == "WritesWait");
-        scene.demand(!waits, "writes fail, they do not wait");
+        let tells =
+            |status: &VolumeStatus, code: &str| status.reasons.iter().any(|reason| reason.code == code);
+        scene.until_recorded(30_000, "it is told", |status| tells(status, "LastCopyPulled"));
+        scene.demand(!tells(scene.status().unwrap(), "WritesWait"), "writes fail, they do not wait");
         scene.cluster.set_drive(&drive, DriveFault::None);
         if detaches {
             scene.detach();
@@ -381,7 +380,7 @@ fn the_last_copy_pulled_from_below_its_owner_starts_anew_once_nobody_uses_it() {
         }
         scene.attach(home);
         scene.write_a_little();
-        scene.demand(!is_told(scene.status().unwrap()), "nothing is told any more");
+        scene.demand(!tells(scene.status().unwrap(), "LastCopyPulled"), "nothing is told any more");
         scene.whole();
     }
 }

@@ -8,7 +8,7 @@
 use super::serving::Serving;
 use super::{members, publish, stop, top};
 use crate::domain::{DriveId, Member, Reason};
-use crate::plan::{ArraySeen, ArrayState, MemberFlag, Step};
+use crate::plan::{ArraySeen, ArrayState, MemberFlag};
 
 /// Says so, if it is so, and whose copy it was.
 pub(super) fn tell<'a>(serving: &mut Serving<'a>) -> Option<&'a Member> {
@@ -25,17 +25,11 @@ pub(super) fn plan(serving: &mut Serving) -> bool {
         return false;
     }
     if top::unmap(serving) {
-        stop_arrays(serving);
+        // No other: what a new start brought up already stays.
+        let dead = arrays(serving);
+        stop::stop_arrays(serving, &dead);
     }
     true
-}
-
-/// Those that are dead, and no other: what a new start brought up already stays.
-fn stop_arrays(serving: &mut Serving) {
-    for array in arrays(serving) {
-        let (volume, array) = (serving.spec.name.clone(), array.name.clone());
-        serving.step(Step::StopArray { volume, array });
-    }
 }
 
 /// The recorded copy on this node whose device an array has not, while what it has is none of any copy.

@@ -33,7 +33,7 @@ pub(super) fn plan(serving: &mut Serving) -> bool {
         serving.wait(mounted_by_others(serving, &mount.path));
         return false;
     }
-    top::unmap(serving) && stop_arrays(serving) && release_legs(serving)
+    top::unmap(serving) && stop_all(serving) && release_legs(serving)
 }
 
 /// What a running array waits for. Legs without one hold nobody's writes, and one that never ran has none.
@@ -64,13 +64,17 @@ fn mounted_by_others(serving: &Serving, path: &str) -> Reason {
 }
 
 /// `true` once none runs.
-fn stop_arrays(serving: &mut Serving) -> bool {
+fn stop_all(serving: &mut Serving) -> bool {
     let running: Vec<&ArraySeen> = serving.columns().filter_map(|column| serving.array(column)).collect();
-    for array in &running {
+    stop_arrays(serving, &running);
+    running.is_empty()
+}
+
+pub(super) fn stop_arrays(serving: &mut Serving, arrays: &[&ArraySeen]) {
+    for array in arrays {
         let (volume, array) = (serving.spec.name.clone(), array.name.clone());
         serving.step(Step::StopArray { volume, array });
     }
-    running.is_empty()
 }
 
 fn mounted_by_us(serving: &Serving) -> Option<String> {
