@@ -449,8 +449,9 @@ fn slots_wanted(serving: &Serving, column: u8, array: &ArraySeen, joining: Optio
     };
     let mut others = serving.status.members.iter().filter(out);
     let vacant = others.any(|member| safety::needs_vacant_slot(serving.input, serving.status, member));
-    let taken = array.members.iter().filter(|seen| seen.slot.is_some() || !seen.is(MemberFlag::Faulty));
-    taken.fold(0, |count, _| count + 1) + u32::from(joining.is_some()) + u32::from(vacant)
+    let has_or_gets = |seen: &&MemberSeen| seen.slot.is_some() || !seen.is(MemberFlag::Faulty);
+    let taken: u32 = array.members.iter().filter(has_or_gets).map(|_| 1).sum();
+    taken + u32::from(joining.is_some()) + u32::from(vacant)
 }
 
 /// Not while the kernel is busy with the members: EBUSY (`update_raid_disks`, drivers/md/md.c).
