@@ -40,6 +40,8 @@ mod stripes;
 mod support;
 #[path = "simulation/verification.rs"]
 mod verification;
+#[path = "simulation/wiped.rs"]
+mod wiped;
 #[path = "simulation/zombie.rs"]
 mod zombie;
 

@@ -164,6 +164,12 @@ impl World {
         self.unreadable.first()
     }
 
+    /// Whether a record is there and cannot be read.
+    #[must_use]
+    pub fn is_unreadable(&self, key: &Key) -> bool {
+        self.unreadable.contains(key)
+    }
+
     /// The revision of a record, 0 where there is none.
     #[must_use]
     pub fn revision(&self, key: &Key) -> Revision {

@@ -87,7 +87,8 @@ pub(super) fn step(
         Step::Thaw { array, .. } => grow::thaw(root, array),
         Step::GrowFs { dev, path, size, .. } => grow::file_system(*dev, Path::new(path), *size),
         Step::RemovePartition { dev, partition, .. } => drive::remove(root, tables, *dev, *partition),
-        Step::Zero { dev, .. } | Step::Erase { dev, .. } => replica::zero(root, *dev),
+        Step::Zero { partition, dev } => replica::make(root, *partition, *dev),
+        Step::Erase { dev, .. } => replica::zero(root, *dev),
         Step::Export { partition, epoch, dev, host_nqn, endpoint } => {
             replica::export(root, *partition, *epoch, *dev, host_nqn, endpoint)
         }

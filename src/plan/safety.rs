@@ -6,7 +6,8 @@
 
 use super::Input;
 use crate::domain::{
-    Epoch, Member, MemberState, NodeName, OnStoreLoss, Reason, ReplicaId, VolumeName, VolumeStatus,
+    Epoch, Key, Kind, Member, MemberState, NodeName, OnStoreLoss, Reason, ReplicaId, ReplicaSpec, VolumeName,
+    VolumeSpec, VolumeStatus,
 };
 
 /// What stands between a fault and the data, one by one.
@@ -22,6 +23,8 @@ pub enum Guard {
     Verification,
     /// R2: no copy goes while one that stays does not hold every write.
     OldCopyLast,
+    /// R2: what a volume counts on is neither made anew nor erased, whatever the replica's own records say.
+    WipeNothingCounted,
     /// R3: an array starts from the recorded copies, not from those that happen to be there.
     StartFromInSync,
     /// R3: a copy that an owner before could still write to does not come back by bitmap.
@@ -52,12 +55,13 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard there is.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::RecordBeforeDegrade,
         Self::NotWhileQueueing,
         Self::JoinAfterProof,
         Self::Verification,
         Self::OldCopyLast,
+        Self::WipeNothingCounted,
         Self::StartFromInSync,
         Self::FullAfterTakeover,
         Self::VacantSlot,
@@ -101,6 +105,10 @@ pub(super) enum Refusal {
     NotInSync { node: NodeName },
     /// The leg of this one holds I/O.
     LegQueues { node: NodeName },
+    /// The copy holds what its volume counts on.
+    Counts { volume: VolumeName, node: NodeName },
+    /// A record that says whether it does cannot be read.
+    Unread { key: Key },
 }
 
 impl From<Refusal> for Reason {
@@ -126,6 +134,20 @@ impl From<Refusal> for Reason {
             Refusal::NotInSync { node } => Self::waiting(
                 "CopyNotInSync",
                 format_args!("the copy on {node} does not hold every write yet; no copy goes before"),
+            ),
+            Refusal::Counts { volume, node } => Self::blocked(
+                "CopyCounts",
+                format_args!(
+                    "volume {volume} counts on this copy: it is neither made anew nor erased, though the replica's records ask for it"
+                ),
+                format_args!(
+                    "put the replica's records back; or give the copy up: `mdfabric volume edit {volume} --remove-replica {node}`"
+                ),
+            ),
+            Refusal::Unread { key } => Self::blocked(
+                "RecordUnreadable",
+                format_args!("{key} cannot be read: this copy is neither made anew nor erased meanwhile"),
+                "start a version of the daemon that can read it, or put it back",
             ),
             Refusal::LegQueues { node } => Self::waiting(
                 "LegQueues",
@@ -173,6 +195,23 @@ pub(super) fn may_leave(
         Some(member) => Err(Refusal::NotInSync { node: member.node.clone() }),
         None => Ok(()),
     }
+}
+
+/// R2: a copy may be made anew or erased while no volume counts on it, as far as records can be read that would say so.
+pub(super) fn may_wipe(input: &Input, replica: &ReplicaSpec) -> Result<(), Refusal> {
+    let world = input.world;
+    let keys = [Key::new(Kind::VolumeSpec, &replica.volume), Key::new(Kind::VolumeStatus, &replica.volume)];
+    let unread = keys.into_iter().find(|key| world.is_unreadable(key));
+    let lives = |volume: &VolumeSpec| volume.uid == replica.volume_uid && !volume.deleting;
+    let status = world.volume_spec(&replica.volume).filter(|volume| lives(volume));
+    let status = status.and_then(|_| world.volume_status(&replica.volume));
+    let counts = status.is_some_and(|status| status.created && status.in_sync.contains(&replica.id));
+    let refusal = match unread {
+        Some(key) => Refusal::Unread { key },
+        None if counts => Refusal::Counts { volume: replica.volume.clone(), node: replica.node.clone() },
+        None => return Ok(()),
+    };
+    if is_on(input, Guard::WipeNothingCounted) { Err(refusal) } else { Ok(()) }
 }
 
 /// R3: an array starts from the copies the record counts on, whether they are there or not.

@@ -54,7 +54,7 @@ impl Cluster {
             | Step::Carve { .. }
             | Step::GrowPartition { .. }
             | Step::RemovePartition { .. } => self.apply_drive(node, step),
-            Step::Zero { partition, dev } => self.zero(node, *partition, *dev, "zeroed"),
+            Step::Zero { partition, dev } => self.make(node, *partition, *dev),
             Step::Erase { partition, dev } => self.zero(node, *partition, *dev, "erased"),
             Step::ZeroTail { partition, from, to, .. } => self.zero_tail(node, *partition, *from, *to),
             Step::Revalidate { partition, epoch, .. } => self.revalidate(node, (*partition, *epoch)),
@@ -184,6 +184,14 @@ impl Cluster {
         let Some(machine) = self.nodes.get(node) else { return false };
         self.partition(node, guid).is_some_and(|partition| machine.kernel.holds(partition.dev))
             || machine.kernel.exports.values().any(|export| export.partition == guid)
+    }
+
+    fn make(&mut self, node: &NodeName, guid: Uuid, dev: Dev) -> Effect {
+        let header = self.partition(node, guid).and_then(|partition| partition.header.as_ref());
+        if header.is_some_and(|header| header.device == guid) {
+            return Effect::retry("it is a member of an array");
+        }
+        self.zero(node, guid, dev, "zeroed")
     }
 
     fn zero(&mut self, node: &NodeName, guid: Uuid, dev: Dev, what: &str) -> Effect {

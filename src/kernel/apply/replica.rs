@@ -8,6 +8,7 @@ use std::path::Path;
 
 use kernel_abi::Root;
 use kernel_abi::block::zero::{self, Thoroughness, Verified};
+use kernel_abi::md::header::{self, ReadHeaderError};
 use kernel_abi::nvme::{Fabric, Nguid, Nqn, Nsid};
 use kernel_abi::nvmet::{self, Model, NamespaceIdentity, PortAddress, Serial, Target};
 use nix::errno::Errno;
@@ -17,6 +18,29 @@ use super::{Done, failure, retry};
 use crate::domain::{Endpoint, Epoch, subsystem_nqn};
 use crate::kernel::device;
 use crate::plan::{Dev, FailureKind, StepFailure};
+
+/// Zeroes what a new replica starts from: nothing that was a member of an array as this very replica.
+pub(super) fn make(root: &Root, partition: Uuid, dev: Dev) -> Done {
+    let path = device::node(root, dev).map_err(|error| retry(&error))?;
+    is_no_member(&path, partition)?;
+    zero(root, dev)
+}
+
+/// Whoever asks for a copy to be made that was made before has lost its records, not its data.
+fn is_no_member(path: &Path, partition: Uuid) -> Done {
+    match header::read_superblock(path) {
+        Ok(superblock) if superblock.device_uuid == partition => {
+            let message = format_args!(
+                "{}: it is a member of array {} and is not zeroed; put its replica's status back, or give the copy up",
+                path.display(),
+                superblock.set_uuid
+            );
+            Err(failure(FailureKind::Retry, message))
+        }
+        Err(ReadHeaderError::Call(error)) => Err(retry(&error)),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
 
 /// Zeroes all of a partition on its own drive and reads all of it back: what a new replica starts from, and what is left
 /// of a dropped one.

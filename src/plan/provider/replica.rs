@@ -4,13 +4,17 @@ use uuid::Uuid;
 
 use super::growth;
 use crate::domain::{
-    Bytes, DriveId, DriveState, Epoch, ExportTo, PartitionRecord, Reason, Record, Replica, ReplicaState,
-    ReplicaStatus, Wanted,
+    Bytes, DriveId, DriveState, Epoch, ExportTo, Key, Kind, PartitionRecord, Reason, Record, Replica,
+    ReplicaState, ReplicaStatus, Wanted,
 };
 use crate::plan::safety::{self, Guard, Refusal};
 use crate::plan::{Dev, DriveSeen, Input, Lane, PartitionSeen, Plan, Step, TableSeen, stuck};
 
 pub(super) fn plan(input: &Input, replica: &Replica) -> Plan {
+    // What it says may be that the replica was made.
+    if input.world.is_unreadable(&Key::new(Kind::ReplicaStatus, replica.spec.id)) {
+        return Plan::default();
+    }
     let status = replica.status.clone().unwrap_or_default();
     let mut plan = Plan::default();
     let mut next = match (is_silent(input, replica), replica.spec.wanted) {
@@ -56,8 +60,16 @@ fn is_silent(input: &Input, replica: &Replica) -> bool {
         .any(|drive| input.seen.drives.get(drive).is_some_and(|seen| seen.unanswered.is_some()))
 }
 
+/// What is recorded of it, and why nothing is done to it.
+fn refused(status: &ReplicaStatus, refusal: Refusal) -> ReplicaStatus {
+    ReplicaStatus { reason: Some(refusal.into()), of_drive: None, ..status.clone() }
+}
+
 /// Requested: carve every column, say so (its space is not free any more), zero it, and say so.
 fn make(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
+    if let Err(refusal) = safety::may_wipe(input, &replica.spec) {
+        return refused(status, refusal);
+    }
     let mut next = free(status, ReplicaState::Requested);
     let mut zeroing = Vec::new();
     for (guid, drive) in replica.spec.partitions() {
@@ -299,6 +311,9 @@ fn exports(input: &Input, replica: &Replica, export: &ExportTo) -> Vec<Step> {
 
 /// Removed: nobody can reach it, nothing of it can be read, its space is free; then it is gone.
 fn unmake(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Plan) -> ReplicaStatus {
+    if let Err(refusal) = safety::may_wipe(input, &replica.spec) {
+        return refused(status, refusal);
+    }
     let mut next = free(status, ReplicaState::Deleting);
     let fences = all_exports(input, replica);
     if !fences.is_empty() {

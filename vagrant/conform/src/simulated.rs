@@ -37,7 +37,7 @@ impl Rig for Simulated {
     }
 
     fn blank(&mut self, partition: Uuid, dev: Dev) -> Result<()> {
-        match self.apply(&Step::Zero { partition, dev }) {
+        match self.apply(&Step::Erase { partition, dev }) {
             Some(Ok(_)) => Ok(()),
             other => bail!("blank {partition}: {other:?}"),
         }
