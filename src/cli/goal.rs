@@ -6,7 +6,7 @@ mod tests;
 use super::rows;
 use crate::domain::{
     DriveId, DriveState, Epoch, Member, MemberState, NodeName, Reason, Volume, VolumeName, VolumeStatus,
-    VolumeUid, World,
+    VolumeUid, World, percent,
 };
 
 /// What a verb has set going.
@@ -146,7 +146,7 @@ fn of_volume(
 
 fn under_way(world: &World, volume: &Volume, status: VolumeStatus) -> Progress {
     let ready = rows::ready(world, &status);
-    let sync = status.array.sync_permille.map(|permille| format!(" {}", rows::percent(permille)));
+    let sync = status.array.sync_permille.map(|permille| format!(" {}", percent(permille)));
     let line = format!(
         "volume {}: {}, array {}{}, {ready} of {} copies ready",
         volume.spec.name,

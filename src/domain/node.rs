@@ -1,12 +1,13 @@
 //! The node: one machine that runs the daemon.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Endpoint, Timestamp};
 
 /// What an admin decided about a node. Written by the API.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeSpec {
     /// No new replicas. Attachments are asked for by name, and are not refused.
@@ -17,7 +18,7 @@ pub struct NodeSpec {
 }
 
 /// What a node says of itself. Written by the node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
     /// Where its fabric target listens.

@@ -34,6 +34,12 @@ pub(super) fn not_stored(error: &StoreError) -> Status {
             "what runs goes on; repeat the command when the store answers",
         ),
         StoreError::Conflict { .. } => overtaken(),
+        StoreError::Refused { .. } => hinted(
+            Code::FailedPrecondition,
+            "StoreRefused",
+            &error.to_string(),
+            "change the request, or the store's rules and rights",
+        ),
         StoreError::Corrupt { .. } => hinted(
             Code::Internal,
             "RecordUnreadable",

@@ -3,8 +3,8 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::testing::{self, put};
 use crate::domain::{
-    ArrayReport, DriveSpec, Epoch, MdState, NodeSpec, Record, ReplicaId, ReplicaSpec, ReplicaStatus,
-    VolumeSpec,
+    ArrayReport, DriveSpec, Epoch, MdState, Member, NodeSpec, Record, ReplicaId, ReplicaSpec, ReplicaStatus,
+    VolumeSpec, Wanted,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000);
