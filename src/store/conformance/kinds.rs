@@ -129,7 +129,7 @@ pub(super) async fn every_kind_is_shown(store: &dyn Store) {
     while !due.is_empty() {
         for change in watch.next().await.unwrap() {
             let shown = change.value.as_ref().map(|Versioned { value, .. }| value);
-            if due.get(&change.key).is_some() && due.get(&change.key) == shown {
+            if shown.is_some() && due.get(&change.key) == shown {
                 due.remove(&change.key);
             }
         }
