@@ -5,9 +5,9 @@ mod tests;
 
 use crate::domain::{
     Bytes, DriveId, DriveState, MemberState, NodeName, Replica, ReplicaState, Timestamp, Volume, VolumePhase,
-    VolumeStatus, World, percent,
+    World, percent,
 };
-use crate::plan::{explain::age, timing};
+use crate::plan::{self, explain::age};
 
 /// What stands where there is nothing to say.
 pub const NOTHING: &str = "-";
@@ -43,13 +43,13 @@ pub fn volumes(world: &World, now: Timestamp, wide: bool) -> Table {
     if wide {
         headers.extend(["TOTAL", "ACTIVE", "FAILED", "DOWN"]);
     }
-    Table { headers, rows: world.volumes().map(|volume| volume_row(world, now, wide, &volume)).collect() }
+    Table { headers, rows: world.volumes().map(|volume| volume_row(now, wide, &volume)).collect() }
 }
 
-fn volume_row(world: &World, now: Timestamp, wide: bool, volume: &Volume) -> Row {
+fn volume_row(now: Timestamp, wide: bool, volume: &Volume) -> Row {
     let spec = &volume.spec;
     let status = volume.status.clone().unwrap_or_default();
-    let ready = ready(world, &status);
+    let ready = status.ready();
     let degraded = status.created && ready < status.copies_due(spec);
     let mut cells = vec![
         spec.name.to_string(),
@@ -77,14 +77,6 @@ pub fn phase(volume: &Volume) -> VolumePhase {
         Some(status) => status.phase,
         None => VolumePhase::New,
     }
-}
-
-/// Copies that are made and hold every acknowledged write.
-#[must_use]
-pub fn ready(world: &World, status: &VolumeStatus) -> usize {
-    let made =
-        |replica| world.replica_status(replica).is_some_and(|provider| provider.zeroed && !provider.gone);
-    status.in_sync.iter().filter(|replica| made(replica)).count()
 }
 
 /// `replica ls`
@@ -224,8 +216,7 @@ fn node_row(world: &World, now: Timestamp, wide: bool, name: &NodeName, node: &c
 
 /// Whether a node has not said anything for long.
 pub(super) fn is_silent(now: Timestamp, node: &crate::domain::Node) -> bool {
-    let heartbeat = node.status.as_ref().map(|status| status.heartbeat_at);
-    heartbeat.is_none_or(|at| now.since(at) >= timing::NODE_DEAD_MILLIS)
+    node.status.as_ref().is_none_or(|status| plan::is_silent(status, now))
 }
 
 /// By the heartbeat's own time: right as far as the nodes' clocks agree. The machines do not decide by it.

@@ -37,6 +37,10 @@ pub struct NodeStatus {
     pub missing: Vec<String>,
     /// Last sign of life, by the node's own clock.
     pub heartbeat_at: Timestamp,
+    /// Without a sign of life for this long it is taken for dead, ms: how often it gives one depends on its store. 0 in records of
+    /// earlier versions.
+    #[serde(default)]
+    pub dead_after_millis: u64,
 }
 
 /// A node: what was decided and what it says.

@@ -482,6 +482,19 @@ impl VolumeStatus {
         self.members.iter().find(|member| member.node == *node)
     }
 
+    /// READY, and ACTIVE: the copies that hold every acknowledged write. Until the array ran for the first time there are none before
+    /// all of them are made, nor in a volume that is being deleted.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        let made = match self.phase {
+            VolumePhase::New | VolumePhase::Requested | VolumePhase::Deleting => self.created,
+            VolumePhase::Syncing | VolumePhase::Synced | VolumePhase::Expanding | VolumePhase::Replacing => {
+                true
+            }
+        };
+        if made { self.in_sync.len() } else { 0 }
+    }
+
     /// How many columns the volume has: those its copies were made with, whatever was written into the spec since.
     #[must_use]
     pub fn columns(&self, spec: &VolumeSpec) -> u8 {
@@ -504,8 +517,14 @@ impl VolumeStatus {
     /// them, as many as before.
     #[must_use]
     pub fn copies_due(&self, spec: &VolumeSpec) -> usize {
+        self.due_of(self.copies(spec))
+    }
+
+    /// The same of the `copies` that there shall be.
+    #[must_use]
+    pub fn due_of(&self, copies: usize) -> usize {
         let before = self.placed.as_ref().and_then(|placed| placed.before).map(usize::from);
-        self.copies(spec).min(before.unwrap_or(usize::MAX))
+        copies.min(before.unwrap_or(usize::MAX))
     }
 
     /// Whether the user's record says what was taken up last.

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use super::timing::Pace;
-use crate::domain::{Key, Kind, Timestamp};
+use crate::domain::{Key, Kind, NodeStatus, Timestamp};
 
 /// What was heard of nodes and leases. Empty at start: whoever is listed first counts as heard then.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,10 +60,22 @@ impl Liveness {
     }
 }
 
+/// Whether the last sign of life that a node wrote down is too old, by the pace of its store. Right as far as its clock and the
+/// reader's agree: people are told so, and no machine decides by it.
+#[must_use]
+pub fn is_silent(status: &NodeStatus, now: Timestamp) -> bool {
+    let dead_after = match status.dead_after_millis {
+        0 => Pace::FREQUENT.node_dead_millis,
+        millis => millis,
+    };
+    now.since(status.heartbeat_at) >= dead_after
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    use crate::domain::testing::node_status;
     use crate::plan::timing::NODE_DEAD_MILLIS;
 
     const START: Timestamp = Timestamp(1_000_000);
@@ -125,6 +137,16 @@ mod tests {
         assert_eq!(liveness.age(&node(), beats[2]), Some(known), "a beat of one's own in time is no outage");
         const { assert!(Pace::SPARING.store_silent_millis() < Pace::SPARING.silent_node_dead_millis) };
         const { assert!(2 * Pace::SPARING.heartbeat_millis < Pace::SPARING.silent_node_dead_millis) };
+    }
+
+    #[test]
+    fn a_record_is_too_old_by_the_pace_of_its_store() {
+        let status = |dead_after_millis| NodeStatus { dead_after_millis, ..node_status(START) };
+        let sparing = Pace::SPARING.node_dead_millis;
+        for (status, dead_after) in [(status(sparing), sparing), (status(0), NODE_DEAD_MILLIS)] {
+            assert!(!is_silent(&status, START.plus(dead_after - 1)), "{status:?}");
+            assert!(is_silent(&status, START.plus(dead_after)), "{status:?}");
+        }
     }
 
     #[test]

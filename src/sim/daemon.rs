@@ -247,7 +247,8 @@ impl Cluster {
         let Some(daemon) = machine.daemon.as_mut().filter(|daemon| daemon.heartbeat_at <= now) else {
             return;
         };
-        daemon.heartbeat_at = now + daemon.memory.liveness.pace().heartbeat_millis;
+        let pace = daemon.memory.liveness.pace();
+        daemon.heartbeat_at = now + pace.heartbeat_millis;
         if !reachable {
             daemon.memory.store.asked_in_vain(Timestamp(now));
             machine.stirred = true;
@@ -262,6 +263,7 @@ impl Cluster {
             boot_id: boots.to_string(),
             missing: Vec::new(),
             heartbeat_at: Timestamp(now),
+            dead_after_millis: pace.node_dead_millis,
         };
         let key = Key::new(Kind::NodeStatus, name);
         let revision = self.store.world.revision(&key);

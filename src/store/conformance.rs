@@ -221,6 +221,7 @@ pub(super) fn status(length: usize) -> Record {
         boot_id: String::new(),
         missing: Vec::new(),
         heartbeat_at: crate::domain::Timestamp(1),
+        dead_after_millis: 15_000,
     })
 }
 

@@ -67,6 +67,7 @@ fn node_status(name: &NodeName) -> NodeStatus {
         boot_id: "b".to_owned(),
         missing: Vec::new(),
         heartbeat_at: daemon::now(),
+        dead_after_millis: 0,
     }
 }
 

@@ -47,7 +47,9 @@ impl Brain {
         if now < self.beats.due() {
             return;
         }
-        let status = NodeStatus { heartbeat_at: now, ..self.node.clone() };
+        let pace = self.memory.liveness.pace();
+        let status =
+            NodeStatus { heartbeat_at: now, dead_after_millis: pace.node_dead_millis, ..self.node.clone() };
         let key = Key::new(Kind::NodeStatus, &self.me);
         let expected = self.records.world().revision(&key);
         let write = Write { key, record: Some(Record::NodeStatus(status)) };
@@ -56,7 +58,7 @@ impl Brain {
         tokio::spawn(async move {
             let _ = answer.send(store.put(&beat.key, beat.record.as_ref(), expected).await);
         });
-        self.beats.due = now.plus(self.memory.liveness.pace().heartbeat_millis);
+        self.beats.due = now.plus(pace.heartbeat_millis);
         self.beats.under_way = Some((write, answered));
     }
 

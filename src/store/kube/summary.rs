@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Bytes, DriveStatus, MemberState, PartitionRecord, Replica, ReplicaState, ReplicaStatus, VolumePhase,
-    VolumeStatus, percent,
+    Bytes, DriveStatus, MemberState, PartitionRecord, Replica, ReplicaState, ReplicaStatus, VolumeStatus,
+    percent,
 };
 
 /// What is shown of a volume.
@@ -38,13 +38,12 @@ pub(super) fn wanted(status: &VolumeStatus) -> usize {
 impl From<&VolumeStatus> for VolumeSummary {
     fn from(status: &VolumeStatus) -> Self {
         let count = |state| status.members.iter().filter(|member| member.state == state).count();
-        let made = !matches!(status.phase, VolumePhase::New | VolumePhase::Requested);
-        let active = if made { status.in_sync.len() } else { 0 };
+        let active = status.ready();
         let wanted = wanted(status);
         Self {
             md_state: status.array.state.to_string(),
             ready: format!("{active}/{wanted}"),
-            degraded: status.created && active < wanted,
+            degraded: status.created && active < status.due_of(wanted),
             sync: status.array.sync_permille.map(percent),
             total: status.members.len(),
             active,
@@ -127,6 +126,20 @@ impl From<&DriveStatus> for DriveSummary {
             allocated: status.allocated.to_string(),
             free: status.free.to_string(),
             largest: status.largest_free.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing;
+
+    #[test]
+    fn ready_and_degraded_are_those_of_the_command_line() {
+        for (status, ready, degraded) in testing::readiness() {
+            let summary = VolumeSummary::from(&status);
+            assert_eq!((summary.ready.as_str(), summary.degraded), (ready, degraded), "{status:?}");
         }
     }
 }
