@@ -78,7 +78,7 @@ pub struct Brain {
     seen: Observation,
     /// The kernel was looked at.
     observed: bool,
-    /// And what it shows was recorded, once since the daemon started.
+    /// And what it shows was recorded, once since the daemon started, as far as the store takes it.
     told: bool,
     observing: Asked<Result<Observation, String>>,
     sampling: Asked<Result<Sample, String>>,
@@ -272,7 +272,8 @@ impl Brain {
                     break;
                 }
             }
-            self.told |= self.observed && written == Written::Nothing;
+            // What the store refuses is unknown of one volume, and no more.
+            self.told |= self.observed && matches!(written, Written::Nothing | Written::Refused);
             // A plan somebody overtook was decided from records that are not so any more.
             if written != Written::Overtaken {
                 self.start_all(&plan.steps);
@@ -332,6 +333,7 @@ impl Brain {
             store: self.store.clone(),
             leads: self.leads,
             told: self.told,
+            frozen: self.refusals.frozen(),
             seen: self.seen.clone(),
             used: self.memory.used.clone(),
             peers: self.memory.peers.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Key, Reason, Record, Timestamp};
+use crate::domain::{Key, Reason, Record, Timestamp, VolumeName};
 use crate::plan::{Write, timing};
 
 /// A write that was refused.
@@ -11,6 +11,8 @@ struct Refusal {
     record: Option<Record>,
     at: Timestamp,
     reason: Reason,
+    /// Whose writes are held up by it.
+    volume: Option<VolumeName>,
 }
 
 /// See the module.
@@ -18,14 +20,14 @@ struct Refusal {
 pub(super) struct Refusals(BTreeMap<Key, Refusal>);
 
 impl Refusals {
-    /// A write was refused.
-    pub(super) fn note(&mut self, write: &Write, why: &str, at: Timestamp) {
+    /// A write was refused, and holds up what is to be written of `volume`.
+    pub(super) fn note(&mut self, write: &Write, volume: Option<VolumeName>, why: &str, at: Timestamp) {
         let reason = Reason::blocked(
             "StoreRefused",
             format_args!("{} could not be recorded: {why}", write.key),
             "change the record, or the store's rules and rights; it is tried again every 30 s",
         );
-        self.0.insert(write.key.clone(), Refusal { record: write.record.clone(), at, reason });
+        self.0.insert(write.key.clone(), Refusal { record: write.record.clone(), at, reason, volume });
     }
 
     /// A record was written.
@@ -44,6 +46,12 @@ impl Refusals {
         self.0.retain(|_, refusal| now.since(refusal.at) < 2 * timing::REFUSED_MILLIS);
         self.0.values().map(|refusal| refusal.reason.clone()).collect()
     }
+
+    /// The volumes of which something is refused: what their records say may be of before.
+    pub(super) fn frozen(&self) -> BTreeMap<VolumeName, Reason> {
+        let of = |refusal: &Refusal| Some((refusal.volume.clone()?, refusal.reason.clone()));
+        self.0.values().filter_map(of).collect()
+    }
 }
 
 #[cfg(test)]
@@ -59,12 +67,24 @@ mod tests {
     #[test]
     fn the_same_is_not_offered_again_at_once_and_another_is() {
         let mut refusals = Refusals::default();
-        refusals.note(&write(true), "a rule is against it", Timestamp(0));
+        refusals.note(&write(true), None, "a rule is against it", Timestamp(0));
         assert!(refusals.has(&write(true), Timestamp(29_999)) && !refusals.has(&write(false), Timestamp(1)));
         assert!(!refusals.has(&write(true), Timestamp(30_000)));
         let reason = refusals.reasons(Timestamp(30_000)).remove(0);
         assert_eq!(reason.code, "StoreRefused");
         assert!(reason.message.contains("NodeSpec/n1") && reason.message.contains("a rule is against it"));
         assert!(refusals.reasons(Timestamp(60_000)).is_empty());
+    }
+
+    #[test]
+    fn what_is_refused_of_a_volume_freezes_that_volume_alone() {
+        let mut refusals = Refusals::default();
+        let volume: VolumeName = "v".parse().unwrap();
+        let key = Key::new(Kind::ReplicaStatus, "r");
+        refusals.note(&Write { key: key.clone(), record: None }, Some(volume.clone()), "no", Timestamp(0));
+        refusals.note(&write(true), None, "no", Timestamp(0));
+        assert_eq!(refusals.frozen().into_keys().collect::<Vec<_>>(), [volume]);
+        refusals.forget(&key);
+        assert!(refusals.frozen().is_empty());
     }
 }

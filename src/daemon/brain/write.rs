@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::{Brain, Written};
 use crate::daemon::clock;
-use crate::domain::{Key, Kind, Record, Revision, Versioned, World};
+use crate::domain::{Key, Kind, Record, Revision, Versioned, VolumeName, World};
 use crate::plan::Write;
 use crate::ports::{Change, Store, StoreError};
 
@@ -121,7 +121,8 @@ impl Brain {
         tracing::warn!(key = %write.key, %error, "refused");
         self.find_store();
         self.notes.refused(now, &write.key, error);
-        self.refusals.note(write, &error.to_string(), now);
+        let volume = volume_of(self.records.world(), write);
+        self.refusals.note(write, volume, &error.to_string(), now);
     }
 
     /// Somebody else wrote the record: read it, and plan with what it says. One that is gone went after the revision that was
@@ -160,16 +161,20 @@ fn chains(world: &World, writes: Vec<Write>) -> Vec<Chain> {
 
 /// What a write concerns: a volume, with everything of its copies, else what is written.
 fn concerns(world: &World, write: &Write) -> Key {
-    let volume = match (&write.record, write.key.kind) {
-        (_, Kind::VolumeSpec | Kind::VolumeStatus) => Some(write.key.name.clone()),
-        (Some(Record::ReplicaSpec(spec)), _) => Some(spec.volume.to_string()),
+    volume_of(world, write).map_or_else(|| write.key.clone(), |name| Key::new(Kind::VolumeSpec, name))
+}
+
+/// The volume that a write is about, itself or a copy of it.
+fn volume_of(world: &World, write: &Write) -> Option<VolumeName> {
+    match (&write.record, write.key.kind) {
+        (_, Kind::VolumeSpec | Kind::VolumeStatus) => write.key.name.parse().ok(),
+        (Some(Record::ReplicaSpec(spec)), _) => Some(spec.volume.clone()),
         (_, Kind::ReplicaSpec | Kind::ReplicaStatus) => {
             let id = write.key.name.parse().ok();
-            id.and_then(|id| world.replica(&id)).map(|replica| replica.spec.volume.to_string())
+            id.and_then(|id| world.replica(&id)).map(|replica| replica.spec.volume)
         }
         (_, Kind::DriveSpec | Kind::DriveStatus | Kind::NodeSpec | Kind::NodeStatus | Kind::Lease) => None,
-    };
-    volume.map_or_else(|| write.key.clone(), |name| Key::new(Kind::VolumeSpec, name))
+    }
 }
 
 fn put_all(store: &Arc<dyn Store>, chains: Vec<Chain>) -> JoinSet<Said> {
