@@ -235,8 +235,8 @@ pub struct Member {
     pub state: MemberState,
     /// Since when.
     pub since: Timestamp,
-    /// It may hold writes that no other copy has: an owner that did not release the volume could still write to it when
-    /// it left the in-sync set. It is never taken back by bitmap: the array's bitmap knows nothing of those writes.
+    /// It may hold what no other copy has: an owner that did not release the volume could still write to it when it left the in-sync
+    /// set, or it was never found to be the same as the others. It is never taken back by bitmap, which knows nothing of that.
     #[serde(default)]
     pub diverged: bool,
     /// Milliseconds it has been missing, as counted by the clocks of those who waited for it, each for its own part: at

@@ -26,6 +26,8 @@ pub enum Guard {
     StartFromInSync,
     /// R3: a copy that an owner before could still write to does not come back by bitmap.
     FullAfterTakeover,
+    /// R3: an array keeps a slot vacant for a copy that may come back by bitmap: with none, MD forgets what that one lacks.
+    VacantSlot,
     /// R4: a provider cuts the owner before off, then it acknowledges the next one.
     FenceBeforeAcknowledge,
     /// R4: a provider does not serve what an array of its own node still holds.
@@ -50,7 +52,7 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard there is.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::RecordBeforeDegrade,
         Self::NotWhileQueueing,
         Self::JoinAfterProof,
@@ -58,6 +60,7 @@ impl Guard {
         Self::OldCopyLast,
         Self::StartFromInSync,
         Self::FullAfterTakeover,
+        Self::VacantSlot,
         Self::FenceBeforeAcknowledge,
         Self::NotWhileHeld,
         Self::UseAcknowledged,
@@ -186,6 +189,16 @@ pub(super) fn may_start_from(
 pub(super) fn may_return_by_bitmap(input: &Input, member: &Member) -> bool {
     let same_lineage = !member.diverged || !is_on(input, Guard::FullAfterTakeover);
     member.state == MemberState::Missing && same_lineage
+}
+
+/// R3: whether a slot has to stay vacant for a copy that is out of the array: the record counts on it, or it may come back by bitmap.
+///
+/// While a slot is vacant MD keeps every bit that it sets or copies by. As soon as all are taken, be it by somebody who is only being filled,
+/// bits go (`still_degraded` of `raid1_sync_request`, `R1BIO_Degraded`, drivers/md/raid1.c), and only a write to a whole array notes that (`events_cleared`,
+/// `md_bitmap_endwrite`): between, MD takes a copy back by a bitmap that has forgotten what it lacks.
+pub(super) fn needs_vacant_slot(input: &Input, status: &VolumeStatus, out: &Member) -> bool {
+    let comes_back = matches!(out.state, MemberState::Missing | MemberState::Faulty) && !out.diverged;
+    (comes_back || status.in_sync.contains(&out.replica)) && is_on(input, Guard::VacantSlot)
 }
 
 /// R5: without a record writes go on only where the user wants that, and after the store was asked in vain for long enough.

@@ -1,7 +1,5 @@
 //! The application on a volume: writes, and remembers what was acknowledged.
 
-use std::collections::BTreeSet;
-
 use super::clock::TICK;
 use super::cluster::Cluster;
 use super::disk::{BLOCKS, Blocks, GARBAGE};
@@ -175,8 +173,7 @@ impl Cluster {
             return true;
         }
         if array.pending.len() < 2 {
-            let waiting = BTreeSet::new();
-            array.pending.push(Write { block: at, version, waiting, issued: false, landed: false });
+            array.pending.push(Write::new(at, version));
             self.next_version = version;
         }
         self.read(spec, node, block);

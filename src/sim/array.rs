@@ -52,9 +52,18 @@ impl Array {
         self.members.iter_mut().for_each(|member| member.header_due = true);
     }
 
-    /// A bit may go.
-    pub(super) fn may_forget(&self) -> bool {
-        !self.dirty.is_empty() && !self.is_degraded() && self.resync.is_empty()
+    /// A bit that may go.
+    pub(super) fn forgettable(&self) -> Option<u8> {
+        let busy = |block: &u8| self.pending.iter().any(|write| write.block == *block);
+        let idle = self.resync.is_empty();
+        self.dirty.difference(&self.needed).copied().find(|block| idle && !busy(block))
+    }
+
+    /// What was copied to everybody there is need not be known any more; while a slot is vacant it does (`md_bitmap_start_sync`).
+    fn copied(&mut self, block: u8) {
+        if !self.misses_slot() {
+            self.needed.remove(&block);
+        }
     }
 
     /// The events that every member's superblock has. `events_cleared` is raised when a write ends (`md_bitmap_endwrite`), and none begins
@@ -101,9 +110,14 @@ impl Cluster {
             return;
         }
         self.mark_clean(node, array);
-        if array.held {
-            return;
+        if !array.held {
+            self.change_members(node, array);
         }
+        self.forget_dirty(array);
+    }
+
+    /// `md_check_recovery`, and what it starts.
+    fn change_members(&mut self, node: &NodeName, array: &mut Array) {
         self.drop_slots(node, array);
         self.start_recovery(node, array);
         if array.is_copying() && self.now >= array.sync_at + COPY {
@@ -111,7 +125,6 @@ impl Cluster {
             self.recover(node, array);
             self.resync(node, array);
         }
-        self.forget_dirty(array);
     }
 
     fn mark_clean(&mut self, node: &NodeName, array: &mut Array) {
@@ -144,6 +157,7 @@ impl Cluster {
                 .filter(|member| !member.faulty)
                 .map(|member| (member.dev, member.in_sync))
             else {
+                write.missed = true;
                 write.waiting.remove(&device);
                 continue;
             };
@@ -155,6 +169,7 @@ impl Cluster {
                 Reach::Held => {}
                 Reach::Failed => {
                     self.fail_member(node, array, device);
+                    write.missed = true;
                     write.waiting.remove(&device);
                 }
             }
@@ -163,6 +178,11 @@ impl Cluster {
         let settled = array.members.iter().all(|member| member.faulty || !member.header_due);
         if !write.waiting.is_empty() || !settled {
             return false;
+        }
+        if write.missed {
+            array.needed.insert(write.block);
+        } else if !array.is_degraded() {
+            array.events_cleared = array.events_cleared.max(array.recorded_by_all());
         }
         // An XFS that is shut down says EIO whatever the device said (`xfs_dio_write_end_io`); ext4 and the bare device do not.
         if write.landed && array.shut_down != Some(FsType::Xfs) {
@@ -190,6 +210,7 @@ impl Cluster {
             return false;
         }
         array.last_write = self.now;
+        write.missed = array.misses_slot();
         write.waiting = targets.into_iter().map(|(device, _)| device).collect();
         write.issued = true;
         true
@@ -331,6 +352,7 @@ impl Cluster {
                 if let Some(member) = array.member_mut(device) {
                     member.left.remove(&block);
                 }
+                array.copied(block);
                 self.stir(node);
             }
             Reach::Held => {}
@@ -397,19 +419,16 @@ impl Cluster {
             }
         }
         array.resync.remove(&block);
+        array.copied(block);
         self.stir(node);
     }
 
-    /// Bits go some time after their write, but never while a member is missing.
+    /// Bits go some time after their write, if it missed no slot. One that is being filled holds its slot: so did kernels before 6.14 and what of
+    /// that 6.12 has taken over, which keep bits while anybody is being filled.
     fn forget_dirty(&mut self, array: &mut Array) {
-        if !array.may_forget() || self.now < array.forget_at {
-            return;
-        }
+        let Some(block) = array.forgettable().filter(|_| self.now >= array.forget_at) else { return };
         array.forget_at = self.now + self.rng.between(TICK, FORGET);
-        let busy = |block: &u8| array.pending.iter().any(|write| write.block == *block);
-        let Some(block) = array.dirty.iter().copied().find(|block| !busy(block)) else { return };
         array.dirty.remove(&block);
-        array.events_cleared = array.events_cleared.max(array.recorded_by_all());
         array.members.iter_mut().for_each(|member| member.header_due = true);
     }
 }

@@ -1,8 +1,6 @@
 //! One simulated node's kernel without a daemon: steps are done one by one, as a script says. So its behaviour can be laid
 //! beside a real kernel's.
 
-use std::collections::BTreeSet;
-
 use uuid::Uuid;
 
 use super::apply::Effect;
@@ -65,7 +63,7 @@ impl Bench {
     /// Writes a block of an array; whether that came back within `patience` milliseconds, and was taken.
     pub fn write(&mut self, array: Uuid, block: u8, version: u64, patience: u64) -> Option<bool> {
         let Some(there) = self.array(array).filter(|array| array.is_writable()) else { return Some(false) };
-        there.pending.push(Write { block, version, waiting: BTreeSet::new(), issued: false, landed: false });
+        there.pending.push(Write::new(block, version));
         let until = self.cluster.now + patience;
         while self.array(array)?.pending.iter().any(|write| write.version == version) {
             if self.cluster.now >= until {

@@ -159,8 +159,8 @@ impl Cluster {
         })
     }
 
-    /// Whether the kernel would go on without a drive with nothing but copies that do not count: new ones that it has in sync, and no record
-    /// yet. Neither a leg nor a record can hold that up (R1 in ARCHITECTURE.md).
+    /// Whether the kernel would go on without a drive with nothing but copies that do not count: new ones that it has in sync, or will in a
+    /// moment, and no record yet. Neither a leg nor a record can hold that up (R1 in ARCHITECTURE.md).
     #[must_use]
     pub fn is_all_that_counts(&self, drive: &DriveId) -> bool {
         let counted = self.counted_partitions();
@@ -332,6 +332,6 @@ fn good_there_and_elsewhere<'a>(
 ) -> (Vec<&'a ArrayMember>, Vec<&'a ArrayMember>) {
     let partitions = machine.disks.get(drive).into_iter().flat_map(|disk| disk.partitions.values());
     let devices: Vec<Dev> = partitions.map(|partition| partition.dev).collect();
-    let good = array.members.iter().filter(|member| member.in_sync && !member.faulty);
+    let good = array.members.iter().filter(|member| member.takes_writes() && member.left.is_empty());
     good.partition(|member| devices.contains(&member.dev))
 }

@@ -121,6 +121,9 @@ impl Array {
         if !self.clean && self.resync.is_empty() {
             next = next.min(self.last_write + SAFE_MODE + 1);
         }
+        if self.forgettable().is_some() {
+            next = next.min(self.forget_at);
+        }
         if self.held {
             return next;
         }
@@ -133,8 +136,8 @@ impl Array {
             return 0;
         }
         if self.is_copying() {
-            return next.min(self.sync_at + COPY);
+            next = next.min(self.sync_at + COPY);
         }
-        if self.may_forget() { next.min(self.forget_at) } else { next }
+        next
     }
 }

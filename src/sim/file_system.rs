@@ -1,7 +1,5 @@
 //! File systems on a volume's device: made, mounted, measured, made larger, unmounted.
 
-use std::collections::BTreeSet;
-
 use uuid::Uuid;
 
 use super::apply::Effect;
@@ -84,6 +82,9 @@ impl Cluster {
         let kernel = self.nodes.get_mut(node).map(|machine| &mut machine.kernel);
         if let Some(array) = kernel.and_then(|kernel| kernel.arrays.get_mut(&array.uuid)) {
             array.dirty = (0..blocks).collect();
+            if array.misses_slot() {
+                array.needed = (0..blocks).collect();
+            }
         }
     }
 
@@ -209,8 +210,7 @@ impl Cluster {
                     && array.is_writable()
                     && array.shut_down.is_none() =>
             {
-                let waiting = BTreeSet::new();
-                array.pending.push(Write { block: 0, version, waiting, issued: false, landed: false });
+                array.pending.push(Write::new(0, version));
                 self.next_version = version;
                 Effect::Blocked
             }

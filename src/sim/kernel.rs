@@ -82,6 +82,14 @@ pub(super) struct Write {
     pub(super) waiting: BTreeSet<Uuid>,
     pub(super) issued: bool,
     pub(super) landed: bool,
+    /// It missed a slot: its bit stays (`R1BIO_Degraded`).
+    pub(super) missed: bool,
+}
+
+impl Write {
+    pub(super) fn new(block: u8, version: u64) -> Self {
+        Self { block, version, waiting: BTreeSet::new(), issued: false, landed: false, missed: false }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -97,6 +105,8 @@ pub(super) struct Array {
     pub(super) events_cleared: u64,
     pub(super) roles: BTreeMap<u32, super::disk::Role>,
     pub(super) dirty: BTreeSet<u8>,
+    /// Bits that stay until what they stand for has been copied (`NEEDED`, drivers/md/md-bitmap.c).
+    pub(super) needed: BTreeSet<u8>,
     pub(super) clean: bool,
     pub(super) last_write: u64,
     pub(super) pending: Vec<Write>,
@@ -134,6 +144,12 @@ impl Array {
     pub(super) fn is_degraded(&self) -> bool {
         let whole = self.members.iter().filter(|member| member.in_sync && !member.faulty).count();
         whole < usize::try_from(self.slots).unwrap_or(usize::MAX)
+    }
+
+    /// Whether a slot is vacant, or has somebody faulty: what is written or copied then may be asked for again (`still_degraded` of `raid1_sync_request`).
+    pub(super) fn misses_slot(&self) -> bool {
+        let held = self.members.iter().filter(|member| member.takes_writes()).count();
+        held < usize::try_from(self.slots).unwrap_or(usize::MAX)
     }
 
     pub(super) fn free_slot(&self) -> Option<u32> {

@@ -172,6 +172,9 @@ impl Cluster {
             headers.iter().flat_map(|(_, header)| header.dirty.iter().copied()).collect();
         let whole = members.iter().filter(|member| member.in_sync).count();
         let resync = if freshest.clean || whole < 2 { BTreeSet::new() } else { dirty.clone() };
+        // `md_bitmap_load`: every bit, where somebody is missing or is being filled.
+        let degraded = whole < usize::try_from(freshest.slots).unwrap_or(usize::MAX);
+        let needed = if degraded { dirty.clone() } else { resync.clone() };
         let dev = self.nodes.get_mut(node)?.kernel.new_dev(9);
         Some(Array {
             uuid,
@@ -184,6 +187,7 @@ impl Cluster {
             events_cleared: freshest.events_cleared,
             roles: freshest.roles.clone(),
             dirty,
+            needed,
             clean: true,
             last_write: 0,
             pending: Vec::new(),

@@ -6,7 +6,7 @@ use mdfabric::domain::{
 use mdfabric::plan::verbs::{self, Cordon, CreateVolume};
 use mdfabric::sim::{Cluster, Config, Crash, CrashWhen, DriveFault};
 
-use super::scaling::at;
+use super::scaling::{add, at};
 use super::support::{Scene, every_death, fatal, is_mounted, is_whole, name, node, wish};
 
 /// The shortest there is, in milliseconds.
@@ -94,6 +94,38 @@ fn a_copy_that_is_back_in_time_is_caught_up_by_bitmap_and_the_clock_starts_anew(
     scene.demand(now.replica == before && now.waited_millis == 0, &format!("{now:?}"));
     let full = scene.cluster.steps().iter().filter(|step| step.contains("by full")).count();
     scene.demand(full == 0, "nothing is copied whole");
+}
+
+/// A copy is lost, another one is filled while it is away, and nothing is written from then on: MD has no reason to refuse the lost one its
+/// bitmap, and would have forgotten what it lacks had the other one been given its slot.
+pub(crate) fn a_copy_is_back_after_another_was_filled(config: Config) {
+    let mut scene = Scene::with(Config { nodes: 4, ..config });
+    scene.create(&wish(2));
+    let homes = (1..=4).partition(|index| member_on(&scene, *index).is_some());
+    let (there, free): (Vec<u8>, Vec<u8>) = homes;
+    scene.attach(there[0]);
+    scene.write_a_little();
+    scene.cluster.power_cut(&node(there[1]), None);
+    until_missing(&mut scene, there[1]);
+    scene.write_a_little();
+    scene.app().writing = false;
+    scene.cluster.request(|world, _| verbs::edit(world, &add(free[0]))).unwrap();
+    scene.until_recorded(120_000, "another one is filled", |status| status.in_sync.len() == 2);
+    // Bits go one by one.
+    scene.cluster.run_for(60_000);
+    scene.cluster.power_cut(&node(free[0]), None);
+    until_missing(&mut scene, free[0]);
+    scene.cluster.power_on(&node(there[1]));
+    scene.until_recorded(60_000, "the lost one is back", |status| status.in_sync.len() == 2);
+    scene.cluster.power_on(&node(free[0]));
+    scene.whole();
+}
+
+#[test]
+fn a_lost_copy_comes_back_by_bitmap_whoever_was_filled_meanwhile() {
+    for seed in 0..8 {
+        a_copy_is_back_after_another_was_filled(Config { seed: 440 + seed, ..Config::default() });
+    }
 }
 
 /// The time a copy was missing survives those who counted it.

@@ -5,18 +5,19 @@ use mdfabric::plan::safety::Guard;
 use mdfabric::sim::Config;
 
 use super::support::{Failure, failure, on_all_processors};
-use super::{a_new_copy_differs, alone, chaos, failover, hung, ledger, queueing, zombie};
+use super::{a_new_copy_differs, alone, chaos, failover, healing, hung, ledger, queueing, zombie};
 
 type Scenario = (&'static str, fn(Config));
 
 /// Where a guard is missed soonest is not known beforehand: each seed tries them all.
-const SCENARIOS: [Scenario; 11] = [
+const SCENARIOS: [Scenario; 12] = [
     ("the owner dies", |config| drop(failover::the_owner_dies(config))),
     ("its processes live on", failover::the_processes_live_on),
     ("its host is shut down", failover::the_host_is_shut_down),
     ("a paused owner wakes up", zombie::the_owner_wakes_up),
     ("a new copy differs", a_new_copy_differs),
     ("a volume goes while its owner is away", ledger::a_volume_goes_while_its_owner_is_away),
+    ("a copy is back after another was filled", healing::a_copy_is_back_after_another_was_filled),
     ("a drive hangs", hung::an_idle_drive_hangs),
     ("a copy is back beside a leg that holds", queueing::a_copy_is_back_beside_a_leg_that_holds),
     ("a copy is lost without the store", alone::writes_wait),

@@ -178,6 +178,10 @@ fn fails(serving: &mut Serving, member: &Member) {
     let is_new =
         serving.status.relocation.as_ref().and_then(|relocation| relocation.joining) == Some(member.replica);
     let Some(why) = serving.unreadable(member).filter(|_| !is_new) else { return };
+    // One that was being filled has no writes of its own to be caught up from.
+    if member.state != MemberState::Missing {
+        serving.set_diverged(member.replica, true);
+    }
     serving.set_state(member.replica, MemberState::Faulty);
     serving.event("MemberFailed", format_args!("the drive of the copy on {} fails: {why}", member.node));
 }
@@ -238,12 +242,20 @@ fn compared_windows(serving: &Serving, partition: Uuid, size: Bytes) -> Vec<Rang
 fn refuse(serving: &mut Serving, member: &Member, results: &[Compared]) {
     let mismatched_sectors: u64 = results.iter().map(|result| result.mismatched_sectors).sum();
     let differs = format!("differs in {mismatched_sectors} sectors");
-    let told = format!("the new copy on {} {differs}; no other one goes", member.node);
+    let mut told = format!("the new copy on {} {differs}; no other one goes", member.node);
+    // Of three and more it is only known that they are not all the same.
+    if serving.status.in_sync.len() > 1 {
+        let name = &serving.spec.name;
+        told += &format!(
+            ". It was compared with several copies at once: `mdfabric volume scrub {name}` compares those alone"
+        );
+    }
     serving.event("VerificationFailed", told);
     let of_request =
         serving.status.relocation.as_ref().is_some_and(|relocation| relocation.cause == MoveCause::Placement);
     if of_request {
         serving.set_state(member.replica, MemberState::Faulty);
+        serving.set_diverged(member.replica, true);
         serving.next.relocation = None;
         scale::give_up(&mut serving.next, member, serving.input.now);
     } else {
@@ -271,7 +283,8 @@ pub(super) fn change(serving: &mut Serving) {
         }
     }
     for column in serving.columns() {
-        let step = |array| stranger_step(serving, column, array).or_else(|| slots_step(serving, array));
+        let step =
+            |array| stranger_step(serving, column, array).or_else(|| slots_step(serving, column, array));
         if let Some(step) = serving.array(column).and_then(step) {
             return serving.step(step);
         }
@@ -377,6 +390,10 @@ fn join(serving: &Serving, member: &Member, column: u8, array: &ArraySeen, dev: 
     if !made || !whole || !array.is_writable() || in_sync || is_being_replaced(serving, member) {
         return None;
     }
+    let wanted = slots_wanted(serving, column, array, Some(member));
+    if array.slots < wanted {
+        return set_slots(serving, array, wanted);
+    }
     let partition = partition_guid(member.replica, column);
     Some(Step::AddMember {
         volume: serving.spec.name.clone(),
@@ -412,17 +429,33 @@ fn how_to_join(serving: &Serving, member: &Member, partition: Uuid) -> Join {
     if may && !refused { Join::Bitmap } else { Join::Full }
 }
 
-/// As many slots as copies: one more for a spare that waits, one less when a copy has gone.
-fn slots_step(serving: &Serving, array: &ArraySeen) -> Option<Step> {
-    if array.sync.action != SyncAction::Idle
-        || array.members.iter().any(|member| member.is(MemberFlag::Faulty))
-    {
+/// As many slots as copies: one less when a copy has gone.
+fn slots_step(serving: &Serving, column: u8, array: &ArraySeen) -> Option<Step> {
+    if serving.status.members.iter().any(|member| serving.is_unread(member)) {
         return None;
     }
-    let used = u32::try_from(array.members.iter().filter(|member| member.slot.is_some()).count()).ok()?;
-    let spare = array.members.iter().any(|member| member.slot.is_none());
     let due = u32::try_from(serving.copies_due()).ok()?;
-    let wanted = if spare { used + 1 } else { used }.max(due).max(2);
-    let (volume, array_name) = (serving.spec.name.clone(), array.name.clone());
-    (wanted != array.slots).then_some(Step::SetSlots { volume, array: array_name, slots: wanted })
+    let wanted = slots_wanted(serving, column, array, None).max(due).max(2);
+    if wanted == array.slots { None } else { set_slots(serving, array, wanted) }
+}
+
+/// A slot for everybody in the array and for who joins, before that one is taken in: MD gives a spare whatever slot falls vacant. One
+/// more for those who may come back by bitmap.
+fn slots_wanted(serving: &Serving, column: u8, array: &ArraySeen, joining: Option<&Member>) -> u32 {
+    let out = |member: &&Member| {
+        joining.is_none_or(|joining| joining.replica != member.replica)
+            && serving.in_column(member, column) <= InKernel::Faulty
+    };
+    let mut others = serving.status.members.iter().filter(out);
+    let vacant = others.any(|member| safety::needs_vacant_slot(serving.input, serving.status, member));
+    let taken = array.members.iter().filter(|seen| seen.slot.is_some() || !seen.is(MemberFlag::Faulty));
+    taken.fold(0, |count, _| count + 1) + u32::from(joining.is_some()) + u32::from(vacant)
+}
+
+/// Not while the kernel is busy with the members: EBUSY (`update_raid_disks`, drivers/md/md.c).
+fn set_slots(serving: &Serving, array: &ArraySeen, slots: u32) -> Option<Step> {
+    let busy = array.sync.action != SyncAction::Idle
+        || array.members.iter().any(|member| member.is(MemberFlag::Faulty));
+    let (volume, name) = (serving.spec.name.clone(), array.name.clone());
+    (!busy).then_some(Step::SetSlots { volume, array: name, slots })
 }

@@ -22,6 +22,8 @@ pub(crate) const SCRIPTS: &[Script] = &[
         name: "a member comes back by bitmap while another is filled, and waits for a slot",
         run: waits_for_a_slot,
     },
+    Script { name: "a member comes back by bitmap after another was filled in its slot", run: forgets },
+    Script { name: "and where a slot was left vacant for it", run: remembers },
     Script { name: "slots come and go", run: slots },
     Script { name: "write-mostly, and an array in use", run: in_use },
     Script { name: "a leg that queues, and comes back", run: leg_comes_back },
@@ -103,6 +105,35 @@ fn waits_for_a_slot(play: &mut Play<'_>) -> Result<()> {
     play.add('B', 'A', Join::Bitmap)?;
     play.pass(FORGET)?;
     play.slots(3)?;
+    play.stop()
+}
+
+/// Only a write to a whole array makes MD refuse a bitmap that has forgotten something; here is none.
+fn forgets(play: &mut Play<'_>) -> Result<()> {
+    lose(play)?;
+    comes_back(play)
+}
+
+fn remembers(play: &mut Play<'_>) -> Result<()> {
+    lose(play)?;
+    play.slots(3)?;
+    comes_back(play)
+}
+
+/// B, which lacks a block then.
+fn lose(play: &mut Play<'_>) -> Result<()> {
+    play.make("AB")?;
+    play.fail('B')?;
+    play.remove('B')?;
+    play.write(1, 58)
+}
+
+fn comes_back(play: &mut Play<'_>) -> Result<()> {
+    play.add('C', 'A', Join::Full)?;
+    play.pass(FORGET)?;
+    play.fail('C')?;
+    play.remove('C')?;
+    play.add('B', 'A', Join::Bitmap)?;
     play.stop()
 }
 

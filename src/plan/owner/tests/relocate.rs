@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use super::*;
 use crate::domain::{
-    DriveSpec, Key, Kind, Member, MoveCause, Placed, PlacementEntry, Reason, Relocation, ReplicaId, Tried,
-    Verify, VolumeSpec,
+    DriveSpec, Key, Kind, Member, MoveCause, PartitionRecord, Placed, PlacementEntry, Reason, Relocation,
+    ReplicaId, Tried, Verify, VolumeSpec,
 };
 use crate::plan::Compared;
+use crate::plan::placement::HEADER;
 
 fn list(nodes: &str) -> Vec<PlacementEntry> {
     let entry = |node: &str| PlacementEntry { node: node.parse().unwrap(), drive: None };
@@ -136,6 +137,59 @@ fn a_copy_that_is_taken_back_does_not_count_though_the_kernel_has_it_in_sync() {
     assert!(next(&scene).in_sync.contains(&ReplicaId(NEW)), "it would count");
     edit(&mut scene, "n1 n2");
     assert!(is_taken_back(&scene));
+}
+
+/// How many slots the array gets; none once the new copy is taken in.
+fn slots_made(scene: &Scene) -> Option<u32> {
+    let steps = scene.plan().steps;
+    let made = steps
+        .iter()
+        .find_map(|step| if let Step::SetSlots { slots, .. } = step { Some(*slots) } else { None });
+    let joins = steps.iter().any(|step| matches!(step, Step::AddMember { .. }));
+    assert!(joins != made.is_some(), "{steps:?}");
+    made
+}
+
+/// The new copy can be taken in.
+fn make(scene: &mut Scene) {
+    add_third(scene);
+    scene.array().members.pop();
+    let size = Bytes(SIZE.0 + HEADER.0);
+    scene.seen.maps.get_mut(&(NEW, EPOCH)).unwrap().size = size;
+    let (guid, start, room) = (NEW, Bytes::mib(1), size);
+    let partitions = vec![PartitionRecord { guid, start, size, zeroed_to: size, room }];
+    let made = ReplicaStatus { zeroed: true, acked_epoch: EPOCH, partitions, ..ReplicaStatus::default() };
+    put(&mut scene.world, ReplicaId(NEW), Record::ReplicaStatus(made));
+}
+
+/// n2 has no path and is out of the array.
+fn lose_n2(scene: &mut Scene, diverged: bool) {
+    let mut status = scene.status().clone();
+    status.in_sync.remove(&ReplicaId(REMOTE));
+    let lost = status.members.iter_mut().find(|member| member.replica == ReplicaId(REMOTE)).unwrap();
+    (lost.state, lost.diverged) = (MemberState::Missing, diverged);
+    put(&mut scene.world, "v", Record::VolumeStatus(status));
+    scene.array().members.remove(1);
+    scene.seen.connections.remove(&(REMOTE, EPOCH));
+    scene.seen.maps.remove(&(REMOTE, EPOCH));
+}
+
+/// MD puts a spare into whatever slot falls vacant, and forgets what a lost copy lacks when none is left.
+#[test]
+fn a_new_copy_has_its_slot_before_it_is_taken_in_and_one_stays_for_who_may_come_back() {
+    for (lost, first) in [(None, 3), (Some(false), 3), (Some(true), 2)] {
+        let mut scene = building("n1 n2 n3", None);
+        make(&mut scene);
+        if let Some(diverged) = lost {
+            lose_n2(&mut scene, diverged);
+        }
+        for slots in 2..first {
+            scene.array().slots = slots;
+            assert_eq!(slots_made(&scene), Some(first), "{lost:?}, {slots} slots");
+        }
+        scene.array().slots = first;
+        assert_eq!(slots_made(&scene), None, "{lost:?}");
+    }
 }
 
 /// Where a copy that is filled is compared before it counts.
