@@ -98,8 +98,9 @@ fn a_copy_that_is_back_in_time_is_caught_up_by_bitmap_and_the_clock_starts_anew(
 
 /// A copy is lost, another one is filled while it is away, and nothing is written from then on: MD has no reason to refuse the lost one its
 /// bitmap, and would have forgotten what it lacks had the other one been given its slot.
-pub(crate) fn a_copy_is_back_after_another_was_filled(config: Config) {
-    let mut scene = Scene::with(Config { nodes: 4, ..config });
+pub(crate) fn a_copy_is_back_after_another_was_filled(mut config: Config) {
+    config.nodes = 4;
+    let mut scene = Scene::with(config);
     scene.create(&wish(2));
     let homes = (1..=4).partition(|index| member_on(&scene, *index).is_some());
     let (there, free): (Vec<u8>, Vec<u8>) = homes;

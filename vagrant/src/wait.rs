@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-/// Pause between two looks at the condition.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The shortest and the longest pause between two looks at the condition.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(300));
+/// A pause is so many times what the look took: most look by a program in a guest, which is what the guest would do else all the time.
+const REST: u32 = 2;
 
 /// A deadline that passed before its condition held.
 #[derive(Debug)]
@@ -27,18 +29,28 @@ impl std::error::Error for Missed {}
 /// Looks at `probe` until it gives a value. An error of the probe ends the wait at once; a passed deadline is
 /// [`Missed`]. The probe is always asked at least once, and once more after the deadline.
 pub fn wait_for<T>(what: &str, deadline: Duration, probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    wait_closely(what, deadline, PAUSE, probe)
+    wait(what, deadline, |took| (took * REST).clamp(PAUSES.0, PAUSES.1), probe)
 }
 
-/// As [`wait_for`], with another pause between two looks.
+/// As [`wait_for`], with always the same pause between two looks.
 pub(crate) fn wait_closely<T>(
     what: &str,
     deadline: Duration,
     pause: Duration,
+    probe: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    wait(what, deadline, |_| pause, probe)
+}
+
+fn wait<T>(
+    what: &str,
+    deadline: Duration,
+    pause: impl Fn(Duration) -> Duration,
     mut probe: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let start = Instant::now();
     loop {
+        let looked = Instant::now();
         let late = start.elapsed() >= deadline;
         if let Some(value) = probe()? {
             return Ok(value);
@@ -46,6 +58,7 @@ pub(crate) fn wait_closely<T>(
         if late {
             return Err(Missed { what: what.to_owned(), waited: start.elapsed() }.into());
         }
+        let pause = pause(looked.elapsed());
         std::thread::sleep(pause.min(deadline.saturating_sub(start.elapsed())));
     }
 }

@@ -242,15 +242,16 @@ fn compared_windows(serving: &Serving, partition: Uuid, size: Bytes) -> Vec<Rang
 fn refuse(serving: &mut Serving, member: &Member, results: &[Compared]) {
     let mismatched_sectors: u64 = results.iter().map(|result| result.mismatched_sectors).sum();
     let differs = format!("differs in {mismatched_sectors} sectors");
-    let mut told = format!("the new copy on {} {differs}; no other one goes", member.node);
+    let told = format!("the new copy on {} {differs}; no other one goes", member.node);
     // Of three and more it is only known that they are not all the same.
-    if serving.status.in_sync.len() > 1 {
-        let name = &serving.spec.name;
-        told += &format!(
-            ". It was compared with several copies at once: `mdfabric volume scrub {name}` compares those alone"
-        );
-    }
-    serving.event("VerificationFailed", told);
+    let others = match serving.status.in_sync.len() {
+        0 | 1 => String::new(),
+        _ => format!(
+            ". It was compared with several copies at once: `mdfabric volume scrub {}` compares those alone",
+            serving.spec.name
+        ),
+    };
+    serving.event("VerificationFailed", told + &others);
     let of_request =
         serving.status.relocation.as_ref().is_some_and(|relocation| relocation.cause == MoveCause::Placement);
     if of_request {
