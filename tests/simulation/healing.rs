@@ -7,7 +7,7 @@ use mdfabric::plan::verbs::{self, Cordon, CreateVolume};
 use mdfabric::sim::{Cluster, Config, Crash, CrashWhen, DriveFault};
 
 use super::scaling::{add, at};
-use super::support::{Scene, every_death, fatal, is_mounted, is_whole, name, node, wish};
+use super::support::{Scene, edit_record, every_death, fatal, is_mounted, is_whole, name, node, wish};
 
 /// The shortest there is, in milliseconds.
 const TIMEOUT: u64 = 60_000;
@@ -676,4 +676,20 @@ fn why_a_detached_volume_stays_on_a_drained_node_is_said() {
     scene.until(30_000, "it is over", |cluster| {
         cluster.world().volume_status(&name()).unwrap().reasons.is_empty()
     });
+}
+
+/// Less than the shortest there is, written into the record past the verbs: it is refused by name, and the copy is waited for.
+#[test]
+fn a_timeout_that_is_too_short_is_not_kept_to() {
+    for seconds in [0, 59] {
+        let (mut scene, other) = two_copies(970, 3, 1);
+        edit_record(&mut scene, |spec| spec.member_missing_timeout_seconds = seconds);
+        scene.cluster.power_cut(&node(other), None);
+        until_missing(&mut scene, other);
+        scene.cluster.run_for(TIMEOUT - 10_000);
+        scene.demand(scene.status().unwrap().relocation.is_none(), "nothing is replaced before its time");
+        let told = reason(&scene, "MemberMissingTimeoutRefused").unwrap_or_default();
+        scene.demand(told.contains("at least 60 s"), &format!("{seconds} s: {told}"));
+        until_replaced(&mut scene, other);
+    }
 }

@@ -23,13 +23,12 @@ use crate::domain::{
     VolumeStatus, VolumeUid, World,
 };
 use crate::plan::candidate;
+use crate::plan::heal::TIMEOUT_LEAST;
 use crate::plan::placement::{self, Request, Unfit};
 use crate::plan::scale;
 
 /// Seconds a lost replica is waited for unless the user says otherwise.
 const MEMBER_MISSING_TIMEOUT_SECONDS: u32 = 900;
-/// The shortest time that may be asked for.
-const MEMBER_MISSING_TIMEOUT_LEAST: u32 = 60;
 /// Copies unless the user says otherwise.
 const REPLICAS: u32 = 2;
 
@@ -184,12 +183,12 @@ fn check_whole(name: &VolumeName, size: Bytes, columns: u8) -> Result<(), Refusa
 }
 
 fn check_timeout(name: &VolumeName, seconds: u32) -> Result<(), Refusal> {
-    if seconds >= MEMBER_MISSING_TIMEOUT_LEAST {
+    if seconds >= TIMEOUT_LEAST {
         return Ok(());
     }
     Err(invalid(
         format_args!("volume {name}: memberMissingTimeout {seconds} s"),
-        format_args!("use at least {MEMBER_MISSING_TIMEOUT_LEAST} s"),
+        format_args!("use at least {TIMEOUT_LEAST} s"),
     ))
 }
 

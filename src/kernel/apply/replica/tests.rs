@@ -1,9 +1,7 @@
-use kernel_abi::md::bitmap::Bitmap;
-use kernel_abi::md::geometry;
-use kernel_abi::md::superblock::{NewArray, NewMember as MdMember, Seat, SetName, Superblock, Timestamp};
 use kernel_abi::nvmet::Port;
 
 use super::*;
+use crate::kernel::apply::testing::member;
 
 const OURS: PortAddress = PortAddress {
     transport: Fabric::Tcp,
@@ -54,32 +52,11 @@ fn one_that_serves_elsewhere_is_left_alone_and_named() {
     }
 }
 
-/// One partition's member of an array of its own, in a file.
-fn member(device_uuid: Uuid) -> tempfile::NamedTempFile {
-    const SIZE: u64 = 64 << 20;
-    let image = tempfile::NamedTempFile::new().unwrap();
-    image.as_file().set_len(SIZE).unwrap();
-    let array = NewArray {
-        set_uuid: Uuid::from_u128(7),
-        name: SetName::new("v").unwrap(),
-        ctime: Timestamp::from_secs(1),
-        raid_disks: 2,
-        present: vec![Seat { dev_number: 0, slot: 0 }],
-        component_size: None,
-    };
-    let device_sectors = SIZE / geometry::SECTOR_BYTES;
-    let member = MdMember { dev_number: 0, device_uuid, write_mostly: false, device_sectors };
-    let superblock = Superblock::create(&array, &member).unwrap();
-    let bitmap = Bitmap::clean(array.set_uuid, superblock.size, superblock.events).unwrap();
-    header::write_member_header(image.path(), &header::MemberHeader { superblock, bitmap }).unwrap();
-    image
-}
-
 /// Whoever has lost a copy's records finds its data; a superblock that somebody else has left there is zeroed with the rest.
 #[test]
 fn what_was_a_member_as_this_very_replica_is_not_zeroed() {
     let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let image = member(own);
+    let image = member(own, 0);
     let said = is_no_member(image.path(), own).unwrap_err().message;
     assert!(said.contains("is not zeroed"), "{said}");
     is_no_member(image.path(), other).unwrap();
