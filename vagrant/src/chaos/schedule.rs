@@ -349,6 +349,7 @@ mod tests {
                 assert!(!broken || open.len() - emptying == 1, "{open:?}");
             }
         }
+        assert_eq!(kinds, crate::chaos::fault::KINDS.into_iter().collect::<std::collections::BTreeSet<_>>());
         assert_eq!(kinds.len(), KINDS.len());
     }
 }
