@@ -59,7 +59,8 @@ const AT_ONCE: usize = 2;
 const BOOT_MS: u64 = 30_000;
 /// A pulled or failing drive has nothing beside it, and this long nothing before and after it, ms. What the kernel drops because a medium
 /// failed is recorded after it was dropped: an owner that died together with every good copy in between would leave a
-/// copy that still counts.
+/// copy that still counts. It does not begin while a node or a drive is emptied either: it waits for whole volumes, and copies that are
+/// on their way are none.
 const CALM_MS: u64 = 20_000;
 /// A node that is away longer than this is given up by who uses it, ms.
 const PATIENCE_MS: u64 = 6_000;
@@ -71,9 +72,9 @@ const KINDS: [(u64, Kind); 14] = [
     (3, Kind::Cut),
     (2, Kind::CutOneWay),
     (2, Kind::Slow),
-    (3, Kind::DrivePulled),
+    (4, Kind::DrivePulled),
     (2, Kind::DriveSlow),
-    (2, Kind::DriveFailing),
+    (4, Kind::DriveFailing),
     (1, Kind::StoreKilled),
     (1, Kind::StorePaused),
     (1, Kind::StoreFull),
@@ -204,7 +205,7 @@ impl Drawing {
         if fault.empties() {
             emptying == 0
         } else if fault.breaks_a_medium() {
-            faults == 0 && at >= self.calm_until
+            faults == 0 && emptying == 0 && at >= self.calm_until
         } else {
             faults < AT_ONCE && at >= self.calm_until && is_apart
         }
@@ -337,6 +338,8 @@ mod tests {
             for event in draw(seed, LENGTH, 4) {
                 match event.what {
                     What::Begin(fault) => {
+                        let is_emptied = open.iter().any(Fault::empties);
+                        assert!(!(fault.breaks_a_medium() && is_emptied), "{fault} beside {open:?}");
                         kinds.insert(fault.kind());
                         open.push(fault);
                     }
