@@ -9,7 +9,7 @@ use super::{Needs, Scenario, Stage};
 use crate::guest::reader::{self, FAILED};
 use crate::lab::Lab;
 use crate::node::Node;
-use crate::product::{FILE, TWO_COPIES, verb, written_volume, written_xfs};
+use crate::product::{FILE, Load, TWO_COPIES, verb, written_volume, written_xfs};
 use crate::supervisor::control::Power;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
