@@ -109,11 +109,11 @@ pub const FILE: &str = "/mnt/vol/data";
 /// Two copies, one of them on node-1.
 pub const TWO_COPIES: &str = "--replicas 2 --on node-1 --on node-2";
 
-/// As small as a scenario's data lets it be: what is zeroed, copied, compared and erased takes a third of XFS' least size.
-pub const SMALL: &str = "--size 96MiB --fs ext4";
+/// The least there is, with ext4.
+pub const SMALL: &str = "--size 300MiB --fs ext4";
 
-/// About the least that XFS takes.
-pub const LEAST_XFS: &str = "--size 320MiB --fs xfs";
+/// As small, with XFS.
+pub const SMALL_XFS: &str = "--size 320MiB --fs xfs";
 
 /// The volume `vol` with the copies that `copies` asks for, [`SMALL`], mounted on node-1, its owner, and a writer on it.
 pub fn written_volume<'a>(lab: &'a Lab, seed: u64, copies: &str) -> Result<(Node, Load<'a>)> {
@@ -122,7 +122,7 @@ pub fn written_volume<'a>(lab: &'a Lab, seed: u64, copies: &str) -> Result<(Node
 
 /// The same with XFS, which waits and flushes otherwise than ext4 does.
 pub fn written_xfs<'a>(lab: &'a Lab, seed: u64, copies: &str) -> Result<(Node, Load<'a>)> {
-    written(lab, seed, &format!("{LEAST_XFS} {copies}"))
+    written(lab, seed, &format!("{SMALL_XFS} {copies}"))
 }
 
 fn written<'a>(lab: &'a Lab, seed: u64, spec: &str) -> Result<(Node, Load<'a>)> {

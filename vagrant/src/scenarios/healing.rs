@@ -42,7 +42,7 @@ fn replaced(stage: &mut Stage<'_>) -> Result<()> {
     let (one, load) = written_volume(lab, 61, &format!("{TWO_COPIES} --member-missing-timeout 60"))?;
     verb(
         &one,
-        &format!("volume create idle --size 96MiB --fs raw {TWO_COPIES} --member-missing-timeout 60"),
+        &format!("volume create idle --size 300MiB --fs raw {TWO_COPIES} --member-missing-timeout 60"),
     )?;
     verb(&one, "volume attach idle")?;
     verb(&one, "volume detach idle")?;

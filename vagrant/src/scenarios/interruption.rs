@@ -34,7 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Slow enough for there to be a middle.
-const BRAKED: Speed = (300, 1200);
+const BRAKED: Speed = (1000, 4096);
 
 fn restart(lab: &Lab, name: &str) -> Result<()> {
     let node = lab.node(name)?;

@@ -9,7 +9,7 @@ use crate::daemon::{CONFIG, LOG, kill, mdfabric, start_all, volume};
 use crate::lab::Lab;
 use crate::node::{Node, Spawned};
 use crate::product::{
-    Copy, LEAST_XFS, Load, SMALL, TWO_COPIES, copies, device, drive_device, is_clean, is_settled_on,
+    Copy, Load, SMALL, SMALL_XFS, TWO_COPIES, copies, device, drive_device, is_clean, is_settled_on,
     nothing_left, until, verb,
 };
 
@@ -18,7 +18,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "killed_after_every_step",
         shows: "create, attach, mount, move and grow under load, detach and delete, every daemon killed after each single step it does",
         lab: Needs::Cluster,
-        run: |stage| at_every_step(stage, "after:/tmp/deaths", LEAST_XFS),
+        run: |stage| at_every_step(stage, "after:/tmp/deaths", SMALL_XFS),
     },
     Scenario {
         name: "killed_before_every_step",

@@ -42,7 +42,7 @@ const CHECKS: &str = "/tmp/checks";
 /// Slow enough for the copy to be damaged before the check is there.
 const BRAKED: Speed = (500, 1000);
 /// So is that for the copy to be damaged where it is filled already.
-const BRAKED_FILLING: Speed = (300, 2000);
+const BRAKED_FILLING: Speed = (1000, 6000);
 /// In the first MiB, which is always compared, bytes from the start of the data: inodes that nobody uses.
 const SAMPLED: u64 = (1 << 20) - 512;
 /// The damaged byte, bytes from the start of the data: near the end of 320 MiB, where nothing was written.
