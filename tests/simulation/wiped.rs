@@ -58,8 +58,12 @@ fn statuses_are_lost(config: Config, of_copies: bool) {
     let kept: Vec<Write> = keys.iter().map(|key| Write { key: key.clone(), record: record(key) }).collect();
     let lost: Vec<Write> = keys.into_iter().map(|key| Write { key, record: None }).collect();
     scene.cluster.write(&lost);
+    // Time for a place to be found for it, as if it were new.
+    scene.cluster.run_for(10_000);
+    scene.request_attach(1);
     scene.cluster.run_for(60_000);
     scene.demand(scene.cluster.violations().is_empty(), "nothing is written over what they hold");
+    scene.demand(scene.status().is_some_and(|status| !status.created), "nothing is started from them");
     scene.cluster.write(&kept);
     scene.attach(1);
     scene.write_a_little();
