@@ -34,6 +34,6 @@ pub use bench::Bench;
 pub use check::Violation;
 pub use cluster::{Cluster, Config, Crash, CrashWhen};
 pub use disk::{BLOCKS, Blocks};
-pub use drives::DriveFault;
+pub use drives::{DriveFault, Hang};
 pub use rehearse::rehearse;
 pub use rng::Rng;

@@ -1,12 +1,16 @@
 //! A node's daemon: looks, plans, writes, does, remembers. The real one has the same loop with real ports.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::apply::Effect;
 use super::cluster::{Cluster, CrashWhen};
 use super::store::{Change, Store};
 use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Timestamp, World, host_nqn};
-use crate::plan::{self, Input, Memory, Observation, Plan, Step, controller, timing};
+use crate::plan::{
+    self, FailureKind, Input, Lane, Memory, Observation, Plan, Step, StepFailure, controller, timing,
+};
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -293,7 +297,27 @@ impl Cluster {
         }
         // R5: without the store only what the stored records already say is done; that is every step.
         if wrote || !reachable {
+            let told = plan.abandon.clone();
             self.start_steps(name, plan);
+            self.give_way(name, &told);
+        }
+    }
+
+    /// Comparisons look whether they shall give way, and end as abandoned; whatever else runs in those lanes goes on.
+    fn give_way(&mut self, name: &NodeName, told: &BTreeSet<Lane>) {
+        let now = Timestamp(self.now);
+        let looks = |step: &Step| matches!(step, Step::Compare { .. } | Step::Check { .. });
+        let gives_way = |running: &Running| looks(&running.step) && told.contains(&running.step.lane());
+        let Some(daemon) = self.daemon_mut(name) else { return };
+        let (ended, rest): (Vec<_>, Vec<_>) = daemon.running.drain(..).partition(gives_way);
+        daemon.running = rest;
+        for Running { step, .. } in &ended {
+            let failure = StepFailure { kind: FailureKind::Abandoned, message: "it gives way".to_owned() };
+            daemon.memory.record(step, Err(failure), now);
+        }
+        for Running { step, .. } in ended {
+            self.note(format_args!("{name}: {step} gives way"));
+            self.stir(name);
         }
     }
 

@@ -1,3 +1,7 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
 use kernel_abi::nvmet::Port;
 
 use super::*;
@@ -63,4 +67,67 @@ fn what_was_a_member_as_this_very_replica_is_not_zeroed() {
     let blank = tempfile::NamedTempFile::new().unwrap();
     blank.as_file().set_len(1 << 20).unwrap();
     is_no_member(blank.path(), own).unwrap();
+}
+
+const EPOCH: Epoch = Epoch(7);
+
+/// An export as configfs shows it, in plain files.
+struct Exported {
+    directory: tempfile::TempDir,
+    partition: Uuid,
+    allowed: PathBuf,
+    shown: PathBuf,
+    enable: PathBuf,
+}
+
+impl Exported {
+    fn new() -> Self {
+        let (directory, partition) = (tempfile::tempdir().unwrap(), Uuid::from_u128(1));
+        let name = subsystem_nqn(partition, EPOCH);
+        let target = directory.path().join(nvmet::DIRECTORY);
+        let subsystem = target.join("subsystems").join(&name);
+        let [allowed, shown, enable] = [
+            subsystem.join("allowed_hosts/nqn.2014-08.org.nvmexpress:owner"),
+            target.join("ports/1/subsystems").join(&name),
+            subsystem.join("namespaces/1/enable"),
+        ];
+        for part in [&allowed, &shown, &enable] {
+            fs::create_dir_all(part.parent().unwrap()).unwrap();
+        }
+        fs::write(subsystem.join("attr_allow_any_host"), "0\n").unwrap();
+        fs::write(target.join("ports/1/addr_trtype"), "tcp\n").unwrap();
+        fs::write(&enable, "1\n").unwrap();
+        symlink(&subsystem, &allowed).unwrap();
+        symlink(&subsystem, &shown).unwrap();
+        Self { directory, partition, allowed, shown, enable }
+    }
+
+    /// What the fence stops at.
+    fn fenced(&self) -> String {
+        fence(&Root::at(self.directory.path()), self.partition, EPOCH).unwrap_err().message
+    }
+
+    /// Whether the owner may connect, is connected, and reaches the drive.
+    fn is_open(&self) -> [bool; 3] {
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        let enabled = fs::read_to_string(&self.enable).unwrap().starts_with('1');
+        [is_there(&self.allowed), is_there(&self.shown), enabled]
+    }
+}
+
+/// R4. A link that cannot be removed stops the fence in the middle: what comes before is done, what comes after is not. A plain
+/// directory, which is not removed with what is in it, stops it at its end.
+#[test]
+fn a_fence_bars_the_owner_then_cuts_it_off_then_drains() {
+    let export = Exported::new();
+    assert_eq!(export.is_open(), [true; 3]);
+    fs::remove_file(&export.shown).unwrap();
+    fs::create_dir(&export.shown).unwrap();
+    let stopped = export.fenced();
+    assert!(stopped.contains("ports/1/subsystems"), "{stopped}");
+    assert_eq!(export.is_open(), [false, true, true]);
+    fs::remove_dir(&export.shown).unwrap();
+    let stopped = export.fenced();
+    assert!(stopped.contains("rmdir") && stopped.contains("namespaces/1"), "{stopped}");
+    assert_eq!(export.is_open(), [false; 3]);
 }
