@@ -222,9 +222,9 @@ fn a_volume_is_started_from_an_older_copy_by_order_and_on_record() {
         scene.cluster.accept_loss(&name(), copy);
         force(&mut scene, true).unwrap();
         let (asked, epoch) = (scene.cluster.now(), scene.status().unwrap().epoch);
-        let order = Force { replica: copy, epoch, by: "uid 0".to_owned(), at: asked };
+        let wanted = Force { replica: copy, epoch, by: "uid 0".to_owned(), at: asked };
         let recorded = scene.cluster.world().volume_spec(&name()).unwrap().forced.clone();
-        scene.demand(recorded == Some(order), "what was ordered by whom, and when, is on record");
+        scene.demand(recorded == Some(wanted), "what was ordered by whom, and when, is on record");
         scene.until(60_000, "mounted", is_mounted);
         let told = scene.status().unwrap().events.iter().find(|event| event.reason == "ForceStarted");
         let since = asked..scene.cluster.now();
@@ -242,7 +242,7 @@ fn a_volume_is_started_from_an_older_copy_by_order_and_on_record() {
         scene.until(60_000, "gone", |cluster| !is_mounted(cluster));
         scene.until(120_000, "mounted again", is_mounted);
         scene.whole();
-        scene.demand(orders_told(&scene) == 1, "the order has no life after the start it was for");
+        scene.demand(orders_told(&scene) == 1, "the wanted has no life after the start it was for");
     }
 }
 
