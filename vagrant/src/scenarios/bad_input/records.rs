@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use crate::daemon::{VERB_DEADLINE, word};
+use crate::daemon::{VERB_DEADLINE, restart_all, word};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
@@ -24,6 +24,8 @@ pub(super) fn statuses(stage: &mut Stage<'_>) -> Result<()> {
     let there = copies(lab, &one, "vol")?;
     let before = sums(&there)?;
     let ids: Vec<String> = list(&one, "replica")?.iter().map(|replica| word(replica, "/spec/id")).collect();
+    // Those that have made them would remember it.
+    restart_all(lab)?;
     let etcd = Etcd { endpoint: lab.etcd_endpoint(), node: &one };
 
     let of_volume = etcd.take("volume-status/vol")?;
