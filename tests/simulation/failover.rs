@@ -242,7 +242,7 @@ fn a_volume_is_started_from_an_older_copy_by_order_and_on_record() {
         scene.until(60_000, "gone", |cluster| !is_mounted(cluster));
         scene.until(120_000, "mounted again", is_mounted);
         scene.whole();
-        scene.demand(orders_told(&scene) == 1, "the wanted has no life after the start it was for");
+        scene.demand(orders_told(&scene) == 1, "the order has no life after the start it was for");
     }
 }
 
