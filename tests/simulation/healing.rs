@@ -1,10 +1,11 @@
 //! Copies that are lost and replaced, and those that come back.
 
 use mdfabric::domain::{
-    Bytes, DriveId, Member, MemberState, MoveCause, VolumePhase, VolumeStatus, VolumeUid,
+    Bytes, DriveId, Member, MemberState, MoveCause, NodeName, VolumePhase, VolumeStatus, VolumeUid,
 };
 use mdfabric::plan::verbs::{self, Cordon, CreateVolume};
-use mdfabric::sim::{Cluster, Config, Crash, CrashWhen, DriveFault};
+use mdfabric::plan::{Lane, Step};
+use mdfabric::sim::{Cluster, Config, Crash, CrashWhen, DriveFault, Hang};
 
 use super::scaling::{add, at};
 use super::support::{Scene, edit_record, every_death, fatal, is_mounted, is_whole, name, node, wish};
@@ -193,13 +194,14 @@ fn with_no_drive_to_go_to_it_is_told_of_each_drive_why() {
     until_replaced(&mut scene, gone);
 }
 
-/// The lost copy of a detached volume is being replaced: which one.
-fn replaced_by_a_maintainer(seed: u64) -> (Scene, u8) {
+/// The lost copy of a detached volume is being replaced: which one, and by whom.
+fn replaced_by_a_maintainer(seed: u64) -> (Scene, u8, NodeName) {
     let (mut scene, gone) = two_copies(seed, 4, 1);
     scene.detach();
     scene.cluster.power_cut(&node(gone), None);
     begun(&mut scene, MoveCause::Heal);
-    (scene, gone)
+    let maintainer = scene.status().unwrap().owner.clone().unwrap();
+    (scene, gone, maintainer)
 }
 
 /// The new copy, and whether it counts.
@@ -214,7 +216,7 @@ fn attached_meanwhile(scene: &mut Scene, gone: u8) -> bool {
     let epoch = scene.status().unwrap().epoch;
     let to = (1..=4).find(|index| *index != gone && member_on(scene, *index).is_none()).unwrap();
     scene.request_attach(to);
-    scene.until(5_000, "mounted where it is asked for", is_mounted);
+    scene.until(15_000, "mounted where it is asked for", is_mounted);
     let status = scene.status().unwrap();
     scene.demand(status.epoch == epoch.next(), "it was handed over once");
     let counted = new_copy(status).map(|(_, counts)| counts);
@@ -230,13 +232,30 @@ fn attached_meanwhile(scene: &mut Scene, gone: u8) -> bool {
 fn a_maintainer_that_fills_a_copy_gives_way_at_once() {
     let mut filled = 0;
     for seed in 450..456 {
-        let (mut scene, gone) = replaced_by_a_maintainer(seed);
+        let (mut scene, gone, _) = replaced_by_a_maintainer(seed);
         scene.until_recorded(60_000, "it is being filled", |status| {
             new_copy(status).is_some_and(|(new, counts)| new.state == MemberState::Syncing && !counts)
         });
         filled += usize::from(attached_meanwhile(&mut scene, gone));
     }
     assert!(filled < 3, "{filled} of 6 copies were filled before the volume was let go");
+}
+
+/// The comparison does not come to its end by itself.
+#[test]
+fn a_maintainer_that_compares_gives_way_at_once() {
+    for seed in 460..463 {
+        let (mut scene, gone, maintainer) = replaced_by_a_maintainer(seed);
+        let is_it = |step: &Step| matches!(step, Step::Compare { .. });
+        scene.cluster.hang(&maintainer, Some(Hang { lane: Lane::Volume(name()), is_it }));
+        let compares = |cluster: &Cluster| {
+            cluster.under_way(&maintainer).iter().any(|step| step.starts_with("compare "))
+        };
+        scene.until(60_000, "it is compared", compares);
+        scene.cluster.run_for(2_000);
+        scene.demand(compares(&scene.cluster), "it goes on being compared");
+        attached_meanwhile(&mut scene, gone);
+    }
 }
 
 #[test]
