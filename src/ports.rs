@@ -7,6 +7,8 @@ use std::pin::Pin;
 use crate::domain::{Endpoint, Key, NodeName, Record, Revision, Versioned};
 use crate::plan::{Lane, Observation, Outcome, Peers, Sample, Step, StepFailure, Waiting};
 
+pub use crate::plan::timing::Pace;
+
 /// A future a port returns.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -31,6 +33,14 @@ pub enum StoreError {
         /// What was tried.
         call: &'static str,
         /// What it said.
+        why: String,
+    },
+    /// The store does not take the record, now or later: its rules, its rights, or its form of records are against it.
+    #[error("{key} is refused by the store: {why}")]
+    Refused {
+        /// The record.
+        key: Key,
+        /// What is wrong with it.
         why: String,
     },
     /// The record is there and cannot be read. It is left alone.
@@ -97,6 +107,11 @@ pub trait Store: Send + Sync {
 
     /// What to call it in messages.
     fn name(&self) -> String;
+
+    /// How often a node may write that it lives.
+    fn pace(&self) -> Pace {
+        Pace::FREQUENT
+    }
 }
 
 /// What calls into one node's kernel are in.

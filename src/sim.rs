@@ -20,6 +20,7 @@ mod evict;
 mod fabric;
 mod file_system;
 mod grow;
+mod heard;
 mod kernel;
 mod member;
 mod peers;

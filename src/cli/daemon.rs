@@ -56,6 +56,12 @@ pub struct DaemonArgs {
     /// What every key in etcd begins with [env: MDFABRIC_STORE_PREFIX]
     #[arg(long, value_name = "TEXT")]
     store_prefix: Option<String>,
+    /// Keep records in Kubernetes: in-cluster, or the path of a kubeconfig [env: MDFABRIC_STORE_KUBERNETES]
+    #[arg(long, value_name = "PLACE", conflicts_with_all = ["store_etcd", "store_local"])]
+    store_kubernetes: Option<String>,
+    /// The namespace of the leases in Kubernetes [default: the daemon's own] [env: MDFABRIC_STORE_NAMESPACE]
+    #[arg(long, value_name = "NAME")]
+    store_namespace: Option<String>,
     /// Where to keep the flight recorder's files [default: recorder in the state directory] [env: MDFABRIC_RECORDER_DIR]
     #[arg(long, value_name = "DIR")]
     recorder_dir: Option<PathBuf>,
@@ -86,6 +92,8 @@ impl DaemonArgs {
             store_local: own.store_local,
             store_etcd: own.store_etcd,
             store_prefix: own.store_prefix,
+            store_kubernetes: own.store_kubernetes,
+            store_namespace: own.store_namespace,
             recorder_dir: own.recorder_dir,
             recorder_size: own.recorder_size,
             log_filter: own.log_filter,

@@ -1,6 +1,8 @@
 //! One task that owns all state of the node: it wakes on events, plans, records, and starts steps.
 
+mod beat;
 mod look;
+mod refusals;
 mod write;
 
 use std::sync::Arc;
@@ -14,10 +16,10 @@ use super::clock;
 use super::lanes::{Finished, Lanes};
 use super::records::Records;
 use super::status::{NodeView, View};
-use crate::domain::{Key, Kind, NodeName, NodeStatus, Record, Timestamp};
+use crate::domain::{Key, NodeName, NodeStatus, Timestamp};
 use crate::plan::{
-    self, FailureKind, Input, Memory, Observation, Plan, Sample, Step, StepFailure, Write, controller, stuck,
-    timing,
+    self, FailureKind, Input, Liveness, Memory, Observation, Plan, Sample, Step, StepFailure, controller,
+    stuck, timing,
 };
 use crate::ports::{Heartbeats, Kernel, Store};
 use crate::telemetry::recorder::{Notes, Recorder};
@@ -56,7 +58,9 @@ enum Stale {
 enum Written {
     /// There was nothing to write.
     Nothing,
-    /// All of them.
+    /// The store does not take one as it is, and answers. Nothing else was to be written.
+    Refused,
+    /// Something: what is to be done now is planned anew, though the store may have refused a part of it.
     Some,
     /// The store does not answer.
     Unavailable,
@@ -74,7 +78,7 @@ pub struct Brain {
     seen: Observation,
     /// The kernel was looked at.
     observed: bool,
-    /// And what it shows was recorded, once since the daemon started.
+    /// And what it shows was recorded, once since the daemon started, as far as the store takes it.
     told: bool,
     observing: Asked<Result<Observation, String>>,
     sampling: Asked<Result<Sample, String>>,
@@ -86,7 +90,8 @@ pub struct Brain {
     lanes: Lanes,
     finished: mpsc::UnboundedReceiver<Finished>,
     node: NodeStatus,
-    heartbeat_due: Timestamp,
+    beats: beat::Beats,
+    refusals: refusals::Refusals,
     leads: bool,
     notes: Notes,
     view: watch::Sender<View>,
@@ -99,6 +104,7 @@ impl Brain {
         let (lanes, finished) = Lanes::new(Arc::clone(&ports.kernel));
         let view = View { me: me.clone(), world: Arc::default(), node: Arc::default() };
         let (view, reader) = watch::channel(view);
+        let liveness = Liveness::paced(ports.store.pace());
         let notes = Notes::begin(ports.recorder.clone(), clock::now(), &me);
         let brain = Self {
             me,
@@ -115,11 +121,12 @@ impl Brain {
             sample_due: Timestamp(0),
             look_due: Timestamp(0),
             looked_at: Timestamp(0),
-            memory: Memory { started_at: clock::now(), ..Memory::default() },
+            memory: Memory { started_at: clock::now(), liveness, ..Memory::default() },
             lanes,
             finished,
             node,
-            heartbeat_due: Timestamp(0),
+            beats: beat::Beats::default(),
+            refusals: refusals::Refusals::default(),
             leads: false,
             notes,
             view,
@@ -140,6 +147,7 @@ impl Brain {
                     None => return,
                 },
                 Some(done) = self.finished.recv() => self.take_finished(done),
+                said = self.beats.said() => self.take_beat(said).await,
                 Some(()) = self.ports.events.recv() => self.stale = Stale::Everything,
                 Some(()) = self.ports.standings.recv() => self.stale = self.stale.max(Stale::Samples),
                 () = tokio::time::sleep(wait) => {}
@@ -152,7 +160,7 @@ impl Brain {
 
     /// When to wake at the latest. Nothing is written before the records are known.
     fn due(&self) -> Timestamp {
-        let heartbeat = if self.records.is_listed() { self.heartbeat_due } else { Timestamp(u64::MAX) };
+        let heartbeat = if self.records.is_listed() { self.beats.due() } else { Timestamp(u64::MAX) };
         self.look_due.min(self.sample_due).min(heartbeat)
     }
 
@@ -197,6 +205,13 @@ impl Brain {
                     changes.into_iter().filter_map(|change| self.records.take_change(change)).collect();
                 self.notes.seen(clock::now(), self.records.world(), &keys);
                 keys
+            }
+            Cache::WentBack => {
+                tracing::error!(
+                    "the store is older than it was, as if restored from a backup: everything is read anew"
+                );
+                self.records = Records::default();
+                Vec::new()
             }
             Cache::Lost(why) => {
                 tracing::warn!(why, "the store does not answer; what runs goes on");
@@ -248,21 +263,22 @@ impl Brain {
         self.ports.peers.follow(plan::peers::wanted(self.records.world(), &self.me));
         self.memory.learn_calls(self.ports.kernel.in_calls().steps, clock::now());
         if self.records.is_listed() {
+            self.beat();
             let mut written = Written::Some;
             for _ in 0..TURNS {
                 plan = self.plan();
                 written = self.write_all(&plan.writes).await;
-                if matches!(written, Written::Nothing | Written::Unavailable) {
+                if matches!(written, Written::Nothing | Written::Refused | Written::Unavailable) {
                     break;
                 }
             }
-            self.told |= self.observed && written == Written::Nothing;
+            // What the store refuses is unknown of one volume, and no more.
+            self.told |= self.observed && matches!(written, Written::Nothing | Written::Refused);
             // A plan somebody overtook was decided from records that are not so any more.
             if written != Written::Overtaken {
                 self.start_all(&plan.steps);
                 plan.abandon.iter().for_each(|lane| self.ports.kernel.abandon(lane));
             }
-            self.heartbeat().await;
         }
         self.publish(&plan);
         self.look_due = self.next_look(&plan);
@@ -287,17 +303,6 @@ impl Brain {
         plan
     }
 
-    async fn heartbeat(&mut self) {
-        let now = clock::now();
-        if now < self.heartbeat_due {
-            return;
-        }
-        let record = NodeStatus { heartbeat_at: now, ..self.node.clone() };
-        let key = Key::new(Kind::NodeStatus, &self.me);
-        self.write_all(&[Write { key, record: Some(Record::NodeStatus(record)) }]).await;
-        self.heartbeat_due = now.plus(timing::HEARTBEAT_MILLIS);
-    }
-
     fn start_all(&mut self, steps: &[Step]) {
         let now = clock::now();
         for step in steps {
@@ -319,14 +324,16 @@ impl Brain {
         plan.wake_at.map_or(at, |wake| at.min(wake)).max(now.plus(timing::TURN_MIN_MILLIS))
     }
 
-    fn publish(&self, plan: &Plan) {
+    fn publish(&mut self, plan: &Plan) {
+        let refused = self.refusals.reasons(clock::now());
         let node = NodeView {
             running: self.lanes.running().map(|(step, since)| (step.to_string(), since)).collect(),
             failing: self.failing(),
-            reasons: plan.reasons.clone(),
+            reasons: plan.reasons.iter().cloned().chain(refused).collect(),
             store: self.store.clone(),
             leads: self.leads,
             told: self.told,
+            frozen: self.refusals.frozen(),
             seen: self.seen.clone(),
             used: self.memory.used.clone(),
             peers: self.memory.peers.clone(),

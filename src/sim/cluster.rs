@@ -9,14 +9,18 @@ use super::check::Violation;
 use super::clock::{Stamp, TICK};
 use super::daemon::Daemon;
 use super::disk::{Disk, Partition};
+use super::heard::Lags;
 use super::kernel::Kernel;
 use super::rng::Rng;
 use super::store::Store;
 use crate::domain::{Bytes, DriveId, NodeName, Timestamp, VolumeName, World};
+use crate::plan::timing::Pace;
 use crate::plan::verbs::{Refusal, Verdict};
 use crate::plan::{Alone, Write};
 
 const START: u64 = 1_000_000;
+/// By how many ticks more one kind of record may be late than another.
+const APART: u64 = 50;
 
 /// What a cluster is made of.
 #[derive(Debug, Clone)]
@@ -31,6 +35,10 @@ pub struct Config {
     pub seed: u64,
     /// Ticks in which nothing happens are played, too.
     pub every_tick: bool,
+    /// How often daemons say through the store that they live.
+    pub pace: Pace,
+    /// What is heard of one kind of record says nothing of how old another is.
+    pub apart: bool,
     /// The guard that every daemon does without.
     #[cfg(any(test, feature = "sabotage"))]
     pub sabotage: Option<crate::plan::safety::Guard>,
@@ -44,6 +52,8 @@ impl Default for Config {
             capacity: Bytes::gib(4),
             seed: 1,
             every_tick: false,
+            pace: Pace::default(),
+            apart: false,
             #[cfg(any(test, feature = "sabotage"))]
             sabotage: None,
         }
@@ -92,7 +102,7 @@ pub(super) struct Machine {
     /// Its daemon reaches the store.
     pub(super) store_reachable: bool,
     /// Milliseconds until it hears of a change.
-    pub(super) lag: u64,
+    pub(super) lags: Lags,
     /// Its beats say that it goes down.
     pub(super) goes_down: bool,
     /// What its daemons noted on its own disk.
@@ -176,6 +186,11 @@ impl Cluster {
     pub(super) fn add_machine(&mut self, name: &NodeName, disks: BTreeMap<DriveId, Disk>) {
         let longest = if self.rng.one_in(4) { 50 } else { 4 };
         let lag = self.rng.below(longest) * TICK;
+        let mut lags = Lags::default();
+        for own in &mut lags {
+            let apart = if self.config.apart { self.rng.below(APART) * TICK } else { 0 };
+            *own = lag + apart;
+        }
         let machine = Machine {
             disks,
             kernel: Kernel::default(),
@@ -187,7 +202,7 @@ impl Cluster {
             boots: 0,
             stirred: true,
             store_reachable: true,
-            lag,
+            lags,
             goes_down: false,
             alone: BTreeSet::new(),
         };

@@ -4,9 +4,10 @@ use uuid::Uuid;
 
 use super::apply::Effect;
 use super::cluster::{Cluster, CrashWhen};
+use super::heard::{Heard, Lags};
 use super::store::{Change, Store};
 use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Timestamp, World, host_nqn};
-use crate::plan::{self, Input, Memory, Observation, Plan, Step, controller, timing};
+use crate::plan::{self, Input, Liveness, Memory, Observation, Plan, Step, controller, timing};
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -18,10 +19,8 @@ pub(super) struct Running {
 pub(super) struct Daemon {
     pub(super) memory: Memory,
     pub(super) world: World,
-    /// How much of the store's log it has heard.
-    cursor: usize,
-    /// It plans again once it has heard this much: its own last write.
-    barrier: usize,
+    /// What it has heard from the store. It plans again once it has heard of its own last writes.
+    heard: Heard,
     running: Vec<Running>,
     heartbeat_at: u64,
     wake_at: Option<u64>,
@@ -43,7 +42,7 @@ impl Daemon {
 
     /// Whether it has heard of its own last write.
     pub(super) fn may_plan(&self) -> bool {
-        self.cursor >= self.barrier
+        self.heard.is_current()
     }
 
     /// When it plans though nothing has happened.
@@ -57,9 +56,8 @@ impl Daemon {
     }
 
     /// When it hears of a change or writes its heartbeat.
-    pub(super) fn next_from_store(&self, store: &Store, lag: u64) -> u64 {
-        let change = store.log.get(self.cursor).map_or(u64::MAX, |change| change.at + lag);
-        change.min(self.heartbeat_at)
+    pub(super) fn next_from_store(&self, store: &Store, lags: &Lags) -> u64 {
+        self.heard.next_at(&store.log, lags).min(self.heartbeat_at)
     }
 
     /// When a peer has been silent for long enough to be looked at in another way; 0 while one is.
@@ -78,7 +76,8 @@ impl Daemon {
         match (self.world.record(&change.key), change.value.as_ref().map(|change| &change.value)) {
             (Some(Record::NodeStatus(before)), Some(Record::NodeStatus(after))) => {
                 let same = NodeStatus { heartbeat_at: before.heartbeat_at, ..after.clone() } == *before;
-                same && change.key.name != me.as_str() && lived(timing::SILENT_NODE_DEAD_MILLIS)
+                same && change.key.name != me.as_str()
+                    && lived(self.memory.liveness.pace().silent_node_dead_millis)
             }
             (Some(Record::Lease(before)), Some(Record::Lease(after))) => {
                 before.holder == after.holder && after.holder != *me && lived(timing::LEASE_TERM_MILLIS)
@@ -115,9 +114,10 @@ impl Cluster {
     pub(super) fn start_daemon(&mut self, name: &NodeName) {
         let now = self.now;
         let world = self.store.world.clone();
-        let cursor = self.store.log.len();
+        let heard = Heard::all(&self.store.log);
         let mut memory = Memory {
             started_at: Timestamp(now),
+            liveness: Liveness::paced(self.config.pace),
             #[cfg(any(test, feature = "sabotage"))]
             sabotage: self.config.sabotage,
             ..Memory::default()
@@ -131,8 +131,7 @@ impl Cluster {
         machine.daemon = Some(Daemon {
             memory,
             world,
-            cursor,
-            barrier: 0,
+            heard,
             running: Vec::new(),
             heartbeat_at: now,
             wake_at: None,
@@ -165,10 +164,8 @@ impl Cluster {
         let now = self.now;
         let Some(machine) = self.nodes.get_mut(name) else { return };
         let reachable = machine.store_reachable;
-        let (lag, Some(daemon)) = (machine.lag, &mut machine.daemon) else { return };
-        while let Some(change) = self.store.log.get(daemon.cursor).filter(|change| {
-            reachable && change.at + lag <= now || !reachable && daemon.cursor < daemon.barrier
-        }) {
+        let (lags, Some(daemon)) = (machine.lags, &mut machine.daemon) else { return };
+        while let Some(change) = daemon.heard.next(&self.store.log, &lags, now, reachable) {
             let silence = daemon.memory.store;
             daemon.memory.store.answered();
             let says_nothing = silence == daemon.memory.store && daemon.says_nothing(name, change, now);
@@ -177,7 +174,6 @@ impl Cluster {
             let is_beat = matches!(change.key.kind, Kind::Lease | Kind::NodeStatus);
             daemon.peers_due |= !is_beat || daemon.world.record(&change.key).is_none();
             daemon.world.set(change.key.clone(), change.value.clone());
-            daemon.cursor += 1;
             machine.stirred |= !says_nothing;
         }
     }
@@ -251,7 +247,8 @@ impl Cluster {
         let Some(daemon) = machine.daemon.as_mut().filter(|daemon| daemon.heartbeat_at <= now) else {
             return;
         };
-        daemon.heartbeat_at = now + timing::HEARTBEAT_MILLIS;
+        let pace = daemon.memory.liveness.pace();
+        daemon.heartbeat_at = now + pace.heartbeat_millis;
         if !reachable {
             daemon.memory.store.asked_in_vain(Timestamp(now));
             machine.stirred = true;
@@ -266,6 +263,7 @@ impl Cluster {
             boot_id: boots.to_string(),
             missing: Vec::new(),
             heartbeat_at: Timestamp(now),
+            dead_after_millis: pace.node_dead_millis,
         };
         let key = Key::new(Kind::NodeStatus, name);
         let revision = self.store.world.revision(&key);
@@ -282,11 +280,16 @@ impl Cluster {
             }
         }
         let now = self.now;
-        let barrier = if reachable { self.store.log.len() } else { 0 };
-        let Some(daemon) = self.daemon_mut(name) else {
+        let written: Vec<Kind> = plan.writes.iter().map(|write| write.key.kind).collect();
+        let own = self.config.apart.then_some(written.as_slice());
+        let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else {
             return;
         };
-        daemon.barrier = barrier;
+        if reachable {
+            daemon.heard.wait(&self.store.log, own);
+        } else {
+            daemon.heard.wait_for_nothing();
+        }
         daemon.wake_at = plan.wake_at.map(|at| at.0.max(now + 1));
         if !wrote {
             daemon.wake_at = Some(now + 50);

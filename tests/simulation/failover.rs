@@ -4,6 +4,7 @@ use mdfabric::domain::MemberState;
 use mdfabric::sim::Config;
 
 use mdfabric::plan::verbs::{self, CreateVolume, ForceStart};
+use mdfabric::ports::Pace;
 
 use super::support::{Scene, is_mounted, name, node, wish};
 
@@ -47,6 +48,13 @@ fn the_volume_of_a_dead_owner_is_attached_elsewhere_and_its_copy_is_made_anew() 
     for seed in 0..8 {
         let scene = the_owner_dies(Config { seed: 100 + seed, ..Config::default() });
         scene.demand(joins(&scene, "(Bitmap recovery)") == 0, "nothing comes back by bitmap");
+    }
+}
+
+#[test]
+fn where_daemons_spare_the_store_a_dead_owner_is_found_as_well() {
+    for seed in 0..4 {
+        the_owner_dies(Config { seed: 140 + seed, pace: Pace::SPARING, apart: true, ..Config::default() });
     }
 }
 

@@ -17,6 +17,7 @@ pub use scrub::{Scrub, scrub};
 use super::{
     MAX_COLUMNS, MAX_REPLICAS, MAX_VOLUME, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node, live_volume,
 };
+use crate::domain::limits::{MEMBER_MISSING_TIMEOUT_LEAST, MEMBER_MISSING_TIMEOUT_SECONDS, REPLICAS};
 use crate::domain::{
     Bytes, DriveId, FsType, Locality, Member, MemberState, NodeName, OnStoreLoss, PlacementEntry,
     PlacementRequest, Record, ScrubRequest, SectorSize, Timestamp, Verify, VolumeName, VolumeSpec,
@@ -25,13 +26,6 @@ use crate::domain::{
 use crate::plan::candidate;
 use crate::plan::placement::{self, Request, Unfit};
 use crate::plan::scale;
-
-/// Seconds a lost replica is waited for unless the user says otherwise.
-const MEMBER_MISSING_TIMEOUT_SECONDS: u32 = 900;
-/// The shortest time that may be asked for.
-const MEMBER_MISSING_TIMEOUT_LEAST: u32 = 60;
-/// Copies unless the user says otherwise.
-const REPLICAS: u32 = 2;
 
 /// A wish for a volume, parsed but not checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +63,7 @@ impl CreateVolume {
         Self {
             name,
             size,
-            replicas: REPLICAS,
+            replicas: REPLICAS.into(),
             stripe_width: 1,
             fs: FsType::default(),
             sector_size: SectorSize::default(),
