@@ -5,6 +5,7 @@ pub mod keys;
 mod kubectl;
 pub mod objects;
 pub mod plane;
+pub mod watch;
 
 pub use cluster::Cluster;
 pub(crate) use cluster::told;

@@ -22,6 +22,9 @@ pub const API_SERVICE_ADDRESS: &str = "10.96.0.1";
 /// The range of Services' addresses.
 pub const SERVICES: &str = "10.96.0.0/16";
 
+/// The image with a shell that pods of scenarios are made of: a name that no registry answers to.
+pub const SHELL_IMAGE: &str = "localhost/shell:1";
+
 /// The name under which the host's side takes part in the network.
 pub const ETCD: &str = "etcd";
 

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::spec::SHELL_IMAGE;
+
 /// A namespace in which pods may be privileged.
 #[must_use]
 pub fn namespace(name: &str) -> Value {
@@ -12,21 +14,21 @@ pub fn namespace(name: &str) -> Value {
 /// A claim for a volume of a file system.
 #[must_use]
 pub fn claim(name: &str, class: &str, size: &str) -> Value {
+    let spec = claimed(class, size);
+    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec})
+}
+
+fn claimed(class: &str, size: &str) -> Value {
     json!({
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": name},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "storageClassName": class,
-            "resources": {"requests": {"storage": size}},
-        },
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": class,
+        "resources": {"requests": {"storage": size}},
     })
 }
 
 /// A pod that runs `script` with the claim at `/data`, and stays until it is deleted.
 #[must_use]
-pub fn pod(name: &str, image: &str, claim: &str, script: &str) -> Value {
+pub fn pod(name: &str, claim: &str, script: &str) -> Value {
     let stay = format!("{script}; trap 'exit 0' TERM; while :; do sleep 1; done");
     json!({
         "apiVersion": "v1",
@@ -37,12 +39,53 @@ pub fn pod(name: &str, image: &str, claim: &str, script: &str) -> Value {
             "terminationGracePeriodSeconds": 5,
             "containers": [{
                 "name": "main",
-                "image": image,
+                "image": SHELL_IMAGE,
                 "imagePullPolicy": "Never",
                 "command": ["/bin/sh", "-c", stay],
                 "volumeMounts": [{"name": "data", "mountPath": "/data"}],
             }],
             "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+    })
+}
+
+/// The directory of the programs under test and of the lab's own, on every guest and in the pods of [`stateful`].
+pub const PROGRAMS: &str = "/opt/mdfabric";
+
+/// One pod, `NAME-0`, that runs `script` with a volume of its own at `/data`, whose claim is `data-NAME-0`. It sees the guest's devices,
+/// among them those that log outside of it, and its programs.
+#[must_use]
+pub fn stateful(name: &str, class: &str, size: &str, script: &str) -> Value {
+    let labels = json!({"app": name});
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": name},
+        "spec": {
+            "serviceName": name,
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {
+                "containers": [{
+                    "name": "main",
+                    "image": SHELL_IMAGE,
+                    "imagePullPolicy": "Never",
+                    "command": ["/bin/sh", "-c", script],
+                    "securityContext": {"privileged": true},
+                    // The default is a file in /dev, which is the guest's.
+                    "terminationMessagePath": "/termination-log",
+                    "volumeMounts": [
+                        {"name": "data", "mountPath": "/data"},
+                        {"name": "dev", "mountPath": "/dev"},
+                        {"name": "programs", "mountPath": PROGRAMS, "readOnly": true},
+                    ],
+                }],
+                "volumes": [
+                    {"name": "dev", "hostPath": {"path": "/dev"}},
+                    {"name": "programs", "hostPath": {"path": PROGRAMS}},
+                ],
+            }},
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claimed(class, size)}],
         },
     })
 }
@@ -84,9 +127,22 @@ mod tests {
 
     #[test]
     fn a_pod_can_be_told_its_node() {
-        let pod = on("node-2", pod("p", "i", "c", "true"));
+        let pod = on("node-2", pod("p", "c", "true"));
         assert_eq!(pod["spec"]["nodeSelector"]["kubernetes.io/hostname"], "node-2");
         assert_eq!(pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"], "c");
+    }
+
+    #[test]
+    fn every_volume_of_a_stateful_pod_is_mounted() {
+        let set = stateful("s", "class", "1Gi", "true");
+        let pod = &set["spec"]["template"]["spec"];
+        let named = |list: &Value, at: &str| -> Vec<Value> {
+            list.as_array().unwrap().iter().map(|item| item.pointer(at).unwrap().clone()).collect()
+        };
+        let claims = named(&set["spec"]["volumeClaimTemplates"], "/metadata/name");
+        let mounted = named(&pod["containers"][0]["volumeMounts"], "/name");
+        assert_eq!(mounted, [claims, named(&pod["volumes"], "/name")].concat());
+        assert_eq!(set["spec"]["selector"]["matchLabels"], set["spec"]["template"]["metadata"]["labels"]);
     }
 
     #[test]

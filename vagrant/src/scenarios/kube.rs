@@ -1,5 +1,9 @@
 //! The product as users of Kubernetes meet it: claims and pods on a real control plane, a real kubelet and a real containerd.
 
+mod placement;
+mod relocation;
+mod written;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,11 +12,11 @@ use serde_json::Value;
 
 use super::{Needs, Scenario, Stage};
 use crate::command::output;
-use crate::daemon::word;
+use crate::daemon::{synced_on, word};
 use crate::kube::Cluster;
 use crate::kube::objects::{self, is_ready};
 use crate::lab::Lab;
-use crate::product::nothing_left;
+use crate::product::{is_settled_on, nothing_left};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -34,6 +38,27 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         lab: Needs::Kube,
         run: one_copy_follows_its_pod,
     },
+    Scenario {
+        name: "kube_drain_one_copy",
+        shows: "the node of a writing pod is drained: the pod goes on elsewhere at once, the one copy follows it, the phases are seen in a watch, \
+                the old copy is erased, and every acknowledged write is there",
+        lab: Needs::Kube,
+        run: relocation::one_copy,
+    },
+    Scenario {
+        name: "kube_drain_two_copies",
+        shows: "the same with two copies, on neither of whose nodes the pod comes up: never degraded; then a node that only has a copy is drained: \
+                nothing moves and the pod writes on",
+        lab: Needs::Kube,
+        run: relocation::two_copies,
+    },
+    Scenario {
+        name: "kube_placement_list",
+        shows: "a node is added to a volume's list of places by a patch, then another one taken off, while a pod writes: a copy more, then one less, \
+                told in events and in the tables, the space of the one that went is free again, and nothing is lost",
+        lab: Needs::Kube,
+        run: placement::patched,
+    },
 ];
 
 /// What asks a store everything, built as all tests are.
@@ -47,8 +72,6 @@ const GONE_DEADLINE: Duration = Duration::from_mins(4);
 /// The chart's classes with one copy and with two.
 const LOCAL: &str = "mdfabric-local-first";
 const REPLICATED: &str = "mdfabric-replicated";
-/// The image with a shell that the chart asks for too.
-const SHELL: &str = "docker.io/library/busybox:1.37.0";
 const CLAIM: &str = "data";
 const SIZE: &str = "320Mi";
 const POD: &str = "writer";
@@ -76,10 +99,9 @@ fn pvc_and_pod(stage: &mut Stage<'_>) -> Result<()> {
     cluster.make(&objects::claim(CLAIM, REPLICATED, SIZE))?;
     let node = run(&cluster, &writer())?;
     is_read(&cluster)?;
-    let volume = only_volume(&cluster)?;
-    ensure!(word(&volume, "/status/phase") == "Synced", "the volume is {}", word(&volume, "/status/phase"));
-    let places = places(&cluster)?;
-    ensure!(places.len() == 2 && places.contains(&node), "the pod is on {node}, the copies on {places:?}");
+    settled(&cluster, "two copies, one of them where the pod is", |nodes| {
+        nodes.len() == 2 && nodes.contains(&node)
+    })?;
     clear(&cluster)
 }
 
@@ -88,20 +110,18 @@ fn one_copy_follows_its_pod(stage: &mut Stage<'_>) -> Result<()> {
     cluster.make(&objects::claim(CLAIM, LOCAL, SIZE))?;
     run(&cluster, &objects::on("node-1", writer()))?;
     is_read(&cluster)?;
-    ensure!(places(&cluster)? == ["node-1"], "the copy is on {:?}", places(&cluster)?);
+    settled(&cluster, "its copy on node-1", |nodes| nodes == ["node-1"])?;
     remove(&cluster, "pod", POD)?;
-    run(&cluster, &objects::on("node-2", objects::pod(POD, SHELL, CLAIM, "true")))?;
+    run(&cluster, &objects::on("node-2", objects::pod(POD, CLAIM, "true")))?;
     is_read(&cluster)?;
-    cluster.lab.wait_for("the copy to follow", FOLLOWS_DEADLINE, || {
-        Ok((places(&cluster)? == ["node-2"]).then_some(()))
-    })?;
+    settled(&cluster, "its copy on node-2", |nodes| nodes == ["node-2"])?;
     is_read(&cluster)?;
     clear(&cluster)
 }
 
 /// A pod that writes [`WORDS`] and stays.
 fn writer() -> Value {
-    objects::pod(POD, SHELL, CLAIM, &format!("echo {WORDS} >{FILE} && sync"))
+    objects::pod(POD, CLAIM, &format!("echo {WORDS} >{FILE} && sync"))
 }
 
 /// Makes the pod and waits until it is ready; gives its node.
@@ -131,19 +151,26 @@ fn only_volume(cluster: &Cluster<'_>) -> Result<Value> {
     }
 }
 
-/// The nodes that copies are on, in order.
-fn places(cluster: &Cluster<'_>) -> Result<Vec<String>> {
-    let copies = cluster.kubectl.list(&["mdrep"])?;
-    let mut places: Vec<String> = copies.iter().map(|copy| word(copy, "/spec/node")).collect();
-    places.sort();
-    Ok(places)
+/// Waits until the only volume has all its copies, each of them whole, on nodes that `are` right, and nothing is under way; gives it.
+fn settled(cluster: &Cluster<'_>, what: &str, are: impl Fn(&[String]) -> bool) -> Result<Value> {
+    cluster.lab.wait_for(what, FOLLOWS_DEADLINE, || {
+        let volume = only_volume(cluster)?;
+        let nodes = synced_on(&volume);
+        let names: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        Ok((is_settled_on(&volume, &names) && are(&nodes)).then_some(volume))
+    })
 }
 
 /// Pod and claim go, and with them everything that was made for them.
 fn clear(cluster: &Cluster<'_>) -> Result<()> {
     remove(cluster, "pod", POD)?;
+    clear_claim(cluster, CLAIM)
+}
+
+/// A claim that no pod has any more goes, and with it everything that was made for it.
+fn clear_claim(cluster: &Cluster<'_>, claim: &str) -> Result<()> {
     no_more(cluster, "volumeattachments")?;
-    remove(cluster, "persistentvolumeclaim", CLAIM)?;
+    remove(cluster, "persistentvolumeclaim", claim)?;
     ["persistentvolumes", "mdvol", "mdrep"].iter().try_for_each(|kind| no_more(cluster, kind))?;
     nothing_left(cluster.lab)
 }
@@ -159,16 +186,4 @@ fn no_more(cluster: &Cluster<'_>, kind: &str) -> Result<()> {
     cluster.lab.wait_for(&format!("no {kind}"), GONE_DEADLINE, || {
         Ok(cluster.kubectl.list(&[kind])?.is_empty().then_some(()))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_shell_is_in_the_image_that_the_chart_names() {
-        let values = include_str!("../../../deploy/chart/values.yaml");
-        let (repository, tag) = SHELL.rsplit_once(':').unwrap();
-        assert!(values.contains(&format!("repository: {repository}\n    tag: \"{tag}\"\n")));
-    }
 }

@@ -15,8 +15,9 @@ use super::control::Power;
 use super::service::Service;
 use crate::spec::{ETCD_ADDRESS, ETCD_PORT};
 
-/// Data in RAM: an fsync there costs nothing, and the mount goes with the lab's namespace.
-const DATA_SIZE: &str = "size=256m";
+/// Data in RAM: an fsync there costs nothing, and the mount goes with the lab's namespace. What is not used takes none. Of its log etcd keeps whole files of
+/// 64 MiB, up to five of them, and one more is made ready; a control plane fills them within hours.
+const DATA_SIZE: &str = "size=1g";
 
 pub(super) struct Etcd {
     dir: PathBuf,

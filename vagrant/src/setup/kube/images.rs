@@ -10,9 +10,13 @@ use super::archive::{Content, Image};
 use super::programs::Programs;
 use crate::command::output;
 use crate::setup::helm::Helm;
+use crate::spec::SHELL_IMAGE;
 
 /// What holds the namespaces of a pod; `vagrant/kube/node/containerd.toml` names it too.
 pub(super) const PAUSE: &str = "localhost/pause:1";
+
+/// Where a chart names an image that copies its rule for udev; one whose daemon does that names none.
+const UDEV_RULE: &str = "/udevRule/image";
 
 /// What images are made of.
 pub(super) struct Sources<'a> {
@@ -26,7 +30,10 @@ pub(super) struct Sources<'a> {
 /// All of them. `PAUSE` is not among them: its program is not built yet.
 pub(super) fn all(sources: &Sources<'_>) -> Result<Vec<Image>> {
     let values = sources.chart.values(&sources.chart.chart().join("values.yaml"))?;
-    let mut images = vec![product(sources, &values)?, busybox(sources.busybox, &values)?];
+    let mut images = vec![product(sources, &values)?, shell(sources.busybox, SHELL_IMAGE.to_owned())?];
+    if values.pointer(UDEV_RULE).is_some() {
+        images.push(shell(sources.busybox, reference(&values, UDEV_RULE)?)?);
+    }
     let Programs { sidecars, provisioner, standins, .. } = sources.programs;
     for (name, program) in [
         ("provisioner", provisioner.join("csi-provisioner")),
@@ -64,16 +71,16 @@ fn own_program(product: &[PathBuf], name: &str) -> Result<(String, Content)> {
     Ok((format!("usr/bin/{name}"), Content::Program(program.clone())))
 }
 
-/// For what copies the chart's rule for udev, and for the pods of scenarios: every applet, and what shells take for granted.
-fn busybox(program: &Path, values: &Value) -> Result<Image> {
+/// For the pods of scenarios: every applet of busybox, and what shells take for granted.
+fn shell(busybox: &Path, reference: String) -> Result<Image> {
+    let applets = output(Command::new(busybox).arg("--list"))?;
+    let links = applets.lines().filter(|name| *name != "busybox");
+    let links = links.map(|name| (format!("bin/{name}"), Content::Link("busybox".to_owned())));
     let mut content = vec![
-        ("bin/busybox".to_owned(), Content::Program(program.to_path_buf())),
+        ("bin/busybox".to_owned(), Content::Program(busybox.to_path_buf())),
         ("tmp".to_owned(), Content::Directory(0o1777)),
     ];
-    let applets = output(Command::new(program).arg("--list"))?;
-    let links = applets.lines().filter(|name| *name != "busybox");
-    content.extend(links.map(|name| (format!("bin/{name}"), Content::Link("busybox".to_owned()))));
-    let reference = reference(values, "/udevRule/image")?;
+    content.extend(links);
     Ok(Image { reference, entrypoint: "/bin/sh".to_owned(), content })
 }
 
