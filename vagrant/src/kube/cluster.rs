@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Kubectl;
 use super::objects::{self, is_ready, is_rolled_out};
@@ -58,7 +58,10 @@ impl<'a> Cluster<'a> {
         let cluster = Self::of(lab)?;
         cluster.timed("control plane", || cluster.start_plane())?;
         cluster.timed("nodes ready", || cluster.wait_nodes())?;
-        cluster.timed("chart installed, every pod ready", || cluster.install(parts))?;
+        cluster.timed("chart installed, every pod ready", || {
+            cluster.install(parts)?;
+            cluster.wait_pods()
+        })?;
         daemon::add_drives(lab)?;
         Ok(cluster)
     }
@@ -93,11 +96,24 @@ impl<'a> Cluster<'a> {
         let values = parts.cache.workspace().join(VALUES);
         let chart = Helm::prepare(&parts.cache)?.template(&["--values", &values.to_string_lossy()])?;
         self.kubectl.apply("namespace", &objects::namespace(NAMESPACE).to_string())?;
-        self.kubectl.apply("chart", &chart)?;
+        self.kubectl.apply("chart", &chart)
+    }
+
+    /// A node that has just come is not counted everywhere yet.
+    fn wait_pods(&self) -> Result<()> {
+        let nodes = self.lab.nodes().len();
         self.lab.wait_for("the pods of the chart to be ready", NODES_DEADLINE, || {
             let sets = self.kubectl.list(&["--namespace", NAMESPACE, "daemonsets,deployments"])?;
-            Ok((sets.len() == 2 && sets.iter().all(is_rolled_out)).then_some(()))
+            let is_everywhere =
+                sets.iter().any(|set| set.pointer("/status/numberReady") == Some(&json!(nodes)));
+            Ok((sets.len() == 2 && is_everywhere && sets.iter().all(is_rolled_out)).then_some(()))
         })
+    }
+
+    /// Waits until every node is ready again, and the product on each of them.
+    pub fn wait_whole(&self) -> Result<()> {
+        self.wait_nodes()?;
+        self.wait_pods()
     }
 
     /// Makes an object.

@@ -11,6 +11,19 @@ pub fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 }
 
+/// A class of volumes, beside those of the chart.
+#[must_use]
+pub fn class(name: &str, parameters: &Value) -> Value {
+    json!({
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": "csi.mdfabric.io",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "parameters": parameters,
+    })
+}
+
 /// A claim for a volume of a file system.
 #[must_use]
 pub fn claim(name: &str, class: &str, size: &str) -> Value {

@@ -16,6 +16,7 @@ use crate::daemon::{synced_on, word};
 use crate::kube::Cluster;
 use crate::kube::objects::{self, is_ready};
 use crate::lab::Lab;
+use crate::node::Node;
 use crate::product::{is_settled_on, nothing_left};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -51,6 +52,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 nothing moves and the pod writes on",
         lab: Needs::Kube,
         run: relocation::two_copies,
+    },
+    Scenario {
+        name: "kube_lost_provider_is_healed",
+        shows: "a node that only has a copy loses its power and is deleted from the cluster: the pod writes on, the copy is made elsewhere after \
+                memberMissingTimeout, and the old one is erased once the node is back",
+        lab: Needs::Kube,
+        run: relocation::lost_provider,
     },
     Scenario {
         name: "kube_placement_list",
@@ -172,7 +180,9 @@ fn clear_claim(cluster: &Cluster<'_>, claim: &str) -> Result<()> {
     no_more(cluster, "volumeattachments")?;
     remove(cluster, "persistentvolumeclaim", claim)?;
     ["persistentvolumes", "mdvol", "mdrep"].iter().try_for_each(|kind| no_more(cluster, kind))?;
-    nothing_left(cluster.lab)
+    nothing_left(cluster.lab)?;
+    // The kubelet has a kernel that panicked start anew, and then everything of the node comes back.
+    cluster.lab.nodes().iter().try_for_each(Node::has_kernel)
 }
 
 fn remove(cluster: &Cluster<'_>, kind: &str, name: &str) -> Result<()> {

@@ -62,10 +62,11 @@ pub(super) fn patched(stage: &mut Stage<'_>) -> Result<()> {
 
 /// STATE of the copy on `node` went from Syncing to Synced.
 fn became_synced(cluster: &Cluster<'_>, copies: &Watch, node: &str) -> Result<()> {
-    let states = cluster.lab.wait_for(&format!("the copy on {node} to be Synced in a watch"), TOLD, || {
-        let states = states_on(&copies.table()?, node);
-        Ok(states.last().is_some_and(|state| state == "Synced").then_some(states))
-    })?;
+    let states =
+        cluster.lab.wait_for(&format!("the copy on {node} to be Synced in a watch"), TOLD, || {
+            let states = states_on(&copies.table()?, node);
+            Ok(states.last().is_some_and(|state| state == "Synced").then_some(states))
+        })?;
     come_in_order("STATE", &states, &["Syncing", "Synced"])
 }
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::written::Written;
 use super::{LOCAL, REPLICATED, only_volume, settled};
 use crate::daemon::{synced_on, word};
 use crate::kube::Cluster;
-use crate::kube::objects::is_ready;
+use crate::kube::objects::{self, is_ready};
 use crate::kube::watch::{Watch, phases};
 use crate::product::copy_on;
 use crate::scenarios::Stage;
@@ -20,6 +20,10 @@ use crate::setup::helm::NAMESPACE;
 const TITLES: &str = "NAME PHASE MDSTATE READY DEGRADED SYNC NODE AGE TOTAL ACTIVE FAILED DOWN";
 /// What PHASE goes through while a copy follows.
 const FOLLOWS: [&str; 4] = ["Synced", "Syncing", "Replacing", "Synced"];
+/// A class of volumes that wait for a lost copy as short as can be.
+const IMPATIENT: &str = "impatient";
+/// For a lost copy to be waited for, and another one filled.
+const HEALED: Duration = Duration::from_mins(5);
 /// For a watch to show what there is already.
 const SHOWN: Duration = Duration::from_secs(30);
 
@@ -67,6 +71,32 @@ pub(super) fn two_copies(stage: &mut Stage<'_>) -> Result<()> {
     let provider = synced_on(&volume).into_iter().find(|node| node != new.name()).context("one copy")?;
     serves_on(&cluster, &written, &provider)?;
     written.end()
+}
+
+pub(super) fn lost_provider(stage: &mut Stage<'_>) -> Result<()> {
+    let cluster = Cluster::of(stage.lab()?)?;
+    cluster.make(&objects::class(IMPATIENT, &json!({"replicaCount": "2", "memberMissingTimeout": "60"})))?;
+    let written = Written::start(&cluster, IMPATIENT, 83)?;
+    let owner = written.node()?;
+    let volume = settled(&cluster, "two copies", |nodes| nodes.len() == 2)?;
+    let (name, copies) = (word(&volume, "/metadata/name"), synced_on(&volume));
+    let lost = copies.iter().find(|node| *node != owner.name()).context("both copies are on one node")?;
+    let (copy, lost) = (copy_on(cluster.lab, &owner, &name, lost)?, cluster.lab.node(lost)?);
+    lost.power_cut()?;
+    cluster.kubectl.run(&["delete", "node", lost.name(), "--wait=false"])?;
+    written.goes_on(20)?;
+    cluster.lab.wait_for("a copy in place of the lost one", HEALED, || {
+        let nodes = synced_on(&only_volume(&cluster)?);
+        Ok((nodes.len() == 2 && !nodes.iter().any(|node| node == lost.name())).then_some(()))
+    })?;
+    written.goes_on(20)?;
+    lost.power_on()?;
+    lost.wait_up()?;
+    cluster.wait_whole()?;
+    settled(&cluster, "the lost copy to be forgotten", |nodes| nodes.len() == 2)?;
+    copy.is_wiped()?;
+    written.end()?;
+    cluster.kubectl.run(&["delete", "storageclass", IMPATIENT]).map(drop)
 }
 
 /// Draining a node that only has a copy moves nothing: its daemon stays, and goes on serving.
