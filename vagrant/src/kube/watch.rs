@@ -28,7 +28,7 @@ impl Watch {
         kubectl.stdin(Stdio::null()).stderr(table.try_clone()?).stdout(table);
         let watch = Self { kubectl: kubectl.spawn().context("cannot start kubectl")?, file };
         cluster.lab.wait_for("kubectl to show what it watches", BEGINS, || {
-            Ok(watch.table()?.lines().nth(1).map(drop))
+            Ok((watch.table()?.lines().count() > 1).then_some(()))
         })?;
         Ok(watch)
     }
@@ -47,7 +47,7 @@ impl Drop for Watch {
 }
 
 /// Which words there were one after the other, each once in a row.
-pub fn changes<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
+fn changes<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut changes: Vec<String> = words.map(str::to_owned).collect();
     changes.dedup();
     changes

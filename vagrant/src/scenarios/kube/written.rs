@@ -118,7 +118,7 @@ fn script(work: &Work) -> String {
     let writer = work.writer("$(date +%s)000", LOG_PORTS[0]).join(" ");
     format!(
         "{PROGRAMS}/{writer} & writer=$!
-trap 'kill $writer; wait $writer; exit' TERM
+trap 'kill $writer; wait $writer; exit 0' TERM
 wait $writer || exit
 while :; do sleep 1; done"
     )
