@@ -245,17 +245,14 @@ fn named(spec: &Map<String, Value>, field: &str, object: &DynamicObject) -> Map<
     spec
 }
 
-/// Deleting the object says what `deleting` says, once the volume is not attached any more: nobody can be refused to delete an object, and what is in
-/// use is not taken away. A volume that was made by hand is known by its object.
+/// That its object was deleted says nothing of a volume's data: who deletes a definition deletes all its objects, past every admission, and does not mean
+/// them (apiextensions-apiserver, `CRDFinalizer::deleteInstances`). Data goes where `deleting` says so, and only there. A volume that was made by hand
+/// is known by its object.
 fn volume_spec(object: &DynamicObject) -> Map<String, Value> {
     let none = Map::new();
     let mut spec = named(half(object, Half::Spec).unwrap_or(&none), "name", object);
-    let meta = &object.metadata;
     if let Some(size) = spec.get("size").and_then(Value::as_str).and_then(bytes) {
         spec.insert("size".to_owned(), json!(size));
-    }
-    if meta.deletion_timestamp.is_some() && !is_set(&spec, "attachment") {
-        spec.insert("deleting".to_owned(), json!(true));
     }
     let given = adopted(object);
     spec.extend(given.into_iter().map(|(field, value)| (field.to_owned(), value)));

@@ -11,7 +11,7 @@ use super::failure::Failed;
 use super::form;
 use super::place::{Half, Place};
 use super::{KubeStore, MANAGER, names, place, revision, told};
-use crate::domain::{Key, Kind, Record, Revision, VolumeSpec};
+use crate::domain::{Key, Kind, Record, Revision};
 use crate::ports::StoreError;
 
 /// How often a write is made anew because the other record of its object was written.
@@ -272,17 +272,9 @@ pub(super) fn at(revision: Revision) -> Value {
     json!({ "resourceVersion": revision.0.to_string() })
 }
 
-/// Whether what is there is what was written. A volume whose object was deleted is to go, whatever its spec says.
+/// Whether what is there is what was written.
 fn is(kind: Kind, object: &DynamicObject, record: &Record) -> bool {
-    match (form::read(kind, object), record) {
-        (Some(Ok(Record::VolumeSpec(there))), Record::VolumeSpec(wrote)) => {
-            let going = object.metadata.deletion_timestamp.is_some();
-            let deleting = if going { wrote.deleting } else { there.deleting };
-            VolumeSpec { deleting, ..there } == *wrote
-        }
-        (Some(Ok(there)), wrote) => there == *wrote,
-        _ => false,
-    }
+    matches!(form::read(kind, object), Some(Ok(there)) if there == *record)
 }
 
 /// What a spec's patch says. A lease says its label and its figures beside its spec, and when it was renewed.
