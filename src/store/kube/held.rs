@@ -50,6 +50,7 @@ fn is_asked_for(volume: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff;
     use serde_json::json;
 
     use super::*;
