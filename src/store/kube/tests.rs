@@ -2,6 +2,7 @@
 
 mod copies;
 mod faults;
+mod policy;
 mod real;
 mod rights;
 mod writes;
