@@ -86,7 +86,7 @@ pub(super) fn leases(chart: &Chart) -> Vec<String> {
     };
     let is_too_much = |rule: &Value| {
         says(rule, "/resources", &["leases"])
-            && says(rule, "/verbs", &["patch", "delete"])
+            && says(rule, "/verbs", &["update", "patch", "delete"])
             && list(rule, "/resourceNames").next().is_none()
     };
     let roles = chart.of(&["ClusterRole", "Role"]).filter(|role| list(role, "/rules").any(is_too_much));

@@ -139,6 +139,7 @@ fn what_reaches_too_far_or_is_watched_by_nobody_is_noticed() {
         problems(with("Role", "/rules/0", rule))
     };
     assert_eq!(every_lease(json!(["list", "patch"])), ["Role r: reaches every lease"]);
+    assert_eq!(every_lease(json!(["update"])), ["Role r: reaches every lease"]);
     assert_eq!(every_lease(json!(["delete"])), ["Role r: reaches every lease"]);
     assert_eq!(every_lease(json!(["list", "watch", "create"])), [""; 0]);
     let mut objects = good();
