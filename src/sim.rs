@@ -36,5 +36,6 @@ pub use check::Violation;
 pub use cluster::{Cluster, Config, Crash, CrashWhen};
 pub use disk::{BLOCKS, Blocks};
 pub use drives::DriveFault;
+pub use heard::News;
 pub use rehearse::rehearse;
 pub use rng::Rng;

@@ -9,7 +9,7 @@ use super::check::Violation;
 use super::clock::{Stamp, TICK};
 use super::daemon::Daemon;
 use super::disk::{Disk, Partition};
-use super::heard::Lags;
+use super::heard::{Lags, News};
 use super::kernel::Kernel;
 use super::rng::Rng;
 use super::store::Store;
@@ -39,6 +39,9 @@ pub struct Config {
     pub pace: Pace,
     /// What is heard of one kind of record says nothing of how old another is.
     pub apart: bool,
+    /// A daemon plans with what it wrote itself and with older news of the rest, as the real one does; else it waits until it has heard of what
+    /// it wrote last.
+    pub late: bool,
     /// The guard that every daemon does without.
     #[cfg(any(test, feature = "sabotage"))]
     pub sabotage: Option<crate::plan::safety::Guard>,
@@ -54,6 +57,7 @@ impl Default for Config {
             every_tick: false,
             pace: Pace::default(),
             apart: false,
+            late: false,
             #[cfg(any(test, feature = "sabotage"))]
             sabotage: None,
         }
@@ -103,6 +107,8 @@ pub(super) struct Machine {
     pub(super) store_reachable: bool,
     /// Milliseconds until it hears of a change.
     pub(super) lags: Lags,
+    /// The same when all is well.
+    soon: Lags,
     /// Its beats say that it goes down.
     pub(super) goes_down: bool,
     /// What its daemons noted on its own disk.
@@ -203,6 +209,7 @@ impl Cluster {
             stirred: true,
             store_reachable: true,
             lags,
+            soon: lags,
             goes_down: false,
             alone: BTreeSet::new(),
         };
@@ -407,6 +414,14 @@ impl Cluster {
             machine.store_reachable = reachable;
         }
         self.note(format_args!("{node}: store {}", if reachable { "reachable" } else { "out of reach" }));
+    }
+
+    /// How soon a node hears from the store what others write.
+    pub fn set_news(&mut self, node: &NodeName, news: News) {
+        if let Some(machine) = self.nodes.get_mut(node) {
+            machine.lags = news.lags(&machine.soon, &mut self.rng);
+        }
+        self.note(format_args!("{node}: news of the store {news:?}"));
     }
 
     /// What every kernel holds, one line each.
