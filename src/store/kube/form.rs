@@ -8,12 +8,13 @@
 //!
 //! An object that is being deleted and that nothing of ours holds any more is gone already, whoever else still holds it.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldsV1;
 use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 
-use super::names;
 use super::place::{Half, Place};
 use super::summary::{DriveSummary, VolumeSummary};
+use super::{MANAGER, names};
 use crate::domain::{Bytes, Key, Kind, Lease, Record, Timestamp};
 use crate::store::codec;
 
@@ -216,6 +217,20 @@ pub(super) fn is_gone(object: &DynamicObject) -> bool {
 /// Whether an object is held until its data is gone.
 pub(super) fn is_held(object: &DynamicObject) -> bool {
     object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
+}
+
+/// Whether nobody has a field of an object's status but us, by applying it: what the next one does not say is taken away then.
+/// What somebody edited stays his, and what we took from him by a patch is ours by that too.
+pub(super) fn is_ours_alone(object: &DynamicObject) -> bool {
+    let entries = object.metadata.managed_fields.iter().flatten();
+    let of_status = entries.filter(|entry| {
+        let names_it = |fields: &FieldsV1| fields.0.get("f:status").is_some();
+        entry.subresource.as_deref() == Some("status") || entry.fields_v1.as_ref().is_some_and(names_it)
+    });
+    let mut others = of_status.map(|entry| {
+        entry.manager.as_deref() != Some(MANAGER) || entry.operation.as_deref() != Some("Apply")
+    });
+    half(object, Half::Status).is_none() || others.next() == Some(false) && others.next().is_none()
 }
 
 /// The fields of a half, where there are any.
