@@ -266,7 +266,7 @@ async fn what_is_overtaken_by_nothing_new_is_not_written_again_at_once() {
     let before = clock::now();
     beats(&mut brain).await;
     assert!(brain.beats.due() >= before.plus(timing::OVERTAKEN_MILLIS));
-    brain.overtaken_until = clock::now().plus(3_600_000);
+    (brain.overtaken_until, brain.offer_at) = (clock::now().plus(3_600_000), Timestamp(u64::MAX));
     assert_eq!(brain.write_all(&[volume("v")]).await, Written::Overtaken);
     assert!(taken(&store).is_empty());
     assert_eq!(brain.offer_at, brain.overtaken_until, "it is planned again then");

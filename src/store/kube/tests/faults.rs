@@ -153,6 +153,7 @@ async fn listed_while(
     bench: &Bench,
     happens: impl FnOnce(&mut server::Objects),
 ) -> Result<Listing, StoreError> {
+    bench.server.requests();
     let meanwhile = async {
         while !bench.server.requests().iter().any(|request| request.ends_with("/volumes")) {
             tokio::task::yield_now().await;
@@ -252,8 +253,9 @@ async fn a_server_that_was_restored_from_a_backup_is_followed_from_there() {
 async fn with_a_backup(bench: &Bench) -> (server::Objects, Revision, Box<dyn Watch>) {
     let first = put(&bench.store, "a", 1, Revision(0)).await;
     let backup = bench.server.with(|objects| objects.clone());
+    let (_, mut watch) = listed(bench).await;
     let at = put(&bench.store, "a", 2, first).await;
-    let (_, watch) = listed(bench).await;
+    assert_eq!(watch.next().await.unwrap()[0].revision, at);
     (backup, at, watch)
 }
 
