@@ -261,7 +261,8 @@ async fn what_is_overtaken_by_nothing_new_is_not_written_again_at_once() {
     let store = Arc::<Moody>::default();
     store.set(Kind::NodeStatus, Way::Older);
     let mut brain = brain(&store);
-    let value = Some(Versioned { revision: Revision(9), value: Record::NodeStatus(node_status(Timestamp(2))) });
+    let value =
+        Some(Versioned { revision: Revision(9), value: Record::NodeStatus(node_status(Timestamp(2))) });
     brain.records.take_change(Change { key: Key::new(Kind::NodeStatus, "n1"), value, revision: Revision(9) });
     let before = clock::now();
     beats(&mut brain).await;
