@@ -292,5 +292,13 @@ fn reasons(input: &Input, volume: &Volume, status: &VolumeStatus) -> Vec<Reason>
     let stays = evacuate::stays(input, &volume.spec, status).filter(|_| !volume.spec.deleting);
     let impossible = scale::impossible(&volume.spec, status);
     let width = width::refused(input.world, &volume.spec);
-    of_replicas.chain(detached).chain(growth).chain(stays).chain(impossible).chain(width).collect()
+    let timeout = heal::refused(&volume.spec);
+    of_replicas
+        .chain(detached)
+        .chain(growth)
+        .chain(stays)
+        .chain(impossible)
+        .chain(width)
+        .chain(timeout)
+        .collect()
 }

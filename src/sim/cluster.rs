@@ -9,6 +9,7 @@ use super::check::Violation;
 use super::clock::{Stamp, TICK};
 use super::daemon::Daemon;
 use super::disk::{Disk, Partition};
+use super::drives::Hang;
 use super::heard::{Lags, News};
 use super::kernel::Kernel;
 use super::rng::Rng;
@@ -113,6 +114,8 @@ pub(super) struct Machine {
     pub(super) goes_down: bool,
     /// What its daemons noted on its own disk.
     pub(super) alone: BTreeSet<Alone>,
+    /// What its kernel does not come back from.
+    pub(super) hang: Option<Hang>,
 }
 
 impl Machine {
@@ -212,6 +215,7 @@ impl Cluster {
             soon: lags,
             goes_down: false,
             alone: BTreeSet::new(),
+            hang: None,
         };
         self.nodes.insert(name.clone(), machine);
         self.power_on(name);
@@ -356,6 +360,7 @@ impl Cluster {
         machine.daemon = None;
         machine.daemon_up_at = None;
         machine.power_up_at = down.map(|down| now + down);
+        machine.hang = None;
         self.reset_drives(name);
         self.apps.values_mut().for_each(|app| app.killed_on(name));
         self.note(format_args!("{name}: power cut"));
@@ -424,6 +429,13 @@ impl Cluster {
         self.note(format_args!("{node}: news of the store {news:?}"));
     }
 
+    /// The steps under way on a node, as lines.
+    #[must_use]
+    pub fn under_way(&self, node: &NodeName) -> Vec<String> {
+        let daemon = self.nodes.get(node).and_then(|machine| machine.daemon.as_ref());
+        daemon.map(Daemon::under_way).unwrap_or_default()
+    }
+
     /// What every kernel holds, one line each.
     #[must_use]
     pub fn picture(&self) -> String {
@@ -432,7 +444,7 @@ impl Cluster {
             lines.push(format!(
                 "{name}: powered {}, steps under way {:?}",
                 machine.powered,
-                machine.daemon.as_ref().map(Daemon::under_way)
+                self.under_way(name)
             ));
             let kernel = &machine.kernel;
             lines.extend(

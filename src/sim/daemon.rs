@@ -3,7 +3,7 @@
 //! What it wrote itself the real one knows at once, of the rest it knows what it has heard ([`super::Config::late`]). A simulated one may
 //! also wait until it has heard of its own last writes: then it has heard of everything before them, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -14,7 +14,10 @@ use super::store::{Change, Store};
 use crate::domain::{
     Endpoint, Key, Kind, NodeName, NodeStatus, Record, Revision, Timestamp, Versioned, World, host_nqn,
 };
-use crate::plan::{self, Input, Liveness, Memory, Observation, Plan, Step, controller, timing};
+use crate::plan::{
+    self, FailureKind, Input, Lane, Liveness, Memory, Observation, Plan, Step, StepFailure, controller,
+    timing,
+};
 
 /// How often a daemon plans anew at the most because of what it wrote, or somebody else did first.
 const TURNS: usize = 16;
@@ -331,7 +334,7 @@ impl Cluster {
             let Some(daemon) = self.daemon_mut(name) else { return };
             daemon.wake_at = plan.wake_at.map(|at| at.0.max(now + 1)).into_iter().chain(again).min();
             if !reachable || plan.writes.is_empty() || turn == TURNS && !overtaken {
-                return self.start_steps(name, plan);
+                return self.act(name, plan);
             }
         }
     }
@@ -383,7 +386,31 @@ impl Cluster {
         }
         // R5: without the store only what the stored records already say is done; that is every step.
         if wrote || !reachable {
-            self.start_steps(name, plan);
+            self.act(name, plan);
+        }
+    }
+
+    fn act(&mut self, name: &NodeName, plan: Plan) {
+        let told = plan.abandon.clone();
+        self.start_steps(name, plan);
+        self.give_way(name, &told);
+    }
+
+    /// Comparisons look whether they shall give way, and end as abandoned; whatever else runs in those lanes goes on.
+    fn give_way(&mut self, name: &NodeName, told: &BTreeSet<Lane>) {
+        let now = Timestamp(self.now);
+        let looks = |step: &Step| matches!(step, Step::Compare { .. } | Step::Check { .. });
+        let gives_way = |running: &Running| looks(&running.step) && told.contains(&running.step.lane());
+        let Some(daemon) = self.daemon_mut(name) else { return };
+        let (ended, rest): (Vec<_>, Vec<_>) = daemon.running.drain(..).partition(gives_way);
+        daemon.running = rest;
+        for Running { step, .. } in &ended {
+            let failure = StepFailure { kind: FailureKind::Abandoned, message: "it gives way".to_owned() };
+            daemon.memory.record(step, Err(failure), now);
+        }
+        for Running { step, .. } in ended {
+            self.note(format_args!("{name}: {step} gives way"));
+            self.stir(name);
         }
     }
 

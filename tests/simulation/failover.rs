@@ -1,6 +1,6 @@
 //! An owner dies or goes silent: the volume goes on elsewhere, and what comes back is no danger.
 
-use mdfabric::domain::{MemberState, PlacementEntry};
+use mdfabric::domain::{Force, MemberState, PlacementEntry};
 use mdfabric::sim::{Config, News};
 
 use mdfabric::plan::controller::LEASE;
@@ -230,7 +230,14 @@ fn a_volume_is_started_from_an_older_copy_by_order_and_on_record() {
         scene.demand(said.iter().all(|words| lost.message.contains(words)), &lost.message);
         scene.cluster.accept_loss(&name(), copy);
         force(&mut scene, true).unwrap();
+        let (asked, epoch) = (scene.cluster.now(), scene.status().unwrap().epoch);
+        let wanted = Force { replica: copy, epoch, by: "uid 0".to_owned(), at: asked };
+        let recorded = scene.cluster.world().volume_spec(&name()).unwrap().forced.clone();
+        scene.demand(recorded == Some(wanted), "what was ordered by whom, and when, is on record");
         scene.until(60_000, "mounted", is_mounted);
+        let told = scene.status().unwrap().events.iter().find(|event| event.reason == "ForceStarted");
+        let since = asked..scene.cluster.now();
+        scene.demand(told.is_some_and(|event| since.contains(&event.at)), "and when it was carried out");
         scene.write_a_little();
         scene.cluster.power_on(&node(1));
         scene.whole();

@@ -14,9 +14,11 @@ use crate::qemu::LOG_PORTS;
 /// How long a writer may take to notice that it shall stop: its write may be held by the storage.
 const STOP_DEADLINE: Duration = Duration::from_mins(1);
 
-/// How long a writer rests after each write, microseconds: emulated processors have other work, too, and no stall that matters is
-/// as short.
-const PAUSE_US: &str = "10000";
+/// How long a writer rests after each write: emulated processors have other work, too, and no stall that matters is as short.
+pub const BRISK: Duration = Duration::from_millis(10);
+
+/// Where nobody asks how long a write waited.
+pub const CALM: Duration = Duration::from_millis(30);
 
 /// A log can be long and a guest slow.
 const VERIFY_DEADLINE: Duration = Duration::from_mins(5);
@@ -30,6 +32,8 @@ pub struct Work {
     pub size: u64,
     /// Seed of content and places.
     pub seed: u64,
+    /// How long it rests after each write.
+    pub rest: Duration,
 }
 
 /// A writer at work in a guest, its acknowledged writes logged on the host.
@@ -50,8 +54,9 @@ impl Work {
     pub fn start_logged(&self, node: &Node, first_version: u64, port: usize) -> Result<Writer> {
         let log = LOG_PORTS.get(port).with_context(|| format!("no log port {port}"))?;
         let (size, seed, first) = (self.size.to_string(), self.seed.to_string(), first_version.to_string());
+        let rest = self.rest.as_micros().to_string();
         let mut argv = vec!["lab", "writer", "--path", &self.path, "--size", &size, "--seed", &seed];
-        argv.extend(["--first-version", &first, "--log", log, "--pause-us", PAUSE_US]);
+        argv.extend(["--first-version", &first, "--log", log, "--pause-us", &rest]);
         Ok(Writer { node: node.clone(), spawned: node.spawn_captured(&argv)? })
     }
 

@@ -10,6 +10,10 @@ const ALONE: &[(&str, &str)] = &[
     (STRICT, "prints how long writes wait, and a provider that is starved for 0.4 s counts as gone"),
     ("lab_moves_bytes_between_guests", "asks for a speed"),
     ("idle_costs_nothing", "prints what daemons take of a processor"),
+    (
+        "chaos_for_a_minute",
+        "takes two processors: beside a neighbour more is late than what the seed makes late",
+    ),
     ("lab_leaves_nothing_behind", "looks at the host's own mounts and network devices"),
 ];
 
