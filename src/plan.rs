@@ -13,6 +13,7 @@ mod evacuate;
 mod event;
 pub mod explain;
 pub mod heal;
+pub mod held;
 mod holders;
 pub mod ledger;
 pub mod leg;

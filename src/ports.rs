@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::domain::{Endpoint, Key, NodeName, Record, Revision, Versioned};
+use crate::domain::{Endpoint, Key, NodeName, Reason, Record, Revision, Versioned};
 use crate::plan::{Lane, Observation, Outcome, Peers, Sample, Step, StepFailure, Waiting};
 
 pub use crate::plan::timing::Pace;
@@ -78,6 +78,17 @@ pub struct Change {
     pub revision: Revision,
 }
 
+impl Change {
+    /// What a record is now, for somebody who knows it as of `expected`. One that is gone went some time after that. Errors: those of
+    /// [`Store::get`].
+    pub async fn read(store: &dyn Store, key: &Key, expected: Revision) -> Result<Self, StoreError> {
+        let value = store.get(key).await?;
+        let gone = Revision(expected.0.saturating_add(1));
+        let revision = value.as_ref().map_or(gone, |value| value.revision);
+        Ok(Self { key: key.clone(), value, revision })
+    }
+}
+
 /// The changes after a revision. Ends only with an error.
 pub trait Watch: Send {
     /// The next batch of changes, at least one. [`StoreError::Lagged`] when some were missed.
@@ -112,6 +123,14 @@ pub trait Store: Send + Sync {
     fn pace(&self) -> Pace {
         Pace::FREQUENT
     }
+
+    /// Records that somebody took away by other means than this port, and that stay until what they stand for is gone.
+    fn held(&self) -> Vec<Key> {
+        Vec::new()
+    }
+
+    /// Tells those who ask the store itself why such a record stays. Nobody waits for it, and what was told is not told again.
+    fn tell(&self, _key: &Key, _reason: &Reason) {}
 }
 
 /// What calls into one node's kernel are in.

@@ -35,6 +35,7 @@ pub use bench::Bench;
 pub use check::Violation;
 pub use cluster::{Cluster, Config, Crash, CrashWhen};
 pub use disk::{BLOCKS, Blocks};
-pub use drives::DriveFault;
+pub use drives::{DriveFault, Hang};
+pub use heard::News;
 pub use rehearse::rehearse;
 pub use rng::Rng;

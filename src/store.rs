@@ -12,6 +12,7 @@ pub mod etcd;
 mod feed;
 pub mod kube;
 pub mod local;
+pub(crate) mod pause;
 
 pub use etcd::EtcdStore;
 pub use kube::KubeStore;

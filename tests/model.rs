@@ -342,7 +342,7 @@ fn a_scope() {
     let scope = Scope { faults, ..scope([nodes, copies, attaches, writes]) };
     match std::env::var("MODEL_WITHOUT") {
         Ok(name) => {
-            let guard = Guard::ALL.into_iter().find(|guard| format!("{guard:?}") == name).unwrap();
+            let guard = *Guard::ALL.iter().find(|guard| format!("{guard:?}") == name).unwrap();
             let find = missed(guard, scope).unwrap();
             find.path.iter().for_each(|action| println!("{action}"));
         }
@@ -430,6 +430,9 @@ fn every_guard_of_the_protocol_is_missed() {
         (Guard::HoldBeforeCut, cut_link),
         (Guard::HoldUntilDown, hand_over),
     ];
+    let is_here = |guard: &&Guard| guards.iter().any(|(here, _)| here == *guard);
+    let nowhere: Vec<&Guard> = Guard::ONLY_IN_THE_MODEL.iter().filter(|guard| !is_here(guard)).collect();
+    assert!(nowhere.is_empty(), "left to the model, which does without: {nowhere:?}");
     let not_noticed: Vec<Guard> = guards
         .into_iter()
         .filter(|(guard, scope)| missed(*guard, *scope).is_none())

@@ -193,11 +193,27 @@ fn every_verb_survives_a_power_cut_at_any_step() {
 /// `SIM_SEED` runs one seed, `SIM_SEEDS` that many from 1 on, on all processors.
 #[test]
 fn random_faults_lose_nothing() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds: Vec<u64> = match number("SIM_SEED") {
-        Some(seed) => vec![seed],
-        None => (1..=number("SIM_SEEDS").unwrap_or(200)).collect(),
-    };
+    random_faults(number("SIM_SEEDS").unwrap_or(200), stored);
+}
+
+/// Daemons plan with what they wrote themselves and with news of the rest that are up to a minute and a half old, or older.
+#[test]
+fn random_faults_lose_nothing_where_news_are_late() {
+    random_faults(number("SIM_SEEDS").map_or(60, |seeds| (seeds / 8).max(1)), |seed| Config {
+        apart: true,
+        late: true,
+        pace: Pace::SPARING,
+        seed,
+        ..Config::default()
+    });
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+fn random_faults(seeds: u64, stored: impl Fn(u64) -> Config + Sync) {
+    let seeds: Vec<u64> = number("SIM_SEED").map_or((1..=seeds).collect(), |seed| vec![seed]);
     let began = std::time::Instant::now();
     let script = |seed| chaos::script(&stored(seed));
     let results = on_all_processors(&seeds, |seed| failure(|| chaos::play(&script(*seed))));

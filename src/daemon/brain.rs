@@ -16,7 +16,7 @@ use super::clock;
 use super::lanes::{Finished, Lanes};
 use super::records::Records;
 use super::status::{NodeView, View};
-use crate::domain::{Key, NodeName, NodeStatus, Timestamp};
+use crate::domain::{Key, NodeName, NodeStatus, Reason, Timestamp};
 use crate::plan::{
     self, FailureKind, Input, Liveness, Memory, Observation, Plan, Sample, Step, StepFailure, controller,
     stuck, timing,
@@ -74,7 +74,11 @@ pub struct Brain {
     ports: Ports,
     records: Records,
     store: StoreHealth,
+    /// The records are not followed: what is known of them grows old, whatever becomes of writes.
+    unfollowed: bool,
     store_retry_at: Timestamp,
+    /// Until when nothing is written because of whoever overtook us, and is not known.
+    overtaken_until: Timestamp,
     seen: Observation,
     /// The kernel was looked at.
     observed: bool,
@@ -92,6 +96,8 @@ pub struct Brain {
     node: NodeStatus,
     beats: beat::Beats,
     refusals: refusals::Refusals,
+    /// When something that was refused may be offered again.
+    offer_at: Timestamp,
     leads: bool,
     notes: Notes,
     view: watch::Sender<View>,
@@ -111,7 +117,9 @@ impl Brain {
             ports,
             records: Records::default(),
             store: StoreHealth::Starting,
+            unfollowed: false,
             store_retry_at: Timestamp(0),
+            overtaken_until: Timestamp(0),
             seen: Observation::default(),
             observed: false,
             told: false,
@@ -127,6 +135,7 @@ impl Brain {
             node,
             beats: beat::Beats::default(),
             refusals: refusals::Refusals::default(),
+            offer_at: Timestamp(u64::MAX),
             leads: false,
             notes,
             view,
@@ -196,11 +205,13 @@ impl Brain {
                 for (key, why) in &listing.corrupt {
                     tracing::error!(%key, why, "a record cannot be read and is left alone");
                 }
-                self.find_store();
+                self.follow_store();
+                self.memory.liveness.store_answered(clock::now());
                 self.records.take_listing(listing)
             }
             Cache::Changed(changes) => {
-                self.find_store();
+                self.follow_store();
+                self.memory.liveness.told(changes.iter().map(|change| &change.key), clock::now());
                 let keys: Vec<Key> =
                     changes.into_iter().filter_map(|change| self.records.take_change(change)).collect();
                 self.notes.seen(clock::now(), self.records.world(), &keys);
@@ -215,6 +226,7 @@ impl Brain {
             }
             Cache::Lost(why) => {
                 tracing::warn!(why, "the store does not answer; what runs goes on");
+                self.unfollowed = true;
                 self.lose_store(why);
                 Vec::new()
             }
@@ -222,12 +234,19 @@ impl Brain {
         self.memory.liveness.heard(changed, clock::now());
     }
 
+    /// The store tells what changes.
+    fn follow_store(&mut self) {
+        self.unfollowed = false;
+        self.find_store();
+    }
+
+    /// The store answers: a write, at least. While nothing is heard from it, what readers are shown is old all the same.
     fn find_store(&mut self) {
-        let now = clock::now();
-        self.store = StoreHealth::Good;
         self.memory.store.answered();
-        self.notes.store_answers(now);
-        self.memory.liveness.store_answered(now);
+        if !self.unfollowed {
+            self.store = StoreHealth::Good;
+            self.notes.store_answers(clock::now());
+        }
     }
 
     fn lose_store(&mut self, why: String) {
@@ -260,6 +279,7 @@ impl Brain {
     async fn turn(&mut self) {
         const TURNS: usize = 16;
         let mut plan = Plan::default();
+        self.offer_at = Timestamp(u64::MAX);
         self.ports.peers.follow(plan::peers::wanted(self.records.world(), &self.me));
         self.memory.learn_calls(self.ports.kernel.in_calls().steps, clock::now());
         if self.records.is_listed() {
@@ -268,7 +288,8 @@ impl Brain {
             for _ in 0..TURNS {
                 plan = self.plan();
                 written = self.write_all(&plan.writes).await;
-                if matches!(written, Written::Nothing | Written::Refused | Written::Unavailable) {
+                let in_vain = written == Written::Overtaken && clock::now() < self.overtaken_until;
+                if in_vain || matches!(written, Written::Nothing | Written::Refused | Written::Unavailable) {
                     break;
                 }
             }
@@ -314,22 +335,23 @@ impl Brain {
         }
     }
 
-    /// When to look at everything although nothing happened: a step is tried again, a plan waits for a moment, or an event
+    /// When to look at everything although nothing happened: a step or a write is tried again, a plan waits for a moment, or an event
     /// went missing.
     fn next_look(&self, plan: &Plan) -> Timestamp {
         let retries = plan.steps.iter().filter_map(|step| self.memory.failed.get(&step.to_string()));
         let now = clock::now();
-        let at = self.looked_at.plus(timing::LOOK_MILLIS);
+        let at = self.looked_at.plus(timing::LOOK_MILLIS).min(self.offer_at);
         let at = retries.map(|attempt| attempt.retry_at).fold(at, Timestamp::min);
         plan.wake_at.map_or(at, |wake| at.min(wake)).max(now.plus(timing::TURN_MIN_MILLIS))
     }
 
     fn publish(&mut self, plan: &Plan) {
         let refused = self.refusals.reasons(clock::now());
+        let held = self.tell_held();
         let node = NodeView {
             running: self.lanes.running().map(|(step, since)| (step.to_string(), since)).collect(),
             failing: self.failing(),
-            reasons: plan.reasons.iter().cloned().chain(refused).collect(),
+            reasons: plan.reasons.iter().cloned().chain(refused).chain(held).collect(),
             store: self.store.clone(),
             leads: self.leads,
             told: self.told,
@@ -341,6 +363,13 @@ impl Brain {
         let view =
             View { me: self.me.clone(), world: Arc::new(self.records.world().clone()), node: Arc::new(node) };
         self.view.send_replace(view);
+    }
+
+    /// Why what somebody deleted in the store itself is there still; told there, too.
+    fn tell_held(&self) -> Vec<Reason> {
+        let held = plan::held::reasons(self.records.world(), &self.me, &self.ports.store.held());
+        held.iter().for_each(|(key, reason)| self.ports.store.tell(key, reason));
+        held.into_iter().map(|(_, reason)| reason).collect()
     }
 
     fn failing(&self) -> Vec<(String, u32, String)> {

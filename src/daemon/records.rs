@@ -61,6 +61,11 @@ impl Records {
         self.take(change.key, change.revision, change.value)
     }
 
+    /// A record was found to be there and not to be readable; `false` if that was known.
+    pub(super) fn take_unreadable(&mut self, key: Key) -> bool {
+        self.world.add_unreadable(key)
+    }
+
     fn take(&mut self, key: Key, revision: Revision, value: Option<Versioned<Record>>) -> Option<Key> {
         let known = self.gone.get(&key).copied().unwrap_or_default().max(self.world.revision(&key));
         if revision <= known {

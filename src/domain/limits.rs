@@ -20,5 +20,5 @@ pub const MAX_COLUMNS: u8 = 8;
 pub const REPLICAS: u8 = 2;
 /// Seconds a lost replica is waited for unless the user says otherwise.
 pub const MEMBER_MISSING_TIMEOUT_SECONDS: u32 = 900;
-/// The shortest time that may be asked for, seconds.
+/// The least for which a copy is waited, seconds: a node that boots again is no reason to copy everything.
 pub const MEMBER_MISSING_TIMEOUT_LEAST: u32 = 60;

@@ -11,6 +11,8 @@ mod member;
 mod publish;
 mod replica;
 mod scrub;
+#[cfg(test)]
+mod testing;
 mod top;
 mod verify;
 

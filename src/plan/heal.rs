@@ -12,7 +12,8 @@
 use std::collections::BTreeMap;
 
 use super::{Input, Plan, candidate, timing};
-use crate::domain::{Member, MemberState, MoveCause, ReplicaId, Timestamp, VolumeSpec, VolumeStatus};
+use crate::domain::limits::MEMBER_MISSING_TIMEOUT_LEAST as LEAST;
+use crate::domain::{Member, MemberState, MoveCause, Reason, ReplicaId, Timestamp, VolumeSpec, VolumeStatus};
 
 /// Since when this daemon has seen a copy missing, and what was recorded of it before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +32,29 @@ pub fn waited_millis(input: &Input, member: &Member) -> u64 {
     member.waited_millis + now.map_or(0, |waiting| input.now.since(waiting.since))
 }
 
-/// How long a copy is waited for.
+/// How long a copy is waited for, seconds. A record may be edited past the API: less than the least is [`refused`] by name.
+pub(super) fn timeout_seconds(spec: &VolumeSpec) -> u32 {
+    spec.member_missing_timeout_seconds.max(LEAST)
+}
+
+/// [`timeout_seconds`] in milliseconds.
 #[must_use]
 pub fn timeout_millis(spec: &VolumeSpec) -> u64 {
-    u64::from(spec.member_missing_timeout_seconds) * 1000
+    u64::from(timeout_seconds(spec)) * 1000
+}
+
+/// Why copies are waited for longer than the record says.
+pub(super) fn refused(spec: &VolumeSpec) -> Option<Reason> {
+    let asked = spec.member_missing_timeout_seconds;
+    (asked < LEAST).then(|| {
+        Reason::warning(
+            "MemberMissingTimeoutRefused",
+            format_args!(
+                "a copy that is missing is waited for at least {LEAST} s; memberMissingTimeout {asked} s is asked for"
+            ),
+            format_args!("write {LEAST} or more into the record's memberMissingTimeoutSeconds"),
+        )
+    })
 }
 
 /// Adds up the time of the copies that are missing now.

@@ -6,7 +6,7 @@
 //!
 //! Whoever was heard over the data network too, and fell silent there, is dead sooner ([`super::Input::is_alive`]).
 //!
-//! Time during which the store did not answer counts for nobody: who could have been heard then?
+//! Time during which the store told nothing counts for nobody: who could have been heard then?
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,16 @@ impl Liveness {
         self.pace
     }
 
-    /// The store answered, whatever it said. This node's own heartbeat makes it answer every few seconds while it works; a
+    /// The store told of changes of these records, by itself. News of any node prove that news of nodes come: this node's own heartbeat
+    /// brings some every few seconds. A write that was taken proves nothing of the kind, and nor do news of other kinds: a store may watch
+    /// each of them apart.
+    pub fn told<'a>(&mut self, keys: impl IntoIterator<Item = &'a Key>, now: Timestamp) {
+        if keys.into_iter().any(|key| key.kind == Kind::NodeStatus) {
+            self.store_answered(now);
+        }
+    }
+
+    /// The store told of nodes, or of everything there is. While it works it tells of this node's own heartbeat every few seconds; a
     /// longer gap was an outage, and everybody is given that time back.
     pub fn store_answered(&mut self, now: Timestamp) {
         let gap = now.since(self.store_answered_at);
@@ -122,6 +131,23 @@ mod tests {
         assert!(is_alive(&liveness, end), "nor was at its end");
         answers(&mut liveness, end, end.plus(NODE_DEAD_MILLIS));
         assert!(!is_alive(&liveness, end.plus(NODE_DEAD_MILLIS)), "it has to be heard afterwards");
+    }
+
+    /// As where its watch is broken, that of one kind, or lists are refused.
+    #[test]
+    fn a_store_that_tells_nothing_of_nodes_declares_nobody_dead() {
+        let mut liveness = heard_at_start();
+        let others = [Key::new(Kind::VolumeStatus, "v"), Key::new(Kind::Lease, "controller")];
+        let end = START.plus(3_600_000);
+        for second in (START.0..end.0).step_by(1000) {
+            liveness.told(&others, Timestamp(second));
+        }
+        assert!(is_alive(&liveness, end));
+        for second in (end.0..end.0 + 2 * NODE_DEAD_MILLIS).step_by(1000) {
+            liveness.told([&Key::new(Kind::NodeStatus, "node-1")], Timestamp(second));
+        }
+        let later = end.plus(2 * NODE_DEAD_MILLIS);
+        assert!(!is_alive(&liveness, later), "another one is heard, and this one is not");
     }
 
     #[test]

@@ -196,7 +196,9 @@ impl Memory {
                 self.used.insert(volume.clone(), Used { usage, at: now });
             }
             (Step::ReadHeader { partition, .. }, _) => drop(self.readable.insert(*partition, now)),
-            (Step::Assemble { volume, .. }, _) => {
+            (Step::Assemble { volume, array, .. }, _) => {
+                // That it was made is recorded before its first start: a record that says otherwise later was lost.
+                self.headers_written.remove(array);
                 self.shut_down.remove(volume);
                 self.ended.remove(volume);
             }

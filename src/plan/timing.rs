@@ -126,8 +126,12 @@ pub const LOOK_MILLIS: u64 = 30_000;
 pub const TURN_MIN_MILLIS: u64 = 20;
 /// How long a store that did not answer is left alone before the next write is tried.
 pub const STORE_RETRY_MILLIS: u64 = 2_000;
+/// How long nothing is written after a write that was overtaken by what is known already, or is not to be read: the same would be overtaken again.
+pub const OVERTAKEN_MILLIS: u64 = 250;
 /// How long a record that the store refused is not offered to it again as it is.
 pub const REFUSED_MILLIS: u64 = 30_000;
+/// How long after that it is not offered, whatever it says: statuses say what time it is, and would be another one in every turn.
+pub const REFUSED_ANEW_MILLIS: u64 = 1_000;
 
 /// How long the store is asked in vain before an owner that may (`onStoreLoss: continue`) lets a lost copy go without it. Longer
 /// than etcd needs to elect another leader.

@@ -9,7 +9,8 @@ use super::check::Violation;
 use super::clock::{Stamp, TICK};
 use super::daemon::Daemon;
 use super::disk::{Disk, Partition};
-use super::heard::Lags;
+use super::drives::Hang;
+use super::heard::{Lags, News};
 use super::kernel::Kernel;
 use super::rng::Rng;
 use super::store::Store;
@@ -39,6 +40,9 @@ pub struct Config {
     pub pace: Pace,
     /// What is heard of one kind of record says nothing of how old another is.
     pub apart: bool,
+    /// A daemon plans with what it wrote itself and with older news of the rest, as the real one does; else it waits until it has heard of what
+    /// it wrote last.
+    pub late: bool,
     /// The guard that every daemon does without.
     #[cfg(any(test, feature = "sabotage"))]
     pub sabotage: Option<crate::plan::safety::Guard>,
@@ -54,6 +58,7 @@ impl Default for Config {
             every_tick: false,
             pace: Pace::default(),
             apart: false,
+            late: false,
             #[cfg(any(test, feature = "sabotage"))]
             sabotage: None,
         }
@@ -103,10 +108,14 @@ pub(super) struct Machine {
     pub(super) store_reachable: bool,
     /// Milliseconds until it hears of a change.
     pub(super) lags: Lags,
+    /// The same when all is well.
+    soon: Lags,
     /// Its beats say that it goes down.
     pub(super) goes_down: bool,
     /// What its daemons noted on its own disk.
     pub(super) alone: BTreeSet<Alone>,
+    /// What its kernel does not come back from.
+    pub(super) hang: Option<Hang>,
 }
 
 impl Machine {
@@ -203,8 +212,10 @@ impl Cluster {
             stirred: true,
             store_reachable: true,
             lags,
+            soon: lags,
             goes_down: false,
             alone: BTreeSet::new(),
+            hang: None,
         };
         self.nodes.insert(name.clone(), machine);
         self.power_on(name);
@@ -349,6 +360,7 @@ impl Cluster {
         machine.daemon = None;
         machine.daemon_up_at = None;
         machine.power_up_at = down.map(|down| now + down);
+        machine.hang = None;
         self.reset_drives(name);
         self.apps.values_mut().for_each(|app| app.killed_on(name));
         self.note(format_args!("{name}: power cut"));
@@ -409,6 +421,21 @@ impl Cluster {
         self.note(format_args!("{node}: store {}", if reachable { "reachable" } else { "out of reach" }));
     }
 
+    /// How soon a node hears from the store what others write.
+    pub fn set_news(&mut self, node: &NodeName, news: News) {
+        if let Some(machine) = self.nodes.get_mut(node) {
+            machine.lags = news.lags(&machine.soon, &mut self.rng);
+        }
+        self.note(format_args!("{node}: news of the store {news:?}"));
+    }
+
+    /// The steps under way on a node, as lines.
+    #[must_use]
+    pub fn under_way(&self, node: &NodeName) -> Vec<String> {
+        let daemon = self.nodes.get(node).and_then(|machine| machine.daemon.as_ref());
+        daemon.map(Daemon::under_way).unwrap_or_default()
+    }
+
     /// What every kernel holds, one line each.
     #[must_use]
     pub fn picture(&self) -> String {
@@ -417,7 +444,7 @@ impl Cluster {
             lines.push(format!(
                 "{name}: powered {}, steps under way {:?}",
                 machine.powered,
-                machine.daemon.as_ref().map(Daemon::under_way)
+                self.under_way(name)
             ));
             let kernel = &machine.kernel;
             lines.extend(

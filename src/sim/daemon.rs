@@ -1,4 +1,9 @@
 //! A node's daemon: looks, plans, writes, does, remembers. The real one has the same loop with real ports.
+//!
+//! What it wrote itself the real one knows at once, of the rest it knows what it has heard ([`super::Config::late`]). A simulated one may
+//! also wait until it has heard of its own last writes: then it has heard of everything before them, too.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -6,8 +11,18 @@ use super::apply::Effect;
 use super::cluster::{Cluster, CrashWhen};
 use super::heard::{Heard, Lags};
 use super::store::{Change, Store};
-use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Timestamp, World, host_nqn};
-use crate::plan::{self, Input, Liveness, Memory, Observation, Plan, Step, controller, timing};
+use crate::domain::{
+    Endpoint, Key, Kind, NodeName, NodeStatus, Record, Revision, Timestamp, Versioned, World, host_nqn,
+};
+use crate::plan::{
+    self, FailureKind, Input, Lane, Liveness, Memory, Observation, Plan, Step, StepFailure, controller,
+    timing,
+};
+
+/// How often a daemon plans anew at the most because of what it wrote, or somebody else did first.
+const TURNS: usize = 16;
+/// When it tries again what somebody was faster with, ms.
+const AGAIN: u64 = 50;
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -19,8 +34,10 @@ pub(super) struct Running {
 pub(super) struct Daemon {
     pub(super) memory: Memory,
     pub(super) world: World,
-    /// What it has heard from the store. It plans again once it has heard of its own last writes.
+    /// What it has heard from the store. It plans again once it has heard of its own last writes, where it waits for them.
     heard: Heard,
+    /// Removals that it knows of before it has heard of them.
+    gone: BTreeMap<Key, Revision>,
     running: Vec<Running>,
     heartbeat_at: u64,
     wake_at: Option<u64>,
@@ -86,6 +103,22 @@ impl Daemon {
         }
     }
 
+    /// Takes in what a record became. `false` when something newer is known: what it wrote itself, say.
+    fn take(&mut self, key: &Key, value: Option<&Versioned<Record>>, revision: Revision) -> bool {
+        let known = self.gone.get(key).copied().unwrap_or_default().max(self.world.revision(key));
+        if revision <= known {
+            return false;
+        }
+        match value {
+            Some(_) => drop(self.gone.remove(key)),
+            None => drop(self.gone.insert(key.clone(), revision)),
+        }
+        self.peers_due |=
+            !matches!(key.kind, Kind::Lease | Kind::NodeStatus) || self.world.record(key).is_none();
+        self.world.set(key.clone(), value.cloned());
+        true
+    }
+
     /// Peers are silent until now. Whether that changed how one of them stands.
     pub(super) fn listen_until(&mut self, now: u64) -> bool {
         let passed = now - std::mem::replace(&mut self.listened_at, now);
@@ -132,6 +165,7 @@ impl Cluster {
             memory,
             world,
             heard,
+            gone: BTreeMap::new(),
             running: Vec::new(),
             heartbeat_at: now,
             wake_at: None,
@@ -169,12 +203,11 @@ impl Cluster {
             let silence = daemon.memory.store;
             daemon.memory.store.answered();
             let says_nothing = silence == daemon.memory.store && daemon.says_nothing(name, change, now);
-            daemon.memory.liveness.store_answered(Timestamp(now));
-            daemon.memory.liveness.heard([change.key.clone()], Timestamp(now));
-            let is_beat = matches!(change.key.kind, Kind::Lease | Kind::NodeStatus);
-            daemon.peers_due |= !is_beat || daemon.world.record(&change.key).is_none();
-            daemon.world.set(change.key.clone(), change.value.clone());
-            machine.stirred |= !says_nothing;
+            daemon.memory.liveness.told([&change.key], Timestamp(now));
+            if daemon.take(&change.key, change.value.as_ref(), change.revision) {
+                daemon.memory.liveness.heard([change.key.clone()], Timestamp(now));
+                machine.stirred |= !says_nothing;
+            }
         }
     }
 
@@ -268,9 +301,66 @@ impl Cluster {
         let key = Key::new(Kind::NodeStatus, name);
         let revision = self.store.world.revision(&key);
         drop(self.store.put(&key, Some(&Record::NodeStatus(status)), revision, now));
+        if self.config.late {
+            self.know(name, &key);
+            // A beat that is due brings a turn.
+            self.stir(name);
+        }
+    }
+
+    /// What a record is now is known here, before it is heard of: it was written here, or read after somebody else was faster.
+    fn know(&mut self, name: &NodeName, key: &Key) {
+        let now = Timestamp(self.now);
+        let there = self.store.world.record(key).cloned();
+        let revision = self.store.world.revision(key);
+        let value = there.map(|value| Versioned { revision, value });
+        let Some(daemon) = self.daemon_mut(name) else { return };
+        // When one that is gone went is not known.
+        let revision = value.as_ref().map_or(Revision(daemon.world.revision(key).0 + 1), |_| revision);
+        daemon.memory.store.answered();
+        if daemon.take(key, value.as_ref(), revision) {
+            daemon.memory.liveness.heard([key.clone()], now);
+        }
+    }
+
+    /// Plans until nothing more can be recorded, then begins what may be begun.
+    fn turn(&mut self, name: &NodeName) {
+        for turn in 1..=TURNS {
+            let Some((mut plan, reachable)) = self.decide(name) else { return };
+            self.leave_out_what_is_gone(name, &mut plan);
+            let overtaken = reachable && !self.record_all(name, &plan);
+            let now = self.now;
+            let again = overtaken.then_some(now + AGAIN);
+            let Some(daemon) = self.daemon_mut(name) else { return };
+            daemon.wake_at = plan.wake_at.map(|at| at.0.max(now + 1)).into_iter().chain(again).min();
+            if !reachable || plan.writes.is_empty() || turn == TURNS && !overtaken {
+                return self.act(name, plan);
+            }
+        }
+    }
+
+    /// What is not there is not removed again.
+    fn leave_out_what_is_gone(&mut self, name: &NodeName, plan: &mut Plan) {
+        if let Some(daemon) = self.daemon_mut(name) {
+            plan.writes.retain(|write| write.record.is_some() || daemon.world.record(&write.key).is_some());
+        }
+    }
+
+    /// The lease first: who lost it records nothing by it. `false` where somebody else was faster; what that one wrote is known then.
+    fn record_all(&mut self, name: &NodeName, plan: &Plan) -> bool {
+        let (leases, rest): (Vec<_>, Vec<_>) =
+            plan.writes.iter().partition(|write| write.key.kind == Kind::Lease);
+        leases.into_iter().chain(rest).all(|write| {
+            let done = self.record(name, write);
+            self.know(name, &write.key);
+            done
+        })
     }
 
     fn plan_and_act(&mut self, name: &NodeName) {
+        if self.config.late {
+            return self.turn(name);
+        }
         let Some((plan, reachable)) = self.decide(name) else { return };
         let mut wrote = true;
         for write in &plan.writes {
@@ -292,11 +382,35 @@ impl Cluster {
         }
         daemon.wake_at = plan.wake_at.map(|at| at.0.max(now + 1));
         if !wrote {
-            daemon.wake_at = Some(now + 50);
+            daemon.wake_at = Some(now + AGAIN);
         }
         // R5: without the store only what the stored records already say is done; that is every step.
         if wrote || !reachable {
-            self.start_steps(name, plan);
+            self.act(name, plan);
+        }
+    }
+
+    fn act(&mut self, name: &NodeName, plan: Plan) {
+        let told = plan.abandon.clone();
+        self.start_steps(name, plan);
+        self.give_way(name, &told);
+    }
+
+    /// Comparisons look whether they shall give way, and end as abandoned; whatever else runs in those lanes goes on.
+    fn give_way(&mut self, name: &NodeName, told: &BTreeSet<Lane>) {
+        let now = Timestamp(self.now);
+        let looks = |step: &Step| matches!(step, Step::Compare { .. } | Step::Check { .. });
+        let gives_way = |running: &Running| looks(&running.step) && told.contains(&running.step.lane());
+        let Some(daemon) = self.daemon_mut(name) else { return };
+        let (ended, rest): (Vec<_>, Vec<_>) = daemon.running.drain(..).partition(gives_way);
+        daemon.running = rest;
+        for Running { step, .. } in &ended {
+            let failure = StepFailure { kind: FailureKind::Abandoned, message: "it gives way".to_owned() };
+            daemon.memory.record(step, Err(failure), now);
+        }
+        for Running { step, .. } in ended {
+            self.note(format_args!("{name}: {step} gives way"));
+            self.stir(name);
         }
     }
 

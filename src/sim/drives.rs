@@ -1,10 +1,10 @@
-//! Drives that fail, are pulled, and come back.
+//! Drives that fail, are pulled, and come back; and calls that do not.
 
 use super::cluster::Cluster;
 use super::disk::Disk;
 use super::kernel::Key;
 use crate::domain::{DriveId, NodeName, Timestamp};
-use crate::plan::{Observation, Step, TableSeen, Waiting};
+use crate::plan::{Lane, Observation, Step, TableSeen, Waiting};
 
 /// What a drive answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,7 +20,26 @@ pub enum DriveFault {
     Hung,
 }
 
+/// Calls that do not return: those of the steps of a lane that `is_it` says.
+#[derive(Debug, Clone)]
+pub struct Hang {
+    /// On what they work.
+    pub lane: Lane,
+    /// Which they are.
+    pub is_it: fn(&Step) -> bool,
+}
+
 impl Cluster {
+    /// From now on a node's kernel does not come back from such calls, whatever drives do; `None`: it does, from those under way too. Power
+    /// ends it.
+    pub fn hang(&mut self, node: &NodeName, hang: Option<Hang>) {
+        self.note(format_args!("{node}: {}", if hang.is_some() { "calls hang" } else { "calls return" }));
+        if let Some(machine) = self.nodes.get_mut(node) {
+            machine.hang = hang;
+        }
+        self.stir_all();
+    }
+
     /// From now on a drive answers like that. One that is plugged in again has new numbers.
     pub fn set_drive(&mut self, id: &DriveId, fault: DriveFault) {
         let now = self.now;
@@ -39,9 +58,13 @@ impl Cluster {
         self.stir_all();
     }
 
-    /// Whether what a step does on a drive of this node waits for one that does not answer. A fence closes the port before.
+    /// Whether a step does not come back, or what it does on a drive of this node waits for one that does not answer. A fence closes the
+    /// port before.
     pub(super) fn hangs(&mut self, node: &NodeName, step: &Step) -> bool {
         let Some(machine) = self.nodes.get_mut(node) else { return false };
+        if machine.hang.as_ref().is_some_and(|hang| (hang.is_it)(step) && hang.lane == step.lane()) {
+            return true;
+        }
         let is_hung = |disk: &Disk| disk.fault == DriveFault::Hung;
         match step {
             Step::PrepareDrive { drive, .. }

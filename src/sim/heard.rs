@@ -1,8 +1,11 @@
 //! How much of the store's log a daemon has heard.
 //!
 //! Most stores tell of changes in the order they were made. Kubernetes has a watch for each kind of object and none between them: where
-//! [`super::Config::apart`] says so, what is heard of one kind says nothing of how old the others are.
+//! [`super::Config::apart`] says so, what is heard of one kind says nothing of how old the others are. A watch that a node does not write
+//! to itself may be deaf for a minute and a half before that is found out: [`News::Late`].
 
+use super::clock::TICK;
+use super::rng::Rng;
 use super::store::Change;
 use crate::domain::Kind;
 
@@ -11,6 +14,43 @@ const STRANDS: usize = 5;
 
 /// How long after a change it is heard of, by kind of object, ms.
 pub(super) type Lags = [u64; STRANDS];
+/// A lag that does not end.
+const NEVER: u64 = u64::MAX / 2;
+/// What is late is later than this, ms, but for what a node itself writes every few seconds.
+const LATE: u64 = 10_000;
+/// And not later than this, ms.
+const LATEST: u64 = 90_000;
+
+/// How soon a node hears from the store what others write. What it writes itself is taken all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// Within a second.
+    Soon,
+    /// Of nodes within 10 s, of each other kind of object 10 s to 90 s later.
+    Late,
+    /// Of nodes never, of everything else soon.
+    NotOfNodes,
+    /// Never.
+    Never,
+}
+
+impl News {
+    /// The lags of a node that has `soon` when all is well.
+    pub(super) fn lags(self, soon: &Lags, rng: &mut Rng) -> Lags {
+        let nodes = strand(Kind::NodeStatus);
+        let mut lags = *soon;
+        for (index, lag) in lags.iter_mut().enumerate() {
+            *lag = match self {
+                Self::Late if index == nodes => rng.below(LATE / TICK) * TICK,
+                Self::Late => rng.between(LATE / TICK, LATEST / TICK) * TICK,
+                Self::NotOfNodes if index == nodes => NEVER,
+                Self::Soon | Self::NotOfNodes => *lag,
+                Self::Never => NEVER,
+            };
+        }
+        lags
+    }
+}
 
 /// Those whose records are in one object are heard of together.
 const fn strand(kind: Kind) -> usize {
@@ -105,10 +145,11 @@ impl Heard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Key;
+    use crate::domain::{Key, Revision};
 
     fn log() -> Vec<Change> {
-        let change = |(at, kind)| Change { at, key: Key::new(kind, "x"), value: None };
+        let change =
+            |(at, kind)| Change { at, key: Key::new(kind, "x"), value: None, revision: Revision(at + 1) };
         [(0, Kind::VolumeSpec), (1, Kind::NodeSpec), (2, Kind::VolumeStatus)].map(change).into()
     }
 
@@ -132,6 +173,14 @@ mod tests {
         assert_eq!(kinds(&mut heard, lags, 5), [Kind::NodeSpec]);
         assert_eq!(heard.next_at(&log(), &lags), 100);
         assert_eq!(kinds(&mut heard, lags, 102), [Kind::VolumeSpec, Kind::VolumeStatus]);
+    }
+
+    #[test]
+    fn what_never_comes_is_in_no_other_s_way_either() {
+        let lags = News::NotOfNodes.lags(&[0; STRANDS], &mut Rng::new(1));
+        assert_eq!(kinds(&mut Heard::all(&[]), lags, 5), [Kind::VolumeSpec, Kind::VolumeStatus]);
+        let late = News::Late.lags(&[0; STRANDS], &mut Rng::new(1));
+        assert!(late.iter().enumerate().all(|(index, lag)| (index == 3) == (*lag < LATE) && *lag < LATEST));
     }
 
     #[test]

@@ -32,6 +32,13 @@ fn new_member(device: Uuid, dev: Dev, dev_number: u32, room: Bytes) -> ArrayMemb
 }
 
 impl Cluster {
+    /// Whether a superblock there says that its array has been started.
+    fn has_run(&self, node: &NodeName, dev: Dev) -> bool {
+        let Reach::Partition(provider, guid) = self.reach(node, dev) else { return false };
+        let partition = self.partition(&provider, guid);
+        partition.and_then(|partition| partition.header.as_ref()).is_some_and(|header| header.events > 0)
+    }
+
     /// First superblocks, on partitions that were zeroed.
     pub(super) fn write_first_headers(
         &mut self,
@@ -43,6 +50,9 @@ impl Cluster {
     ) -> Effect {
         let roles: BTreeMap<u32, Role> =
             (0u32..).zip(members).map(|(slot, member)| (member.dev_number, Role::Slot(slot))).collect();
+        if members.iter().any(|member| self.has_run(node, member.dev)) {
+            return Effect::retry("it is a member of an array that has run");
+        }
         for member in members {
             let (provider, guid) = match self.reach(node, member.dev) {
                 Reach::Partition(provider, guid) => (provider, guid),

@@ -2,8 +2,8 @@
 //!
 //! Guarantees: as [`super`]. A record's revision is its object's `resourceVersion`; of two writers of one record that expect
 //! the same revision one wins, and a write of the other record of the object disturbs nobody ([`known`]). One watch per
-//! kind, one request per change. Assumptions: `resourceVersion` counts upwards over all kinds, as etcd makes it; the definitions
-//! of `deploy/crds` are there. Caveats: changes of different kinds come in any order; an object that goes takes both
+//! kind, one request per change. Assumptions: `resourceVersion` counts upwards over all kinds, as one etcd makes it (that they are in
+//! several is found out and told: [`list`]); the definitions of `deploy/crds` are there. Caveats: changes of different kinds come in any order; an object that goes takes both
 //! its records. Deliberately absent: retries of writes, and credentials that a program has to be run for.
 
 mod connect;
@@ -24,9 +24,10 @@ mod told;
 mod watch;
 mod write;
 
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
@@ -36,7 +37,7 @@ use tokio::sync::watch as latest;
 use self::failure::Failed;
 use self::known::Known;
 use self::place::Place;
-use crate::domain::{Key, Kind, NodeName, Record, Revision, Versioned};
+use crate::domain::{Key, Kind, NodeName, Reason, Record, Revision, Versioned};
 use crate::ports::{Listing, Pace, PortFuture, Store, StoreError, Watch};
 
 /// One request is answered within this time, or the store counts as unreachable.
@@ -57,11 +58,18 @@ struct Inner {
     name: String,
     known: Known,
     told: told::Told,
+    held: held::Held,
     /// Whose copies are shown by this daemon.
     me: NodeName,
     copies: copies::Copies,
     /// The newest revision that was heard of.
     newest: AtomicU64,
+    /// What could not be read when everything was listed last, and when that was: who watches from there has been told.
+    unreadable: Mutex<(Revision, BTreeSet<Key>)>,
+    /// The last listing found that kinds had no moment in common.
+    incomparable: AtomicBool,
+    /// Rings when the API server is found to be at an earlier revision than it was.
+    back: latest::Sender<()>,
     /// The last revision that was written here, by kind of object: a watch that is not deaf comes to it.
     written: [latest::Sender<Revision>; Place::ALL.len()],
 }
@@ -80,9 +88,13 @@ impl KubeStore {
                 name,
                 known: Known::default(),
                 told: told::Told::default(),
+                held: held::Held::default(),
                 me: me.clone(),
                 copies: copies::Copies::default(),
                 newest: AtomicU64::new(0),
+                unreadable: Mutex::default(),
+                incomparable: AtomicBool::new(false),
+                back: latest::Sender::new(()),
                 written,
             }),
         }
@@ -114,9 +126,9 @@ impl KubeStore {
     /// Takes note of an object as it is, and gives the record of `kind` in it.
     fn note(&self, kind: Kind, object: &DynamicObject) -> Option<Result<Record, String>> {
         let (place, _) = place::of(kind);
-        let at = revision(object);
+        let (at, sole) = (revision(object), form::is_ours_alone(object));
         for each in form::kinds(place) {
-            self.inner.known.note(&form::key(*each, object), at, form::read(*each, object).as_ref());
+            self.inner.known.note(&form::key(*each, object), at, form::read(*each, object).as_ref(), sole);
         }
         self.inner.copies.note(&self.inner.me, place, object, true);
         let record = form::read(kind, object);
@@ -144,6 +156,17 @@ impl KubeStore {
             Some(Ok(value)) => Ok(Some(Versioned { revision: revision(&object), value })),
             Some(Err(why)) => Err(StoreError::Corrupt { key: key.clone(), why }),
         }
+    }
+
+    /// What could not be read when everything was listed at `from`; nothing where that was another time.
+    fn unreadable_at(&self, from: Revision) -> BTreeSet<Key> {
+        let unreadable = self.inner.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        if unreadable.0 == from { unreadable.1.clone() } else { BTreeSet::new() }
+    }
+
+    /// From now on who watches from `at` has been told what cannot be read.
+    fn told_unreadable(&self, at: Revision, keys: BTreeSet<Key>) {
+        *self.inner.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = (at, keys);
     }
 
     fn said(&self, call: &'static str, why: impl Into<String>) -> StoreError {
@@ -191,6 +214,14 @@ impl Store for KubeStore {
     /// The API server is not ours alone.
     fn pace(&self) -> Pace {
         Pace::SPARING
+    }
+
+    fn held(&self) -> Vec<Key> {
+        self.inner.held.keys()
+    }
+
+    fn tell(&self, key: &Key, reason: &Reason) {
+        self.tell_held(key, reason);
     }
 }
 

@@ -1,8 +1,9 @@
 //! An owner dies or goes silent: the volume goes on elsewhere, and what comes back is no danger.
 
-use mdfabric::domain::MemberState;
-use mdfabric::sim::Config;
+use mdfabric::domain::{Force, MemberState, PlacementEntry};
+use mdfabric::sim::{Config, News};
 
+use mdfabric::plan::controller::LEASE;
 use mdfabric::plan::verbs::{self, CreateVolume, ForceStart};
 use mdfabric::ports::Pace;
 
@@ -229,7 +230,14 @@ fn a_volume_is_started_from_an_older_copy_by_order_and_on_record() {
         scene.demand(said.iter().all(|words| lost.message.contains(words)), &lost.message);
         scene.cluster.accept_loss(&name(), copy);
         force(&mut scene, true).unwrap();
+        let (asked, epoch) = (scene.cluster.now(), scene.status().unwrap().epoch);
+        let wanted = Force { replica: copy, epoch, by: "uid 0".to_owned(), at: asked };
+        let recorded = scene.cluster.world().volume_spec(&name()).unwrap().forced.clone();
+        scene.demand(recorded == Some(wanted), "what was ordered by whom, and when, is on record");
         scene.until(60_000, "mounted", is_mounted);
+        let told = scene.status().unwrap().events.iter().find(|event| event.reason == "ForceStarted");
+        let since = asked..scene.cluster.now();
+        scene.demand(told.is_some_and(|event| since.contains(&event.at)), "and when it was carried out");
         scene.write_a_little();
         scene.cluster.power_on(&node(1));
         scene.whole();
@@ -315,6 +323,37 @@ fn store_is_away(seed: u64) {
         !status.events.iter().any(|event| event.reason == "OwnerLost"),
         "no owner was taken for dead",
     );
+}
+
+/// What it writes is taken, and others hear of it: its watch of nodes alone is broken, or all of them are.
+#[test]
+fn who_leads_and_hears_nothing_of_nodes_takes_nobody_for_dead() {
+    for seed in 170..174 {
+        hears_nothing_of_nodes(seed, News::NotOfNodes);
+        hears_nothing_of_nodes(seed, News::Never);
+    }
+}
+
+fn hears_nothing_of_nodes(seed: u64, news: News) {
+    let (pace, nodes) = (Pace::SPARING, 4);
+    let mut scene = Scene::with(Config { seed, nodes, pace, apart: true, late: true, ..Config::default() });
+    let leader = scene.cluster.world().lease(LEASE).unwrap().holder.clone();
+    let others: Vec<u8> = (1..=nodes).filter(|index| node(*index) != leader).take(2).collect();
+    let placement = others.iter().map(|index| PlacementEntry { node: node(*index), drive: None }).collect();
+    scene.create(&CreateVolume { placement, ..wish(2) });
+    scene.attach(others[0]);
+    scene.whole();
+    scene.cluster.set_news(&leader, news);
+    scene.write_for(60_000);
+    // Whoever takes its owner for dead takes the volume from it while it cannot release it.
+    scene.cluster.kill_daemon(&node(others[0]), 3_000);
+    scene.detach();
+    let status = scene.status().unwrap();
+    scene.demand(
+        !status.taken_over && !status.events.iter().any(|event| event.reason == "OwnerLost"),
+        "no owner was taken for dead",
+    );
+    scene.demand(status.in_sync.len() == 2, "no copy was dropped");
 }
 
 /// The owner loses power at every step of its volume's life and does not come back until somebody else has the volume.

@@ -1,13 +1,14 @@
 //! Copies that are lost and replaced, and those that come back.
 
 use mdfabric::domain::{
-    Bytes, DriveId, Member, MemberState, MoveCause, VolumePhase, VolumeStatus, VolumeUid,
+    Bytes, DriveId, Member, MemberState, MoveCause, NodeName, VolumePhase, VolumeStatus, VolumeUid,
 };
 use mdfabric::plan::verbs::{self, Cordon, CreateVolume};
-use mdfabric::sim::{Cluster, Config, Crash, CrashWhen, DriveFault};
+use mdfabric::plan::{Lane, Step};
+use mdfabric::sim::{Cluster, Config, Crash, CrashWhen, DriveFault, Hang};
 
 use super::scaling::{add, at};
-use super::support::{Scene, every_death, fatal, is_mounted, is_whole, name, node, wish};
+use super::support::{Scene, edit_record, every_death, fatal, is_mounted, is_whole, name, node, wish};
 
 /// The shortest there is, in milliseconds.
 const TIMEOUT: u64 = 60_000;
@@ -162,6 +163,99 @@ fn with_nowhere_to_go_the_reason_is_told_per_node() {
     scene.demand(member_on(&scene, gone).unwrap().state == MemberState::Missing, "it stays Missing");
     scene.cluster.request(|world, _| verbs::cordon_node(world, &node(others[0]), Cordon::Off)).unwrap();
     until_replaced(&mut scene, gone);
+}
+
+/// There is a node whose drive is cordoned, one whose drive is full, and one with a copy.
+#[test]
+fn with_no_drive_to_go_to_it_is_told_of_each_drive_why() {
+    let (mut scene, gone) = two_copies(67, 4, 1);
+    let others: Vec<u8> = (1..=4).filter(|index| member_on(&scene, *index).is_none()).collect();
+    let [cordoned, full] =
+        [others[0], others[1]].map(|index| format!("n{index}d1").parse::<DriveId>().unwrap());
+    scene.cluster.request(|world, _| verbs::cordon_drive(world, &cordoned, Cordon::On)).unwrap();
+    scene.volume = "large".parse().unwrap();
+    let large = CreateVolume::new(scene.volume.clone(), Bytes::mib(3_500));
+    scene.create(&CreateVolume { replicas: 1, placement: vec![at(others[1])], ..large });
+    scene.volume = name();
+    scene.cluster.power_cut(&node(gone), None);
+    scene.write_for(TIMEOUT + 20_000);
+    let why = reason(&scene, "NoReplacement").unwrap_or_default();
+    let owner = scene.status().unwrap().owner.clone().unwrap();
+    let free = scene.cluster.world().drive_status(&full).unwrap().largest_free;
+    let wanted = [
+        format!("{owner}: hosts a copy"),
+        format!("node-{gone}: hosts a copy"),
+        format!("node-{}: drive {cordoned}: cordoned", others[0]),
+        format!("node-{}: drive {full}: {free} free of 1.0 GiB needed", others[1]),
+    ];
+    scene.demand(wanted.iter().all(|line| why.contains(line)), &why);
+    scene.demand(member_on(&scene, gone).unwrap().state == MemberState::Missing, "it stays Missing");
+    scene.cluster.request(|world, _| verbs::cordon_drive(world, &cordoned, Cordon::Off)).unwrap();
+    until_replaced(&mut scene, gone);
+}
+
+/// The lost copy of a detached volume is being replaced: which one, and by whom.
+fn replaced_by_a_maintainer(seed: u64) -> (Scene, u8, NodeName) {
+    let (mut scene, gone) = two_copies(seed, 4, 1);
+    scene.detach();
+    scene.cluster.power_cut(&node(gone), None);
+    begun(&mut scene, MoveCause::Heal);
+    let maintainer = scene.status().unwrap().owner.clone().unwrap();
+    (scene, gone, maintainer)
+}
+
+/// The new copy, and whether it counts.
+fn new_copy(status: &VolumeStatus) -> Option<(&Member, bool)> {
+    let new = status.member(status.relocation.as_ref()?.joining?)?;
+    Some((new, status.in_sync.contains(&new.replica)))
+}
+
+/// It is asked for where nothing of it is, and used there soon; the replacement ends under its new owner. Whether the new copy counted
+/// before.
+fn attached_meanwhile(scene: &mut Scene, gone: u8) -> bool {
+    let epoch = scene.status().unwrap().epoch;
+    let to = (1..=4).find(|index| *index != gone && member_on(scene, *index).is_none()).unwrap();
+    scene.request_attach(to);
+    scene.until(15_000, "mounted where it is asked for", is_mounted);
+    let status = scene.status().unwrap();
+    scene.demand(status.epoch == epoch.next(), "it was handed over once");
+    let counted = new_copy(status).map(|(_, counts)| counts);
+    scene.demand(counted.is_some(), "the replacement was not waited for");
+    until_replaced(scene, gone);
+    scene.write_a_little();
+    scene.cluster.power_on(&node(gone));
+    scene.whole();
+    counted == Some(true)
+}
+
+#[test]
+fn a_maintainer_that_fills_a_copy_gives_way_at_once() {
+    let mut filled = 0;
+    for seed in 450..456 {
+        let (mut scene, gone, _) = replaced_by_a_maintainer(seed);
+        scene.until_recorded(60_000, "it is being filled", |status| {
+            new_copy(status).is_some_and(|(new, counts)| new.state == MemberState::Syncing && !counts)
+        });
+        filled += usize::from(attached_meanwhile(&mut scene, gone));
+    }
+    assert!(filled < 3, "{filled} of 6 copies were filled before the volume was let go");
+}
+
+/// The comparison does not come to its end by itself.
+#[test]
+fn a_maintainer_that_compares_gives_way_at_once() {
+    for seed in 460..463 {
+        let (mut scene, gone, maintainer) = replaced_by_a_maintainer(seed);
+        let is_it = |step: &Step| matches!(step, Step::Compare { .. });
+        scene.cluster.hang(&maintainer, Some(Hang { lane: Lane::Volume(name()), is_it }));
+        let compares = |cluster: &Cluster| {
+            cluster.under_way(&maintainer).iter().any(|step| step.starts_with("compare "))
+        };
+        scene.until(60_000, "it is compared", compares);
+        scene.cluster.run_for(2_000);
+        scene.demand(compares(&scene.cluster), "it goes on being compared");
+        attached_meanwhile(&mut scene, gone);
+    }
 }
 
 #[test]
@@ -676,4 +770,20 @@ fn why_a_detached_volume_stays_on_a_drained_node_is_said() {
     scene.until(30_000, "it is over", |cluster| {
         cluster.world().volume_status(&name()).unwrap().reasons.is_empty()
     });
+}
+
+/// Less than the shortest there is, written into the record past the verbs: it is refused by name, and the copy is waited for.
+#[test]
+fn a_timeout_that_is_too_short_is_not_kept_to() {
+    for seconds in [0, 59] {
+        let (mut scene, other) = two_copies(970, 3, 1);
+        edit_record(&mut scene, |spec| spec.member_missing_timeout_seconds = seconds);
+        scene.cluster.power_cut(&node(other), None);
+        until_missing(&mut scene, other);
+        scene.cluster.run_for(TIMEOUT - 10_000);
+        scene.demand(scene.status().unwrap().relocation.is_none(), "nothing is replaced before its time");
+        let told = reason(&scene, "MemberMissingTimeoutRefused").unwrap_or_default();
+        scene.demand(told.contains("at least 60 s"), &format!("{seconds} s: {told}"));
+        until_replaced(&mut scene, other);
+    }
 }

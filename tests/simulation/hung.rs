@@ -1,14 +1,17 @@
-//! Drives that never answer, and calls that wait for them: what they hold up says so, everything else goes on, and all is well
-//! once they answer.
+//! Drives that never answer, calls that wait for them, and calls that never return for another reason: what they hold up says so,
+//! everything else goes on, and all is well once they answer.
 
-use mdfabric::domain::{DriveId, DriveState, MemberState, Reason, VolumeName, VolumePhase, VolumeUid};
+use mdfabric::domain::{
+    DriveId, DriveState, MemberState, Reason, VolumeName, VolumePhase, VolumeUid, partition_guid,
+};
 use mdfabric::plan::stuck::STUCK;
-use mdfabric::plan::timing;
 use mdfabric::plan::verbs::{self, CreateVolume};
-use mdfabric::sim::{Cluster, Config, Crash, CrashWhen, DriveFault};
+use mdfabric::plan::{Lane, Step, timing};
+use mdfabric::sim::{Cluster, Config, Crash, CrashWhen, DriveFault, Hang};
 use uuid::Uuid;
 
-use super::support::{Scene, name, node, wish};
+use super::scaling::at;
+use super::support::{Scene, is_mounted, name, node, wish};
 
 fn other() -> VolumeName {
     "other".parse().unwrap()
@@ -156,4 +159,101 @@ fn power_ends_a_call_that_nothing_else_ends() {
         scene.until(180_000, "the other volume is made", is_made);
         ends_well(&mut scene);
     }
+}
+
+/// A detached volume with copies on node-1 and node-2.
+fn detached(seed: u64) -> Scene {
+    let mut scene = Scene::with(Config { seed, ..Config::default() });
+    scene.create(&CreateVolume { placement: vec![at(1), at(2)], ..wish(2) });
+    scene.attach(1);
+    scene.write_a_little();
+    scene.detach();
+    scene
+}
+
+fn leg_to_node_2(scene: &Scene) -> Lane {
+    let copy = scene.status().unwrap().member_on(&node(2)).unwrap().replica;
+    Lane::Leg(partition_guid(copy, 0))
+}
+
+/// Another volume of the same nodes is made, used on node-1 with both of its copies, and deleted.
+fn another_lives(scene: &mut Scene) {
+    scene.volume = other();
+    let wish = CreateVolume { name: other(), placement: vec![at(1), at(2)], ..wish(2) };
+    scene.create(&wish);
+    scene.attach(1);
+    scene.write_a_little();
+    scene.whole();
+    let stall = scene.app().longest_stall;
+    scene.demand(stall < 1_000, &format!("nobody else waits: {stall} ms"));
+    scene.detach();
+    scene.request_delete();
+    scene.until(60_000, "it is deleted", |cluster| cluster.world().volume_spec(&other()).is_none());
+    scene.volume = name();
+}
+
+/// A call on node-1 about the volume has not returned for so long that it is said, and nothing else waits for it.
+fn only_it_is_stuck(scene: &mut Scene, call: &str) {
+    let deadline = timing::FILE_SYSTEM_CALL_MILLIS + 30_000;
+    scene.until_recorded(deadline, "it is stuck", |status| {
+        status.reasons.iter().any(|reason| reason.code == STUCK && reason.message.starts_with(call))
+    });
+    another_lives(scene);
+    let reasons = &scene.status().unwrap().reasons;
+    scene.demand(reasons.iter().any(|reason| reason.code == STUCK), "it still is");
+}
+
+/// `ask` leads to a call on node-1 that never returns, nor does it when a new daemon tries. In the end it does.
+fn never_returns(scene: &mut Scene, hang: Hang, call: &str, ask: impl FnOnce(&mut Scene)) {
+    scene.cluster.hang(&node(1), Some(hang));
+    ask(scene);
+    only_it_is_stuck(scene, call);
+    scene.cluster.kill_daemon(&node(1), 500);
+    scene.until(5_000, "a new daemon", Cluster::is_up);
+    only_it_is_stuck(scene, call);
+    scene.cluster.hang(&node(1), None);
+}
+
+/// It is used in the end, with both copies, and goes without a trace.
+fn is_served_in_the_end(scene: &mut Scene) {
+    scene.until(120_000, "mounted", is_mounted);
+    ends_well(scene);
+}
+
+#[test]
+fn a_connection_that_is_never_made_is_stuck_alone() {
+    let mut scene = detached(660);
+    let hang = Hang { lane: leg_to_node_2(&scene), is_it: |step| matches!(step, Step::Connect { .. }) };
+    never_returns(&mut scene, hang, "connect ", |scene| scene.request_attach(1));
+    is_served_in_the_end(&mut scene);
+}
+
+#[test]
+fn a_leg_that_is_never_mapped_is_stuck_alone() {
+    let mut scene = detached(661);
+    let hang = Hang { lane: leg_to_node_2(&scene), is_it: |step| matches!(step, Step::MapLeg { .. }) };
+    never_returns(&mut scene, hang, "map leg ", |scene| scene.request_attach(1));
+    is_served_in_the_end(&mut scene);
+}
+
+#[test]
+fn a_mount_that_never_returns_is_stuck_alone() {
+    let mut scene = detached(662);
+    let hang = Hang { lane: Lane::Volume(name()), is_it: |step| matches!(step, Step::Mount { .. }) };
+    never_returns(&mut scene, hang, "mount ", |scene| scene.request_attach(1));
+    is_served_in_the_end(&mut scene);
+}
+
+#[test]
+fn an_array_that_is_never_stopped_is_stuck_alone() {
+    let mut scene = detached(663);
+    scene.attach(1);
+    let hang = Hang { lane: Lane::Volume(name()), is_it: |step| matches!(step, Step::StopArray { .. }) };
+    never_returns(&mut scene, hang, "stop ", |scene| {
+        scene.app().writing = false;
+        scene.request_detach();
+    });
+    scene.until_recorded(60_000, "detached", |status| status.owner.is_none());
+    scene.attach(1);
+    ends_well(&mut scene);
 }

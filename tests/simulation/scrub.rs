@@ -5,6 +5,7 @@ use mdfabric::plan::explain::{Facts, explain};
 use mdfabric::plan::verbs::{self, CreateVolume, Scrub};
 use mdfabric::sim::{Cluster, Crash, CrashWhen};
 
+use super::stripes;
 use super::support::{Scene, edit_record, is_mounted, name, node, wish};
 
 /// The application writes everywhere but here.
@@ -136,6 +137,22 @@ fn a_difference_is_told_and_left_alone_until_a_repair_is_ordered() {
         scene.demand(content(&scene, bad) == content(&scene, good), "they were made equal");
         let left = scrubbed(&mut scene, false);
         scene.demand(left == Bytes(0) && condition(&scene).is_none(), "nothing is told any more");
+    }
+}
+
+/// Nobody writes, so that it stays.
+#[test]
+fn a_difference_in_the_last_column_is_found() {
+    for columns in [2, 4, 8] {
+        let mut scene = stripes::served(890 + u64::from(columns), columns);
+        scene.app().writing = false;
+        scene.cluster.run_for(1_000);
+        let last = u8::try_from(columns - 1).unwrap();
+        let differ = scrubbed(&mut scene, false);
+        scene.demand(differ == Bytes(0), &format!("all copies are equal: {differ}"));
+        scene.cluster.rot(&name(), &node(2), last);
+        let differ = scrubbed(&mut scene, false);
+        scene.demand(differ == PLACE, &format!("one place differs: {differ}"));
     }
 }
 

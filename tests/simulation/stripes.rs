@@ -16,8 +16,12 @@ fn striped(replicas: u32) -> CreateVolume {
 
 /// Two copies, on node-1 and node-2, of so many columns; what is lost is waited for as briefly as may be.
 fn wide(columns: u32) -> CreateVolume {
-    // Each column is whole MiB.
-    let size = if columns == 3 { Bytes::mib(1152) } else { Bytes::gib(1) };
+    // Each column is whole MiB, and whole blocks.
+    let size = match columns {
+        3 => Bytes::mib(1152),
+        5 => Bytes::mib(1280),
+        _ => Bytes::gib(1),
+    };
     CreateVolume {
         stripe_width: columns,
         size,
@@ -28,8 +32,9 @@ fn wide(columns: u32) -> CreateVolume {
 }
 
 /// It is attached on node-1 and written to, in a cluster of four nodes with a drive for every column.
-fn served(seed: u64, columns: u32) -> Scene {
-    let mut scene = Scene::with(Config { seed, nodes: 4, drives: 4, ..Config::default() });
+pub(crate) fn served(seed: u64, columns: u32) -> Scene {
+    let drives = u8::try_from(columns.max(4)).unwrap();
+    let mut scene = Scene::with(Config { seed, nodes: 4, drives, ..Config::default() });
     scene.create(&wide(columns));
     scene.attach(1);
     scene.write_for(2_000);
@@ -57,6 +62,12 @@ fn grown(scene: &mut Scene) {
         status.is_some_and(|status| status.size == Some(Bytes::mib(1536)) && status.growth.is_none())
             && is_whole(cluster)
     });
+}
+
+fn is_written_to_the_end(scene: &mut Scene) {
+    scene.write_for(20_000);
+    let last = scene.cluster.app(&name()).acked.get(BLOCKS - 1);
+    scene.demand(last > 0, "what is beyond the old end is written");
 }
 
 #[test]
@@ -100,9 +111,7 @@ fn a_striped_volume_grows_as_a_whole_while_it_is_written() {
         scene.whole();
         request_growth(&mut scene);
         grown(&mut scene);
-        scene.write_for(20_000);
-        let last = scene.cluster.app(&name()).acked.get(BLOCKS - 1);
-        scene.demand(last > 0, "what is beyond the old end is written");
+        is_written_to_the_end(&mut scene);
         scene.detach();
         scene.begin(fs, 2);
         scene.whole();
@@ -112,7 +121,45 @@ fn a_striped_volume_grows_as_a_whole_while_it_is_written() {
     }
 }
 
-/// The volume is attached, mounted if it can be, and written.
+#[test]
+fn a_volume_of_three_or_four_columns_grows_as_a_whole_while_it_is_written() {
+    for columns in [3, 4] {
+        let mut scene = served(180 + u64::from(columns), columns);
+        request_growth(&mut scene);
+        grown(&mut scene);
+        is_written_to_the_end(&mut scene);
+        scene.quiet_while_writing();
+        scene.lives_on_node_2_and_ends();
+    }
+}
+
+/// As many columns as there may be, and a number that is no power of two. A copy lost its link, and then its node.
+#[test]
+fn a_volume_of_five_or_eight_columns_lives_and_is_healed_by_bitmap_and_by_a_new_copy() {
+    for columns in [5, 8] {
+        let mut scene = served(190 + u64::from(columns), columns);
+        scene.quiet_while_writing();
+        let width = u8::try_from(columns).unwrap();
+        let acked = scene.cluster.app(&name()).acked.clone();
+        scene.demand((1..width).all(|block| acked.get(block) > 0), "every column but the first is written");
+        let (before, lost) = (scene.cluster.trace().len(), copy_on_node_2(&scene));
+        scene.cluster.set_link(&node(1), &node(2), false);
+        scene.write_for(5_000);
+        scene.cluster.set_link(&node(1), &node(2), true);
+        scene.whole();
+        let since = scene.cluster.trace()[before..].join("\n");
+        let by_bitmap = since.matches("(Bitmap recovery)").count();
+        scene.demand(by_bitmap >= usize::from(width), &format!("{by_bitmap} columns came back by bitmap"));
+        scene.demand(!since.contains("(Full recovery)"), "no full copy");
+        scene.cluster.power_cut(&node(2), None);
+        scene.write_for(50_000);
+        replaced(&mut scene, &lost);
+        scene.write_for(1_000);
+        scene.cluster.power_on(&node(2));
+        ends_well(&mut scene);
+    }
+}
+
 /// A copy that lost one column is out of all of them, comes back in all of them, and only with what changed.
 #[test]
 fn a_copy_that_lost_a_link_comes_back_by_bitmap_in_every_column() {

@@ -12,7 +12,8 @@ fn verified(verify: Verify, fs: FsType) -> CreateVolume {
 
 /// A volume that was written on node-1, and is not any more.
 fn written(seed: u64, nodes: u8, wish: &CreateVolume) -> Scene {
-    let mut scene = Scene::with(Config { seed, nodes, drives: 1, ..Config::default() });
+    let drives = u8::try_from(wish.stripe_width).unwrap();
+    let mut scene = Scene::with(Config { seed, nodes, drives, ..Config::default() });
     scene.create(wish);
     scene.begin(wish.fs, 1);
     scene.whole();
@@ -83,6 +84,15 @@ fn samples_find_what_is_wrong_at_an_end_or_in_metadata() {
 fn what_no_sample_hits_is_found_by_comparing_everything() {
     assert!(!is_refused(710, &verified(Verify::Sampled, FsType::Raw), 3));
     assert!(is_refused(710, &verified(Verify::Full, FsType::Raw), 3));
+}
+
+/// At the start of the second column, and behind it.
+#[test]
+fn a_copy_that_is_wrong_in_one_of_its_columns_is_refused_as_a_whole() {
+    for (verify, block) in [(Verify::Sampled, 1), (Verify::Full, 3)] {
+        let striped = CreateVolume { stripe_width: 2, ..verified(verify, FsType::Raw) };
+        assert!(is_refused(740, &striped, block), "{verify:?}, block {block}");
+    }
 }
 
 /// Where the user trusts the kernel's copying, a copy that is filled takes over, whatever is on it.

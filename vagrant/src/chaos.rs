@@ -18,7 +18,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, Scope, sleep};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::daemon::{self, synced_on, word};
@@ -26,8 +26,10 @@ use crate::lab::Lab;
 use crate::product::{put_drives_back, verb};
 use crate::setup::Parts;
 use crate::supervisor::control::Power;
+use fault::Fault;
 use schedule::{Event, What, Wish};
 use tenant::{Tenant, Word};
+use timeline::Begun;
 use world::World;
 
 /// A volume, and who uses it first.
@@ -75,6 +77,8 @@ const BRIEF: &str = "brief";
 const ETCD_DEADLINE: Duration = Duration::from_secs(30);
 /// Bytes that a writer uses.
 const WORK_BYTES: u64 = 32 << 20;
+/// From this length on every kind of fault that was drawn has to happen; in a shorter run there may be no moment for it.
+const LONG_MINUTES: u64 = 15;
 
 /// What to do.
 #[derive(Debug, Clone, clap::Args)]
@@ -98,11 +102,25 @@ pub fn run(parts: &Parts, options: &Options) -> Result<()> {
     let lab = Lab::private(parts, options.nodes)?;
     prepare(&lab)?;
     let world = World::new(&lab);
-    let played = play(&world, &events).and_then(|()| judges::judge(&world));
+    let played = play(&world, &events)
+        .and_then(|()| judges::judge(&world))
+        .and_then(|()| drawn_kinds_happened(&world, options.minutes));
     println!("{}", world.line.summary());
     played.map_err(|err| {
         if format!("{err:#}").contains(crate::report::TITLE) { err } else { err.context(lab.report()) }
     })
+}
+
+/// A run that leaves a kind of fault out shows less than it says.
+fn drawn_kinds_happened(world: &World<'_>, minutes: u64) -> Result<()> {
+    let missed = world.line.never_happened();
+    ensure!(
+        minutes < LONG_MINUTES || missed.is_empty(),
+        "nothing was lost, but these kinds of fault were drawn and never happened: {}; \
+         the lines \"left out\" above say why each was not begun",
+        missed.join(", ")
+    );
+    Ok(())
 }
 
 /// Every drive is mdfabric's, every volume is there and attached.
@@ -144,7 +162,8 @@ fn play(world: &World<'_>, events: &[Event]) -> Result<()> {
     })
 }
 
-/// Everything in its time, on a thread of its own: a boot holds up nothing else. Ends when all are done.
+/// Everything in its time, on a thread of its own: a boot holds up nothing else. Only what breaks a medium holds up all that comes
+/// after it, while it waits for whole volumes: a wish meanwhile would have one of them not whole again. Ends when all are done.
 fn follow<'s, 'e: 's>(
     world: &'e World<'_>,
     scope: &'s Scope<'s, 'e>,
@@ -152,7 +171,7 @@ fn follow<'s, 'e: 's>(
     tenants: &[Sender<Word>],
 ) {
     let mut open = Vec::new();
-    let start = world.line.now();
+    let mut start = world.line.now();
     for event in events {
         // Nobody reboots such a node: what would be seen from here on is not chaos. It is told of at the end.
         if every_kernel_lives(world).is_err() {
@@ -161,21 +180,23 @@ fn follow<'s, 'e: 's>(
         sleep((start + event.at).saturating_sub(world.line.now()));
         match &event.what {
             What::Begin(fault) => {
-                world.line.say(&format!("begin  {fault}"));
-                let span = world.line.begin(fault.kind());
-                let begun = scope.spawn(move || tell(world, &fault.to_string(), world.begin(fault)));
-                open.push((fault, span, begun));
+                world.line.drawn(fault.kind());
+                let due = world.line.now();
+                let may_begin = tell(world, &fault.to_string(), world.wait_until_harmless(fault));
+                start += world.line.now().saturating_sub(due);
+                if may_begin {
+                    open.push((fault, scope.spawn(move || begin(world, fault))));
+                }
             }
             What::End(fault) => {
-                let Some(at) = open.iter().position(|(other, ..)| *other == fault) else { continue };
-                let (_, span, begun) = open.remove(at);
+                let Some(at) = open.iter().position(|(other, _)| *other == fault) else { continue };
+                let (_, begun) = open.remove(at);
                 scope.spawn(move || {
-                    if !begun.join().unwrap_or_default() {
-                        world.line.forget(span);
+                    if let Ok(Some(span)) = begun.join() {
+                        tell(world, &fault.to_string(), world.end(fault));
+                        world.line.say(&format!("end    {fault}"));
+                        world.line.end(span);
                     }
-                    tell(world, &fault.to_string(), world.end(fault));
-                    world.line.say(&format!("end    {fault}"));
-                    world.line.end(span);
                 });
             }
             What::Ask(Wish::Attach { volume, to }) => {
@@ -192,6 +213,20 @@ fn follow<'s, 'e: 's>(
             }
         }
     }
+}
+
+/// Nothing if it was refused: then there is nothing to end. What went wrong on the way may have been done all the same: it does not
+/// count, and is ended.
+fn begin(world: &World<'_>, fault: &Fault) -> Option<Begun> {
+    if !tell(world, &fault.to_string(), world.ensure_stands(fault)) {
+        return None;
+    }
+    world.line.say(&format!("begin  {fault}"));
+    let span = world.line.begin(fault.kind());
+    if !tell(world, &fault.to_string(), world.begin(fault)) {
+        world.line.forget(span);
+    }
+    Some(span)
 }
 
 /// Whether it is done; if not, the time line says so.

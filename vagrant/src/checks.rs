@@ -45,6 +45,12 @@ pub const ALL: [Check; 10] = [
     Check { name: "fuzz", run: fuzz::check },
 ];
 
+/// Whether a check runs while nothing else does: what a search can play in a given time is said of the machine, not of what guests leave it.
+#[must_use]
+pub fn is_alone(name: &str) -> bool {
+    name == "search"
+}
+
 /// What [`search`] selects by, and does at its size.
 const SEARCHES: [&str; 4] = ["random_faults", "every_guard", "two_copies", "three_copies"];
 /// Seeds of the simulation.

@@ -16,7 +16,7 @@ use crate::daemon::{self, mdfabric, synced_on, volume, word};
 use crate::guest::verify::Verdict;
 use crate::guest::writer::Summary;
 use crate::lab::Lab;
-use crate::load::{self, Work, Writer};
+use crate::load::{self, BRISK, Work, Writer};
 use crate::node::Node;
 use crate::setup::Parts;
 use screen::Screen;
@@ -54,7 +54,7 @@ pub fn run(parts: &Parts) -> Result<()> {
 
 fn play(lab: &Lab, screen: &Screen) -> Result<Facts> {
     let mut facts = Facts::default();
-    let pair = Work { path: format!("/mnt/{PAIR}/data"), size: WORK_BYTES, seed: 1 };
+    let pair = Work { path: format!("/mnt/{PAIR}/data"), size: WORK_BYTES, seed: 1, rest: BRISK };
     let logs = pair_moves_under_load(lab, screen, &pair, &mut facts)?;
     let drained = drain_owner(lab, screen, &pair, &logs, &mut facts)?;
     screen.say("every acknowledged write is read back on node-3");
@@ -150,7 +150,7 @@ fn drain_owner(lab: &Lab, screen: &Screen, work: &Work, log: &[u8], facts: &mut 
 fn solo_follows_owner(lab: &Lab, screen: &Screen, facts: &mut Facts) -> Result<()> {
     screen.title("4  a volume with one copy follows its owner from node-1 to node-2");
     let (old, new) = (lab.node("node-1")?, lab.node("node-2")?);
-    let work = Work { path: format!("/mnt/{SOLO}/data"), size: WORK_BYTES, seed: 2 };
+    let work = Work { path: format!("/mnt/{SOLO}/data"), size: WORK_BYTES, seed: 2, rest: BRISK };
     let create = ["volume", "create", SOLO, "--size", "512MiB", "--replicas", "1", "--on", "node-1"];
     verb(&old, screen, &create)?;
     bring_up(&old, screen, SOLO)?;

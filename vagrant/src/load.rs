@@ -14,9 +14,11 @@ use crate::qemu::LOG_PORTS;
 /// How long a writer may take to notice that it shall stop: its write may be held by the storage.
 const STOP_DEADLINE: Duration = Duration::from_mins(1);
 
-/// How long a writer rests after each write, microseconds: emulated processors have other work, too, and no stall that matters is
-/// as short.
-const PAUSE_US: &str = "10000";
+/// How long a writer rests after each write: emulated processors have other work, too, and no stall that matters is as short.
+pub const BRISK: Duration = Duration::from_millis(10);
+
+/// Where nobody asks how long a write waited.
+pub const CALM: Duration = Duration::from_millis(30);
 
 /// A log can be long and a guest slow.
 const VERIFY_DEADLINE: Duration = Duration::from_mins(5);
@@ -30,6 +32,8 @@ pub struct Work {
     pub size: u64,
     /// Seed of content and places.
     pub seed: u64,
+    /// How long it rests after each write.
+    pub rest: Duration,
 }
 
 /// A writer at work in a guest, its acknowledged writes logged on the host.
@@ -58,8 +62,9 @@ impl Work {
     #[must_use]
     pub fn writer(&self, first_version: &str, log: &str) -> Vec<String> {
         let (size, seed) = (self.size.to_string(), self.seed.to_string());
+        let rest = self.rest.as_micros().to_string();
         let mut argv = vec!["lab", "writer", "--path", &self.path, "--size", &size, "--seed", &seed];
-        argv.extend(["--first-version", first_version, "--log", log, "--pause-us", PAUSE_US]);
+        argv.extend(["--first-version", first_version, "--log", log, "--pause-us", &rest]);
         argv.into_iter().map(str::to_owned).collect()
     }
 

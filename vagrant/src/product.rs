@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::daemon::{self, mdfabric, word};
@@ -10,7 +10,7 @@ use crate::guest::ack::{self, RECORD};
 use crate::guest::verify::Verdict;
 use crate::guest::writer::Summary;
 use crate::lab::Lab;
-use crate::load::{Work, Writer, next_version};
+use crate::load::{BRISK, CALM, Work, Writer, next_version};
 use crate::node::Node;
 
 /// How long a writer may take to get its first writes through.
@@ -38,7 +38,8 @@ impl<'a> Load<'a> {
     }
 
     fn work(&self, path: &str) -> Work {
-        Work { path: path.to_owned(), size: WORK_BYTES, seed: self.seed }
+        let rest = if self.lab.is_patient() { CALM } else { BRISK };
+        Work { path: path.to_owned(), size: WORK_BYTES, seed: self.seed, rest }
     }
 
     /// Starts a writer on `path` of `node`, which goes on where the one before it ended, and sees its first writes.
@@ -114,10 +115,25 @@ pub const FILE: &str = "/mnt/vol/data";
 /// Two copies, one of them on node-1.
 pub const TWO_COPIES: &str = "--replicas 2 --on node-1 --on node-2";
 
-/// The volume `vol` of 320 MiB with the copies that `copies` asks for, mounted on node-1, its owner, and a writer on it.
+/// The least there is, with ext4.
+pub const SMALL: &str = "--size 300MiB --fs ext4";
+
+/// As small, with XFS.
+pub const SMALL_XFS: &str = "--size 320MiB --fs xfs";
+
+/// The volume `vol` with the copies that `copies` asks for, [`SMALL`], mounted on node-1, its owner, and a writer on it.
 pub fn written_volume<'a>(lab: &'a Lab, seed: u64, copies: &str) -> Result<(Node, Load<'a>)> {
+    written(lab, seed, &format!("{SMALL} {copies}"))
+}
+
+/// The same with XFS, which waits and flushes otherwise than ext4 does.
+pub fn written_xfs<'a>(lab: &'a Lab, seed: u64, copies: &str) -> Result<(Node, Load<'a>)> {
+    written(lab, seed, &format!("{SMALL_XFS} {copies}"))
+}
+
+fn written<'a>(lab: &'a Lab, seed: u64, spec: &str) -> Result<(Node, Load<'a>)> {
     let one = lab.node("node-1")?;
-    verb(&one, &format!("volume create vol --size 320MiB {copies}"))?;
+    verb(&one, &format!("volume create vol {spec}"))?;
     verb(&one, "volume attach vol")?;
     verb(&one, "volume mount vol /mnt/vol")?;
     let mut load = Load::new(lab, seed);
@@ -330,14 +346,15 @@ fn starts_check(owner: &Node, md: &str, from_mib: u64) -> Result<bool> {
     Ok(owner.sh(&look)?.ok()?.text() == "0\nidle" && owner.sh(&begin)?.status == 0)
 }
 
-/// `xfs_repair` finds nothing to repair on the attached, unmounted volume.
-pub fn xfs_is_clean(node: &Node, device: &str) -> Result<()> {
-    node.run(&["xfs_repair", "-n", device])?.ok().map(drop)
-}
-
-/// e2fsck finds nothing to repair on the attached, unmounted volume.
-pub fn ext4_is_clean(node: &Node, device: &str) -> Result<()> {
-    node.run(&["e2fsck", "-fn", device])?.ok().map(drop)
+/// `xfs_repair` or `e2fsck` finds nothing to repair on the attached, unmounted volume.
+pub fn is_clean(owner: &Node, volume: &str) -> Result<()> {
+    let fs = word(&daemon::volume(owner, volume)?, "/spec/fs");
+    let judge = match fs.as_str() {
+        "xfs" => ["xfs_repair", "-n"],
+        "ext4" => ["e2fsck", "-fn"],
+        _ => bail!("nobody judges {fs:?}, which is what {volume} has"),
+    };
+    owner.run(&[&judge[..], &[&device(owner, volume)?]].concat())?.ok().map(drop)
 }
 
 /// Waits until `judge` is content with the volume's record.

@@ -77,6 +77,8 @@ fn processors(cpus: u8) -> String {
     format!("{cpus},maxcpus={}", cpus.max(2))
 }
 
+/// `norandmaps`: QEMU knows translated code by its virtual address, too, so a program that lies elsewhere at each start is translated
+/// anew each time; that took three times as long as all of what was translated took to run.
 /// `noautogroup`: what a guest without systemd's cgroups starts together would share one task's part of the processor with
 /// the daemon; a writer then waited for up to a second that no storage took. `no_timer_check`: the kernel counts a few ticks of the
 /// timer early in its boot and panics if an emulated one that had no processor just then missed them (`check_timer` in
@@ -85,7 +87,7 @@ fn kernel_command_line(lab: &LabSpec, node: &NodeSpec) -> String {
     let init = if node.systemd { "/sbin/init" } else { "/usr/sbin/lab-init" };
     let kube = if lab.kube.is_some() { " lab.kube" } else { "" };
     format!(
-        "console=ttyS0 quiet loglevel=4 mitigations=off noautogroup no_timer_check lab.init={init} lab.node={} lab.ip={} lab.mtu={}{kube}",
+        "console=ttyS0 quiet loglevel=4 mitigations=off norandmaps noautogroup no_timer_check lab.init={init} lab.node={} lab.ip={} lab.mtu={}{kube}",
         node.name,
         node.address(),
         lab.mtu

@@ -2,7 +2,7 @@
 //!
 //! One worker plays scenarios in a lab; another one runs the checks that need no guest, at a low priority, and then plays scenarios
 //! too, in a lab of its own, since one lab alone waits for a third of its time. What a neighbour would falsify is played at the end,
-//! alone.
+//! alone, and last of all the searches for faults.
 
 mod shared;
 
@@ -88,7 +88,8 @@ impl Tally {
 /// [`checks::ALL`].
 pub fn run(filter: Option<&str>) -> Result<Tally> {
     let wanted = |name: &str| filter.is_none_or(|filter| filter.split(',').any(|part| name.contains(part)));
-    let checks: Vec<&Check> = checks::ALL.iter().filter(|check| wanted(check.name)).collect();
+    let checks = checks::ALL.iter().filter(|check| wanted(check.name));
+    let (last, checks): (Vec<&Check>, Vec<_>) = checks.partition(|check| checks::is_alone(check.name));
     let is_chosen = |name: &str| wanted(name) && (filter.is_some() || !scenarios::is_on_request(name));
     let chosen = scenarios::all().into_iter().filter(|scenario| is_chosen(scenario.name));
     let (alone, beside): (Vec<_>, Vec<_>) = chosen.partition(|scenario| scenarios::is_alone(scenario.name));
@@ -101,7 +102,8 @@ pub fn run(filter: Option<&str>) -> Result<Tally> {
         waiting: Mutex::new(beside.into()),
     };
     let shared = run.side_by_side(&checks);
-    run.play_all(shared, alone.into_iter());
+    drop(run.play_all(shared, alone.into_iter()));
+    run.check_all(&last);
     let tally = run.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     tally.lines().iter().for_each(|line| println!("{line}"));
     Ok(tally)
@@ -129,14 +131,18 @@ impl Run {
     fn side_by_side<'a>(&'a self, checks: &[&Check]) -> Option<Shared<'a>> {
         thread::scope(|scope| {
             let worker = scope.spawn(|| self.play_all(None, self.taken()));
-            for check in checks {
-                self.count(check.name, || (check.run)(&Cache::open()?));
-            }
+            self.check_all(checks);
             let second = if self.labs > 1 { self.play_all(None, self.taken()) } else { None };
             let first = worker.join().unwrap_or_else(|panic| resume_unwind(panic));
             // The second lab ends here if the first is there.
             first.or(second)
         })
+    }
+
+    fn check_all(&self, checks: &[&Check]) {
+        for check in checks {
+            self.count(check.name, || (check.run)(&Cache::open()?));
+        }
     }
 
     /// The scenarios that are waiting, each to whoever asks first.

@@ -4,6 +4,7 @@ mod adoption;
 mod bad_input;
 mod boot;
 mod brake;
+mod chaos;
 mod conform;
 mod csi;
 mod drain;
@@ -127,6 +128,7 @@ pub fn all() -> Vec<Scenario> {
         dump::SCENARIOS,
         service::SCENARIOS,
         footprint::SCENARIOS,
+        chaos::SCENARIOS,
     ];
     let mut all: Vec<Scenario> = groups.into_iter().chain(product).flatten().copied().collect();
     all.sort_by_key(order::place);

@@ -116,9 +116,11 @@ impl Accel {
     /// QEMU before 8.0 makes its flags of whatever it computed last (`helper_cmpxchg16b`, `target/i386/tcg/mem_helper.c`, reads a `cc_op`
     /// that `gen_lea_modrm` does not bring up to date), and an interrupt right behind it ends in a double fault. The kernel's allocator
     /// uses it all the time.
+    ///
+    /// 512 MiB of translated code: with 128 the whole of it is thrown away every few seconds of a busy guest.
     #[must_use]
     pub fn tcg() -> Self {
-        Self { accel: "tcg,thread=multi,tb-size=128".into(), cpu: "Nehalem,-cx16".into() }
+        Self { accel: "tcg,thread=multi,tb-size=512".into(), cpu: "Nehalem,-cx16".into() }
     }
 
     /// Whether guests run at the processor's own speed.

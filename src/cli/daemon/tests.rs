@@ -301,6 +301,15 @@ struct Frail {
     overtaken: AtomicU32,
     /// The record that it does not take.
     refused: Option<Key>,
+    /// How often everything was asked for.
+    lists: Arc<AtomicU32>,
+}
+
+impl From<LocalStore> for Frail {
+    fn from(inner: LocalStore) -> Self {
+        let (away, overtaken, refused, lists) = (Arc::default(), AtomicU32::new(0), None, Arc::default());
+        Self { inner, away, overtaken, refused, lists }
+    }
 }
 
 impl Frail {
@@ -325,6 +334,7 @@ impl Store for Frail {
     fn list(&self) -> PortFuture<'_, Result<Listing, StoreError>> {
         Box::pin(async move {
             self.check("list")?;
+            self.lists.fetch_add(1, SeqCst);
             self.inner.list().await
         })
     }
@@ -366,7 +376,7 @@ async fn frail(away: &Arc<AtomicBool>) -> House {
     let away = Arc::clone(away);
     House::with(|path| {
         let inner = LocalStore::open(&path).unwrap();
-        Arc::new(Frail { inner, away, overtaken: AtomicU32::new(0), refused: None })
+        Arc::new(Frail { away, ..Frail::from(inner) })
     })
     .await
 }
@@ -410,15 +420,15 @@ async fn a_request_that_is_overtaken_is_decided_again() {
         let dir = tempfile::tempdir().unwrap();
         let inner = LocalStore::open(&dir.path().join("s")).unwrap();
         furnish(&inner).await;
-        let mut house = House::with(|_| {
-            Arc::new(Frail { inner, away: Arc::default(), overtaken: overtaken.into(), refused: None })
-        })
-        .await;
+        let frail = Frail { overtaken: overtaken.into(), ..Frail::from(inner) };
+        let lists = Arc::clone(&frail.lists);
+        let mut house = House::with(|_| Arc::new(frail)).await;
         house.until(is_furnished).await;
         let request =
             proto::CordonDriveRequest { id: "S2".to_owned(), cordoned: true, empty: false, dry_run: false };
         let result = house.client.cordon_drive(request).await;
         assert_eq!(result.map(drop).map_err(|status| status.code()), expected);
+        assert_eq!(lists.load(SeqCst), 1, "everything was listed once, when the daemon began");
         house.close().await;
     }
 }
@@ -461,7 +471,7 @@ async fn a_record_that_is_refused_for_good_freezes_its_volume_and_not_the_node()
         put(&inner, name, Record::VolumeSpec(crate::domain::testing::volume_spec(name))).await;
     }
     let refused = Some(Key::new(Kind::VolumeStatus, "a"));
-    let store = Frail { inner, away: Arc::default(), overtaken: AtomicU32::new(0), refused };
+    let store = Frail { refused, ..Frail::from(inner) };
     let mut house = House::with(|_| Arc::new(store)).await;
     let mut view = house.running.view.clone();
     let ready = view.wait_for(|view| view.node.told && !view.node.frozen.is_empty());

@@ -70,8 +70,8 @@ impl Brain {
         };
         match written {
             Written::Nothing | Written::Some => {}
-            // What overtook it was read: the next one knows better.
-            Written::Overtaken => self.beats.due = clock::now(),
+            // What overtook it was read: the next one knows better, unless that is no news.
+            Written::Overtaken => self.beats.due = clock::now().max(self.overtaken_until),
             Written::Refused | Written::Unavailable => {
                 self.beats.due = clock::now().plus(timing::STORE_RETRY_MILLIS);
             }

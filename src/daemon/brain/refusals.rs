@@ -15,6 +15,14 @@ struct Refusal {
     volume: Option<VolumeName>,
 }
 
+impl Refusal {
+    /// Until when a record is not offered after this: for longer as it was refused than as another one.
+    fn until(&self, record: Option<&Record>) -> Timestamp {
+        let same = self.record.as_ref() == record;
+        self.at.plus(if same { timing::REFUSED_MILLIS } else { timing::REFUSED_ANEW_MILLIS })
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Refusals(BTreeMap<Key, Refusal>);
@@ -35,10 +43,10 @@ impl Refusals {
         self.0.remove(key);
     }
 
-    /// Whether this very write was refused a moment ago.
-    pub(super) fn has(&self, write: &Write, now: Timestamp) -> bool {
-        let recent = |refusal: &Refusal| now.since(refusal.at) < timing::REFUSED_MILLIS;
-        self.0.get(&write.key).is_some_and(|refusal| recent(refusal) && refusal.record == write.record)
+    /// Until when a write is not offered, because it or another one of its record was refused a moment ago.
+    pub(super) fn hold(&self, write: &Write, now: Timestamp) -> Option<Timestamp> {
+        let until = self.0.get(&write.key)?.until(write.record.as_ref());
+        Some(until).filter(|until| *until > now)
     }
 
     /// What is refused. One that was not refused again when it could have been is not wanted any more.
@@ -65,11 +73,13 @@ mod tests {
     }
 
     #[test]
-    fn the_same_is_not_offered_again_at_once_and_another_is() {
+    fn the_same_is_not_offered_again_for_a_while_and_another_one_soon() {
         let mut refusals = Refusals::default();
         refusals.note(&write(true), None, "a rule is against it", Timestamp(0));
-        assert!(refusals.has(&write(true), Timestamp(29_999)) && !refusals.has(&write(false), Timestamp(1)));
-        assert!(!refusals.has(&write(true), Timestamp(30_000)));
+        for (cordoned, until) in [(true, Timestamp(30_000)), (false, Timestamp(1_000))] {
+            assert_eq!(refusals.hold(&write(cordoned), Timestamp(until.0 - 1)), Some(until));
+            assert_eq!(refusals.hold(&write(cordoned), until), None);
+        }
         let reason = refusals.reasons(Timestamp(30_000)).remove(0);
         assert_eq!(reason.code, "StoreRefused");
         assert!(reason.message.contains("NodeSpec/n1") && reason.message.contains("a rule is against it"));

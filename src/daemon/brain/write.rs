@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::{Brain, Written};
 use crate::daemon::clock;
 use crate::domain::{Key, Kind, Record, Revision, Versioned, VolumeName, World};
-use crate::plan::Write;
+use crate::plan::{Write, timing};
 use crate::ports::{Change, Store, StoreError};
 
 /// Writes that keep their order.
@@ -43,6 +43,10 @@ impl Brain {
         if clock::now() < self.store_retry_at {
             return Written::Unavailable;
         }
+        if clock::now() < self.overtaken_until {
+            self.offer_at = self.offer_at.min(self.overtaken_until);
+            return Written::Overtaken;
+        }
         let mut under_way = put_all(&self.ports.store, chains);
         let mut written = held_back;
         while let Some(said) = self.next_of(&mut under_way).await {
@@ -53,14 +57,18 @@ impl Brain {
         written
     }
 
-    /// The chains without what was refused a moment ago, and what stands behind that.
-    fn offered(&self, chains: Vec<Chain>) -> (Vec<Chain>, Written) {
+    /// The chains without what was refused a moment ago, and what stands behind that: it is planned again once it may be offered.
+    fn offered(&mut self, chains: Vec<Chain>) -> (Vec<Chain>, Written) {
         let now = clock::now();
         let mut held_back = Written::Nothing;
         let offered = chains.into_iter().map(|mut chain| {
-            if let Some(refused) = chain.iter().position(|(write, _)| self.refusals.has(write, now)) {
-                chain.truncate(refused);
+            let hold = |(at, (write, _)): (usize, &(Write, Revision))| {
+                self.refusals.hold(write, now).map(|until| (at, until))
+            };
+            if let Some((at, until)) = chain.iter().enumerate().find_map(hold) {
+                chain.truncate(at);
                 held_back = Written::Refused;
+                self.offer_at = self.offer_at.min(until);
             }
             chain
         });
@@ -125,24 +133,33 @@ impl Brain {
         self.refusals.note(write, volume, &error.to_string(), now);
     }
 
-    /// Somebody else wrote the record: read it, and plan with what it says. One that is gone went after the revision that was
-    /// expected. One that cannot be read is in nobody's way.
+    /// Somebody else wrote the record: read it, and plan with what it says. One that cannot be read is in nobody's way, once it is planned
+    /// with that: a step may hang on what is not known any more.
     async fn refresh(&mut self, write: &Write, expected: Revision) -> Written {
-        let key = write.key.clone();
-        let change = match self.ports.store.get(&key).await {
-            Ok(Some(value)) => Change { key, revision: value.revision, value: Some(value) },
-            Ok(None) => Change { key, revision: Revision(expected.0.saturating_add(1)), value: None },
+        let key = &write.key;
+        let change = match Change::read(&*self.ports.store, key, expected).await {
+            Ok(change) => change,
             Err(error @ StoreError::Corrupt { .. }) => {
                 self.refuse(write, &error);
-                return Written::Refused;
+                let is_new = self.records.take_unreadable(key.clone());
+                return if is_new { Written::Some } else { Written::Refused };
             }
             Err(error) => {
                 tracing::warn!(%key, %error, "could not read");
-                return Written::Overtaken;
+                return self.wait_for_news();
             }
         };
+        let known = self.records.world().revision(key);
         let changed = self.records.take_change(change);
         self.memory.liveness.heard(changed, clock::now());
+        // A store that was restored from a backup has what is older than what is known, until everything is listed again.
+        if self.records.world().revision(key) == known { self.wait_for_news() } else { Written::Overtaken }
+    }
+
+    /// What overtook a write is not known, so that the same would be overtaken again at once.
+    fn wait_for_news(&mut self) -> Written {
+        self.overtaken_until = clock::now().plus(timing::OVERTAKEN_MILLIS);
+        self.offer_at = self.offer_at.min(self.overtaken_until);
         Written::Overtaken
     }
 }
@@ -198,7 +215,9 @@ async fn put(store: Arc<dyn Store>, chain: Chain) -> Said {
     said
 }
 
-/// A record that was to be removed and is not there any more is removed, some time after the revision that was expected.
+/// A record that was to be removed and is not there any more is removed, some time after the revision that was expected. When is not
+/// known: a change in between that the watch still has to bring shows it once more, until its end is brought. Then its removal is tried again,
+/// and that is all: whatever else is written of it meets a conflict.
 fn gone_is_gone(write: &Write, answer: Result<Revision, StoreError>) -> Result<Revision, StoreError> {
     match answer {
         Err(StoreError::Conflict { expected, found: Revision(0), .. }) if write.record.is_none() => {

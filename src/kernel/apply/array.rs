@@ -1,7 +1,12 @@
 //! Arrays: first superblocks, start, stop, slots.
 
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
 use kernel_abi::md::bitmap::Bitmap;
-use kernel_abi::md::header::{self, MemberHeader};
+use kernel_abi::md::header::{self, MemberHeader, ReadHeaderError};
 use kernel_abi::md::ioctl::{DiskState, MdNode, NewDisk};
 use kernel_abi::md::superblock::{NewArray, NewMember as MdMember, Seat, SetName, Superblock, Timestamp};
 use kernel_abi::md::sysfs::{self, ArrayState, ArrayVerb};
@@ -18,6 +23,9 @@ pub(super) fn apply(root: &Root, step: &Step) -> Done {
         Step::WriteHeaders { volume, array, created_at, slots, size, members, .. } => {
             let new =
                 new_array(volume.as_str(), *array, created_at.seconds(), *slots, size.sectors(), members)?;
+            members.iter().try_for_each(|member| {
+                has_not_run(&device::node(root, member.dev).map_err(|error| retry(&error))?)
+            })?;
             members.iter().try_for_each(|member| write_header(root, &new, member))
         }
         Step::ReadHeader { array, partition, dev, .. } => check_member(root, *array, *partition, *dev),
@@ -53,6 +61,32 @@ fn new_array(
         present: (0u16..).zip(members).map(seat).collect(),
         component_size: Some(component_size),
     })
+}
+
+/// Whoever asks for first superblocks on members of an array that has run has lost its volume's status, not its data: MD counts events from
+/// its first start on (`md_update_sb`, drivers/md/md.c).
+fn has_not_run(path: &Path) -> Done {
+    match superblock(path)? {
+        Some(superblock) if superblock.events > 0 => {
+            let (set, events) = (superblock.set_uuid, superblock.events);
+            let message = format_args!(
+                "{}: it is a member of array {set}, which has run ({events} events), and gets no first superblock; put its \
+                 volume's status back, or delete the volume",
+                path.display()
+            );
+            Err(failure(FailureKind::Retry, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The superblock that can be read there, if there is one.
+pub(super) fn superblock(path: &Path) -> Result<Option<Superblock>, StepFailure> {
+    match header::read_superblock(path) {
+        Ok(superblock) => Ok(Some(superblock)),
+        Err(ReadHeaderError::Call(error)) => Err(retry(&error)),
+        Err(_) => Ok(None),
+    }
 }
 
 fn write_header(root: &Root, array: &NewArray, member: &NewMember) -> Done {
@@ -103,7 +137,7 @@ fn check_member(root: &Root, array: Uuid, partition: Uuid, dev: Dev) -> Done {
     let path = device::node(root, dev).map_err(|error| retry(&error))?;
     let superblock = match header::read_member_header(&path) {
         Ok(header) => header.superblock,
-        Err(header::ReadHeaderError::Call(error)) => return Err(unreadable(partition, &error)),
+        Err(ReadHeaderError::Call(error)) => return Err(unreadable(partition, &error)),
         Err(error) => return Err(bad(format!("{}: {}", path.display(), crate::kernel::chain(&error)))),
     };
     if superblock.set_uuid != array || superblock.device_uuid != partition {

@@ -3,17 +3,20 @@
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
 use std::ops::{ControlFlow, Range};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use kernel_abi::Root;
 use kernel_abi::block::zero::{self, Thoroughness, Verified};
-use kernel_abi::md::header::{self, ReadHeaderError};
 use kernel_abi::nvme::{Fabric, Nguid, Nqn, Nsid};
 use kernel_abi::nvmet::{self, Model, NamespaceIdentity, PortAddress, Serial, Target};
+use kernel_abi::{CallError, Root};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use uuid::Uuid;
 
+use super::array::superblock;
 use super::{Done, failure, retry};
 use crate::domain::{Endpoint, Epoch, subsystem_nqn};
 use crate::kernel::device;
@@ -23,13 +26,13 @@ use crate::plan::{Dev, FailureKind, StepFailure};
 pub(super) fn make(root: &Root, partition: Uuid, dev: Dev) -> Done {
     let path = device::node(root, dev).map_err(|error| retry(&error))?;
     is_no_member(&path, partition)?;
-    zero(root, dev)
+    zero_all(&path)
 }
 
 /// Whoever asks for a copy to be made that was made before has lost its records, not its data.
 fn is_no_member(path: &Path, partition: Uuid) -> Done {
-    match header::read_superblock(path) {
-        Ok(superblock) if superblock.device_uuid == partition => {
+    match superblock(path)? {
+        Some(superblock) if superblock.device_uuid == partition => {
             let message = format_args!(
                 "{}: it is a member of array {} and is not zeroed; put its replica's status back, or give the copy up",
                 path.display(),
@@ -37,18 +40,26 @@ fn is_no_member(path: &Path, partition: Uuid) -> Done {
             );
             Err(failure(FailureKind::Retry, message))
         }
-        Err(ReadHeaderError::Call(error)) => Err(retry(&error)),
-        Ok(_) | Err(_) => Ok(()),
+        _ => Ok(()),
     }
 }
 
 /// Zeroes all of a partition on its own drive and reads all of it back: what a new replica starts from, and what is left
-/// of a dropped one.
+/// of a dropped one. Nothing of one that an array or a mount has.
 pub(super) fn zero(root: &Root, dev: Dev) -> Done {
-    let path = device::node(root, dev).map_err(|error| retry(&error))?;
-    let file = std::fs::File::open(&path).map_err(|error| retry(&error))?;
-    let size = kernel_abi::block::device::size_bytes(&file, &path).map_err(|error| retry(&error))?;
-    zero_range(&path, 0..size)
+    zero_all(&device::node(root, dev).map_err(|error| retry(&error))?)
+}
+
+fn zero_all(path: &Path) -> Done {
+    let size = free_bytes(path).map_err(|error| retry(&error))?;
+    zero_range(path, 0..size)
+}
+
+/// The size of a partition that nobody claims; EBUSY where somebody does. An export claims nothing.
+fn free_bytes(path: &Path) -> Result<u64, CallError> {
+    let open = File::options().read(true).custom_flags(OFlag::O_EXCL.bits()).open(path);
+    let file = open.map_err(|error| CallError::new("open O_EXCL", path.display(), error))?;
+    kernel_abi::block::device::size_bytes(&file, path)
 }
 
 /// Zeroes a range, bytes, and reads it back.
@@ -140,5 +151,5 @@ pub(super) fn fence(root: &Root, partition: Uuid, epoch: Epoch) -> Done {
         }
         Ok(())
     };
-    all().map_err(|error: kernel_abi::CallError| retry(&error))
+    all().map_err(|error: CallError| retry(&error))
 }

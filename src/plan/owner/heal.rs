@@ -17,7 +17,8 @@ pub(super) fn count(serving: &mut Serving) {
             "MemberMissing",
             format_args!(
                 "no path to the copy on {}; it is replaced once it has been missing for {} s",
-                member.node, serving.spec.member_missing_timeout_seconds
+                member.node,
+                heal::timeout_seconds(serving.spec)
             ),
         ));
     }

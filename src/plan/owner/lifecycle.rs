@@ -5,7 +5,7 @@ use super::{
     alone, dead, give_way, heal, members, publish, relocate, report, run, scrub, start, stop, stuck, takeover,
 };
 use crate::domain::{MemberState, Record, Volume, VolumeStatus, Wanted};
-use crate::plan::{Input, Plan, controller, leg, width};
+use crate::plan::{self, Input, Plan, controller, leg, width};
 
 /// The volume is ours and shall be: bring it up, keep it up, change its replicas.
 pub(super) fn serve(input: &Input, volume: &Volume, status: &VolumeStatus, so_far: &Plan) -> Plan {
@@ -45,6 +45,7 @@ fn finish(mut serving: Serving, released: bool) -> Plan {
     serving.next.taken_over = is_unfenced(&serving);
     serving.next.size.get_or_insert(serving.spec.size);
     serving.next.reasons.extend(width::refused(serving.input.world, serving.spec));
+    serving.next.reasons.extend(plan::heal::refused(serving.spec));
     stuck::plan(&mut serving);
     report::plan(&mut serving);
     publish::report(&mut serving);

@@ -283,6 +283,10 @@ pub(super) fn change(serving: &mut Serving) {
             }
         }
     }
+    // A device that is nobody's may be of the member whose drive has not answered yet.
+    if serving.status.members.iter().any(|member| serving.is_unread(member)) {
+        return;
+    }
     for column in serving.columns() {
         let step =
             |array| stranger_step(serving, column, array).or_else(|| slots_step(serving, column, array));
@@ -303,11 +307,8 @@ fn stranger<'a>(serving: &Serving, column: u8, array: &'a ArraySeen) -> Option<&
     array.members.iter().find(|seen| !devices.contains(&seen.dev))
 }
 
-/// It goes, unless it may be the member whose drive has not answered yet.
+/// It goes, unless nothing would be left.
 fn stranger_step(serving: &Serving, column: u8, array: &ArraySeen) -> Option<Step> {
-    if serving.status.members.iter().any(|member| serving.is_unread(member)) {
-        return None;
-    }
     let stranger = stranger(serving, column, array)?;
     let devices = devices(serving, column);
     let good = |seen: &MemberSeen| seen.is(MemberFlag::InSync) && devices.contains(&seen.dev);
@@ -432,9 +433,6 @@ fn how_to_join(serving: &Serving, member: &Member, partition: Uuid) -> Join {
 
 /// As many slots as copies: one less when a copy has gone.
 fn slots_step(serving: &Serving, column: u8, array: &ArraySeen) -> Option<Step> {
-    if serving.status.members.iter().any(|member| serving.is_unread(member)) {
-        return None;
-    }
     let due = u32::try_from(serving.copies_due()).ok()?;
     let wanted = slots_wanted(serving, column, array, None).max(due).max(2);
     if wanted == array.slots { None } else { set_slots(serving, array, wanted) }

@@ -13,8 +13,8 @@ use super::{
 use crate::domain::testing::{self, drive_status, node_status, put};
 use crate::domain::{
     Bytes, DriveId, DriveSpec, DriveState, DriveStatus, Endpoint, Epoch, FsType, Member, MemberState,
-    MountRequest, MoveCause, NodeName, NodeStatus, Record, Relocation, Timestamp, Tried, VolumeName,
-    VolumeStatus, VolumeUid, World,
+    MountRequest, MoveCause, NodeName, NodeStatus, Record, Relocation, ReplicaId, Timestamp, Tried,
+    VolumeName, VolumeStatus, VolumeUid, World,
 };
 use crate::plan::verbs::Cordon;
 
@@ -180,6 +180,12 @@ fn a_lost_copy_is_waited_for_a_minute_at_least() {
         InvalidArgument,
         &["memberMissingTimeout 59"],
     );
+}
+
+#[test]
+fn a_lost_copy_is_waited_for_a_quarter_of_an_hour_unless_somebody_says_otherwise() {
+    let made = with_volume().volume_spec(&volume()).unwrap().member_missing_timeout_seconds;
+    assert_eq!(made, 900);
 }
 
 #[test]
@@ -404,6 +410,43 @@ fn cordons_are_idempotent() {
     assert!(cordon_drive(&world, &drive(1), Cordon::On).unwrap().writes.is_empty());
     put(&mut world, drive(4), Record::DriveStatus(drive_status(&node(1), DriveState::Available)));
     refused(cordon_drive(&world, &drive(4), Cordon::On), FailedPrecondition, &["S4", "never added"]);
+}
+
+/// Another volume beside `vol`, on the same drives.
+fn with_two_volumes() -> World {
+    let mut world = with_volume();
+    let other: VolumeName = "other".parse().unwrap();
+    let wish = CreateVolume::new(other.clone(), Bytes::gib(1));
+    let verdict = create(&world, &wish, VolumeUid(Uuid::from_u128(2)), NOW).unwrap();
+    take(&mut world, verdict);
+    let copy = |index| {
+        let replica = ReplicaId(Uuid::from_u128(10 + u128::from(index)));
+        Member { replica, ..member(index, MemberState::Synced) }
+    };
+    let members: Vec<Member> = (1..=2).map(copy).collect();
+    let in_sync = members.iter().map(|member| member.replica).collect();
+    let status = VolumeStatus { members, in_sync, created: true, ..VolumeStatus::default() };
+    put(&mut world, other, Record::VolumeStatus(status));
+    world
+}
+
+/// No space is promised twice: who finds none stays, and it is said why.
+#[test]
+fn an_eviction_says_of_each_copy_where_it_goes_or_why_it_stays() {
+    let mut world = with_two_volumes();
+    let room_for_one =
+        DriveStatus { largest_free: Bytes::mib(1_500), ..drive_status(&node(3), DriveState::Ready) };
+    put(&mut world, drive(3), Record::DriveStatus(room_for_one));
+    let verdict = cordon_drive(&world, &drive(1), Cordon::Empty).unwrap();
+    assert_eq!(
+        verdict.chosen,
+        [
+            "volume other: its copy moves from node-1 (drive S1) to node-3 (drive S3)",
+            "volume vol: its copy stays on node-1 (drive S1) and is served: node-1: drive S1: has the copy that goes; \
+             node-2: hosts a copy; node-3: drive S3: 475 MiB free of 1.0 GiB needed",
+        ]
+    );
+    assert_eq!(verdict.writes.len(), 1, "no more is written than that it is emptied");
 }
 
 #[test]

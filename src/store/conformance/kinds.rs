@@ -51,7 +51,8 @@ fn replica() -> [Life; 2] {
         export: None,
         wanted: Wanted::Present,
     };
-    let status = |epoch| ReplicaStatus { acked_epoch: Epoch(epoch), ..ReplicaStatus::default() };
+    // One that is not gone is not taken away.
+    let status = |epoch| ReplicaStatus { acked_epoch: Epoch(epoch), gone: true, ..ReplicaStatus::default() };
     [
         life(id, Record::ReplicaSpec(spec(Bytes::gib(1))), Record::ReplicaSpec(spec(Bytes::gib(2)))),
         life(id, Record::ReplicaStatus(status(1)), Record::ReplicaStatus(status(2))),

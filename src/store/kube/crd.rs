@@ -7,9 +7,10 @@
 //! StorageNode  mdnode    what an admin decided / what the node says of itself
 //! ```
 //!
-//! Guarantees: whatever can be judged from one object and the one before is refused by the API server, with the reason. Every
-//! text and list has an end, which the API server needs to know what a rule can cost. `deploy/crds/` has them as YAML; a
-//! test keeps it so. The store itself reads and writes plain JSON ([`super::form`]): these types are what that JSON is held to.
+//! Guarantees: whatever can be judged from one object and the one before is refused by the API server, with the reason. A rule about a spec stands on
+//! the spec: the API server does not hold it against one that stays as it is, so that a status can be recorded whatever a later definition thinks of
+//! the spec. Rules about a status stand on the object, whose status must not be taken away. Every text and list has an end, which the API
+//! server needs to know what a rule can cost. `deploy/crds/` has them as YAML; a test keeps it so. The store itself reads and writes plain JSON ([`super::form`]): these types are what that JSON is held to.
 
 mod drive;
 mod node;
@@ -98,7 +99,7 @@ fn bound_number(object: &mut Map<String, Value>) {
 }
 
 /// Every schema within a schema. Names of properties are none.
-fn each_object(schema: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
+pub(super) fn each_object(schema: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
     let Some(object) = schema.as_object_mut() else { return };
     change(object);
     if let Some(Value::Object(properties)) = object.get_mut("properties") {

@@ -8,6 +8,18 @@ use kube::core::Status;
 use crate::domain::Key;
 use crate::ports::StoreError;
 
+/// What an apply comes to whose fields, or whose object's, are not what the definition declares. The API server calls it an error of its own, 500
+/// (`structuredMergeManager.Apply`, apimachinery/pkg/util/managedfields/internal/structuredmerge.go), and it is one of what was written.
+const UNTYPED: [&str; 3] = [
+    "failed to create typed patch object",
+    "failed to create typed live object",
+    "field not declared in schema",
+];
+/// What any other write comes to that says `fieldValidation=Strict`.
+const UNKNOWN: &str = "unknown field";
+/// A revision that the watch cache, or etcd, is not at.
+const FUTURE: [&str; 2] = ["Too large resource version", "required revision is a future revision"];
+
 /// A request that did not do what it was to do.
 #[derive(Debug)]
 pub(super) enum Failed {
@@ -61,9 +73,28 @@ impl Failed {
         matches!(self, Self::Said(status) if status.code == code)
     }
 
+    fn says(&self, words: &[&str]) -> bool {
+        matches!(self, Self::Said(status) if words.iter().any(|word| status.message.contains(word)))
+    }
+
+    /// Whether the object's definition does not know what was written.
+    pub(super) fn is_undeclared(&self) -> bool {
+        self.is(500) && self.says(&UNTYPED) || (self.is(400) || self.is(422)) && self.says(&[UNKNOWN])
+    }
+
+    /// Whether the revision that was asked for is forgotten, or is yet to come.
+    pub(super) fn is_no_revision(&self) -> bool {
+        self.is(410) || self.says(&FUTURE)
+    }
+
     /// What a write of `key` came to.
     pub(super) fn of_write(self, store: &str, call: &'static str, key: &Key) -> StoreError {
+        let undeclared = self.is_undeclared();
         match self {
+            Self::Said(status) if undeclared => {
+                let why = format!("{}; are the definitions of deploy/crds this version's?", status.message);
+                StoreError::Refused { key: key.clone(), why }
+            }
             Self::Said(status) if matches!(status.code, 400 | 403 | 413 | 422) => {
                 StoreError::Refused { key: key.clone(), why: status.message }
             }
@@ -116,6 +147,22 @@ mod tests {
             assert!(matches!(error, StoreError::Unavailable { .. }), "{code}: {error}");
         }
         assert!(matches!(said(410, "Expired").of_read("k", "watch"), StoreError::Lagged));
+    }
+
+    #[test]
+    fn what_a_definition_does_not_know_is_refused_and_no_outage() {
+        let key = Key::new(Kind::VolumeStatus, "v");
+        let said = |code, message: &str| Failed::Said(Status::failure(message, "").with_code(code).boxed());
+        let applied = "failed to create typed patch object (/v; mdfabric.io/v1alpha1, Kind=Volume): \
+                       .status.growth: field not declared in schema";
+        let patched = r#"strict decoding error: unknown field "status.growth""#;
+        for (code, message) in [(500, applied), (400, patched), (422, patched)] {
+            let error = said(code, message).of_write("k", "put", &key);
+            assert!(matches!(error, StoreError::Refused { .. }), "{code}: {error}");
+            let told = error.to_string();
+            assert!(told.contains("status.growth") && told.contains("deploy/crds"), "{told}");
+        }
+        assert!(!said(500, "etcdserver: leader changed").is_undeclared());
     }
 
     #[test]

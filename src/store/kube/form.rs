@@ -8,12 +8,13 @@
 //!
 //! An object that is being deleted and that nothing of ours holds any more is gone already, whoever else still holds it.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldsV1;
 use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 
-use super::names;
 use super::place::{Half, Place};
 use super::summary::{DriveSummary, VolumeSummary};
+use super::{MANAGER, names};
 use crate::domain::{Bytes, Key, Kind, Lease, Record, Timestamp};
 use crate::store::codec;
 
@@ -218,6 +219,20 @@ pub(super) fn is_held(object: &DynamicObject) -> bool {
     object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }
 
+/// Whether nobody has a field of an object's status but us, by applying it: what the next one does not say is taken away then.
+/// What somebody edited stays his, and what we took from him by a patch is ours by that too.
+pub(super) fn is_ours_alone(object: &DynamicObject) -> bool {
+    let entries = object.metadata.managed_fields.iter().flatten();
+    let of_status = entries.filter(|entry| {
+        let names_it = |fields: &FieldsV1| fields.0.get("f:status").is_some();
+        entry.subresource.as_deref() == Some("status") || entry.fields_v1.as_ref().is_some_and(names_it)
+    });
+    let mut others = of_status.map(|entry| {
+        entry.manager.as_deref() != Some(MANAGER) || entry.operation.as_deref() != Some("Apply")
+    });
+    half(object, Half::Status).is_none() || others.next() == Some(false) && others.next().is_none()
+}
+
 /// The fields of a half, where there are any.
 pub(super) fn half(object: &DynamicObject, half: Half) -> Option<&Map<String, Value>> {
     object.data.get(half.field()).and_then(Value::as_object)
@@ -245,17 +260,14 @@ fn named(spec: &Map<String, Value>, field: &str, object: &DynamicObject) -> Map<
     spec
 }
 
-/// Deleting the object says what `deleting` says, once the volume is not attached any more: nobody can be refused to delete an object, and what is in
-/// use is not taken away. A volume that was made by hand is known by its object.
+/// That its object was deleted says nothing of a volume's data: who deletes a definition deletes all its objects, past every admission, and does not mean
+/// them (apiextensions-apiserver, `CRDFinalizer::deleteInstances`). Data goes where `deleting` says so, and only there. A volume that was made by hand
+/// is known by its object.
 fn volume_spec(object: &DynamicObject) -> Map<String, Value> {
     let none = Map::new();
     let mut spec = named(half(object, Half::Spec).unwrap_or(&none), "name", object);
-    let meta = &object.metadata;
     if let Some(size) = spec.get("size").and_then(Value::as_str).and_then(bytes) {
         spec.insert("size".to_owned(), json!(size));
-    }
-    if meta.deletion_timestamp.is_some() && !is_set(&spec, "attachment") {
-        spec.insert("deleting".to_owned(), json!(true));
     }
     let given = adopted(object);
     spec.extend(given.into_iter().map(|(field, value)| (field.to_owned(), value)));

@@ -1,13 +1,15 @@
 //! Everything there is, kind by kind.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use futures::future::try_join_all;
 use kube::api::{DynamicObject, ListParams, VersionMatch};
 
+use super::failure::Failed;
 use super::place::Place;
 use super::{KubeStore, form, parse_revision, revision};
-use crate::domain::{Revision, Versioned};
+use crate::domain::{Key, Kind, Revision, Versioned};
 use crate::ports::{Listing, StoreError};
 
 /// Objects per answer.
@@ -23,17 +25,29 @@ impl KubeStore {
             self.went_back(revision);
         }
         let of_others = try_join_all(others.map(|place| self.list_objects(place, Some(revision)))).await?;
-        let mut listing = Listing { revision, ..Listing::default() };
+        self.inner.incomparable.store(false, Ordering::Relaxed);
         let of_others = others.into_iter().zip(of_others.into_iter().map(|(objects, _)| objects));
-        for (place, objects) in std::iter::once((first, of_first)).chain(of_others) {
-            for object in &objects {
-                self.sort_in(&mut listing, place, object);
-            }
+        let all: Vec<_> = std::iter::once((first, of_first)).chain(of_others).collect();
+        let mut listing = Listing { revision, ..Listing::default() };
+        for (place, objects) in &all {
+            objects.iter().for_each(|object| self.sort_in(&mut listing, *place, object));
         }
+        self.forget_others(&listing);
         self.came_to(revision);
         self.show_copies(None);
         listing.corrupt.sort();
+        self.told_unreadable(revision, listing.corrupt.iter().map(|(key, _)| key.clone()).collect());
         Ok(listing)
+    }
+
+    /// What is not in a listing went: nothing of it is remembered but what happened since.
+    fn forget_others(&self, listing: &Listing) {
+        let readable = listing.records.iter().map(|(key, _)| key);
+        let keys: HashSet<&Key> = readable.chain(listing.corrupt.iter().map(|(key, _)| key)).collect();
+        self.inner.known.keep(&keys, listing.revision);
+        let volumes = keys.iter().filter(|key| key.kind == Kind::VolumeStatus).map(|key| key.name.as_str());
+        self.inner.told.keep(&volumes.collect());
+        self.inner.held.keep(&keys);
     }
 
     /// What was known before is of no use any more: the API server was restored from a backup and counts from an earlier revision.
@@ -47,6 +61,7 @@ impl KubeStore {
     }
 
     fn sort_in(&self, listing: &mut Listing, place: Place, object: &DynamicObject) {
+        self.inner.held.note(place, object, true);
         for kind in form::kinds(place) {
             let key = form::key(*kind, object);
             match self.note(*kind, object) {
@@ -76,7 +91,7 @@ impl KubeStore {
             let params = ListParams { continue_token: token, ..first.clone() };
             let page = match self.ask(api.list(&params)).await {
                 Ok(page) => page,
-                Err(failed) => return Err(failed.of_read(&self.inner.name, "list")),
+                Err(failed) => return Err(self.not_listed(place, at, failed)),
             };
             objects.extend(page.items);
             token = page.metadata.continue_.filter(|token| !token.is_empty());
@@ -84,6 +99,26 @@ impl KubeStore {
                 return Ok((objects, parse_revision(page.metadata.resource_version.as_deref())));
             }
         }
+    }
+
+    /// What a listing comes to that was not answered. A moment that another kind was just listed at is not forgotten twice in a row, and never is in the
+    /// future: the revisions of these kinds are not those of one etcd, and this store cannot work there.
+    fn not_listed(&self, place: Place, at: Option<Revision>, failed: Failed) -> StoreError {
+        let Some(Revision(at)) = at.filter(|_| failed.is_no_revision()) else {
+            return failed.of_read(&self.inner.name, "list");
+        };
+        let error = failed.of_read(&self.inner.name, "list");
+        if matches!(error, StoreError::Lagged) && !self.inner.incomparable.swap(true, Ordering::Relaxed) {
+            return error;
+        }
+        let (kind, of) = (place.resource().plural, Place::ALL[0].resource().plural);
+        self.said(
+            "list",
+            format!(
+                "there are no {kind} as of revision {at}, which {of} were just listed at ({error}); is the API server told to keep some \
+                 kinds in another etcd (--etcd-servers-overrides)? All kinds that mdfabric uses have to be in one"
+            ),
+        )
     }
 
     /// The revision that the API server is at now, or was a moment ago.

@@ -106,7 +106,7 @@ impl KubeStore {
         let now = shown.unwrap_or(Revision(from.0.saturating_add(1)));
         for kind in form::kinds(target.place) {
             let key = Key { kind: *kind, name: target.key.name.clone() };
-            self.inner.known.note(&key, now, None);
+            self.inner.known.note(&key, now, None, false);
         }
         self.written(target.place).send_replace(now);
         now

@@ -11,6 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -50,6 +51,10 @@ pub(crate) struct Faults {
     pub(crate) deaf: bool,
     /// Watches that are open end.
     pub(crate) cut: u64,
+    /// Watches show everything so much later.
+    pub(crate) late: Duration,
+    /// What a patch came to is answered so much later than it is done.
+    pub(crate) slow: Duration,
 }
 
 impl Default for Server {
@@ -112,6 +117,10 @@ impl Server {
             Some(fault) => Err(fault),
             None => self.with(|objects| work(objects, &parts, &asked, &body)),
         };
+        let slow = lock(&self.faults).slow;
+        if parts.method == Method::PATCH && !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
         match result {
             Ok(value) => json_response(200, &value),
             Err(refused) => refuse(&refused),
@@ -129,7 +138,7 @@ fn work(
     match (parts.method.as_str(), &asked.name) {
         ("GET", None) => objects.list(asked),
         ("GET", Some(name)) => objects.get(&asked.plural, name),
-        ("POST", None) => objects.create(&asked.plural, body.clone(), asked.manager()),
+        ("POST", None) => objects.create(&asked.plural, body.clone(), asked.manager(), asked.is_strict()),
         ("PATCH", Some(name)) => objects.patch(
             &asked.plural,
             name,
@@ -138,6 +147,7 @@ fn work(
             &objects::How {
                 apply: content.contains("apply-patch"),
                 force: asked.flag("force"),
+                strict: asked.is_strict(),
                 manager: asked.manager().to_owned(),
             },
         ),
@@ -198,6 +208,10 @@ impl Asked {
 
     fn flag(&self, key: &str) -> bool {
         self.query(key).is_some_and(|value| value == "true" || value == "1")
+    }
+
+    fn is_strict(&self) -> bool {
+        self.query("fieldValidation") == Some("Strict")
     }
 
     fn is_status(&self) -> bool {

@@ -2,6 +2,7 @@
 
 mod copies;
 mod faults;
+mod policy;
 mod real;
 mod rights;
 mod writes;
@@ -11,8 +12,8 @@ use serde_json::json;
 use super::form::{FINALIZER, LABEL};
 use super::server::Server;
 use super::*;
-use crate::domain::testing::UID;
-use crate::domain::{Bytes, ReplicaId, ReplicaSpec, Wanted};
+use crate::domain::testing::{UID, volume_spec};
+use crate::domain::{Bytes, ReplicaId, ReplicaSpec, VolumeStatus, Wanted};
 use crate::store::codec::{self, KeyError};
 use crate::store::conformance::{self, Subject};
 
@@ -101,6 +102,30 @@ async fn edit(
         api.patch(name, &params, &patch).await
     };
     edited.unwrap()
+}
+
+/// A field that no definition declares, written in either way: it is refused, and the API server is not thought to be out of order.
+async fn refuses_what_it_does_not_know(store: &KubeStore) {
+    let [spec_key, status_key] =
+        [Kind::VolumeSpec, Kind::VolumeStatus].map(|kind| Key::new(kind, "undeclared"));
+    let spec = Record::VolumeSpec(volume_spec("undeclared"));
+    let at = store.put(&spec_key, Some(&spec), Revision(0)).await.unwrap();
+    let status = Record::VolumeStatus(VolumeStatus::default());
+    let mut half = form::write(&status_key, &status).unwrap();
+    form::set(&mut half, &["ofANewerVersion"], json!(1));
+    for applied in [true, false] {
+        let failed = store.patch(&store.target(&status_key), &half, at, applied).await.unwrap_err();
+        assert!(failed.is_undeclared(), "{failed:?}");
+        let told = failed.of_write("k", "put", &status_key);
+        assert!(matches!(told, StoreError::Refused { .. }), "{told}");
+        assert!(told.to_string().contains("ofANewerVersion"), "{told}");
+    }
+    assert!(store.get(&status_key).await.unwrap().is_none(), "nothing of it is stored");
+}
+
+#[tokio::test]
+async fn what_no_definition_declares_is_refused() {
+    refuses_what_it_does_not_know(&bench().store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 //! Both have the words of the record. An event is named after what it says, so that one which is told twice is one; no event is
 //! waited for, and one that cannot be told is logged.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::jiff;
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::place::Place;
-use super::{KubeStore, held, summary};
-use crate::domain::{Key, Kind, Reason, Record, Severity, Timestamp, VolumeStatus};
+use super::{KubeStore, summary};
+use crate::domain::{Key, Reason, Record, Severity, Timestamp, VolumeStatus};
 
 /// Who tells.
 const CONTROLLER: &str = "mdfabric.io/daemon";
@@ -25,12 +25,9 @@ const LONGEST_NOTE: usize = 1024;
 /// The condition that every volume has: each of its copies holds every write.
 const WHOLE: &str = "Whole";
 
-/// What was told of each volume, by whomever, and of which objects that were deleted it was told that they are held.
+/// What was told of each volume, by whomever.
 #[derive(Default)]
-pub(super) struct Told {
-    volumes: Mutex<HashMap<String, Last>>,
-    held: Mutex<BTreeSet<String>>,
-}
+pub(super) struct Told(Mutex<HashMap<String, Last>>);
 
 #[derive(Default, Clone)]
 struct Last {
@@ -44,13 +41,17 @@ struct Last {
 
 impl Told {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Last>> {
-        self.volumes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it was not told before that this object is held.
-    fn is_first(&self, object: &DynamicObject) -> bool {
-        let uid = object.metadata.uid.clone().unwrap_or_default();
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(uid)
+    /// A volume went, and what was told of it.
+    pub(super) fn forget(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
+    /// Everything there is was listed: what was told of other volumes is of no use any more.
+    pub(super) fn keep(&self, volumes: &HashSet<&str>) {
+        self.lock().retain(|name, _| volumes.contains(name.as_str()));
     }
 
     /// A status as the API server has it: whatever it says was told.
@@ -72,13 +73,20 @@ impl Told {
         self.lock().get(name).cloned().unwrap_or_default()
     }
 
-    /// The conditions of a status that is to be written. One that stands keeps the time since when.
-    pub(super) fn conditions(&self, name: &str, status: &VolumeStatus, now: &str) -> Value {
+    /// The conditions of a status that is to be written, and of an object that may be `held`. One that stands keeps the time since when.
+    pub(super) fn conditions(
+        &self,
+        name: &str,
+        status: &VolumeStatus,
+        held: Option<&Reason>,
+        now: &str,
+    ) -> Value {
         let last = self.last(name);
         let whole = whole(status);
         let reasons = status
             .reasons
             .iter()
+            .chain(held)
             .map(|reason| (reason.code.as_str(), "True", reason.code.as_str(), reason.to_string()));
         let all = std::iter::once((WHOLE, whole.0, whole.1, whole.2)).chain(reasons);
         let mut types = BTreeSet::new();
@@ -123,7 +131,7 @@ fn whole(status: &VolumeStatus) -> (&'static str, &str, String) {
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct News {
+pub(super) struct News {
     kind: &'static str,
     reason: String,
     note: String,
@@ -176,10 +184,15 @@ pub(super) fn now_seconds() -> String {
 }
 
 impl KubeStore {
-    /// Tells what a volume's status says that was written here.
-    pub(super) fn tell(&self, key: &Key, record: &Record, object: &DynamicObject) {
-        let (Kind::VolumeStatus, Record::VolumeStatus(status)) = (key.kind, record) else { return };
-        let news = self.inner.told.news(&key.name, status);
+    /// What a record says that was not told yet.
+    pub(super) fn news(&self, key: &Key, record: &Record) -> Vec<News> {
+        let Record::VolumeStatus(status) = record else { return Vec::new() };
+        self.inner.told.news(&key.name, status)
+    }
+
+    /// Tells the news of a volume's status that was written here.
+    pub(super) fn tell_news(&self, record: &Record, news: &[News], object: &DynamicObject) {
+        let Record::VolumeStatus(status) = record else { return };
         let teller = status.owner.as_ref().map_or_else(|| "controller".to_owned(), ToString::to_string);
         let now = now_micros();
         let events: Vec<Value> =
@@ -195,14 +208,11 @@ impl KubeStore {
     }
 
     /// Tells whoever deleted an object why it is there still, once.
-    pub(super) fn tell_held(&self, place: Place, object: &DynamicObject) {
-        let me = &self.inner.me;
-        let Some(reason) = held::why(me, place, object).filter(|_| self.inner.told.is_first(object)) else {
-            return;
-        };
+    pub(super) fn tell_held(&self, key: &Key, reason: &Reason) {
+        let Some((place, object)) = self.inner.held.tell(key, reason) else { return };
         let deleted = object.metadata.deletion_timestamp.as_ref().map(|time| time.0.as_millisecond());
         let at = deleted.and_then(|millis| u64::try_from(millis).ok()).map(Timestamp).unwrap_or_default();
-        let event = News::of(&reason, at).object(place, object, me.as_str(), &now_micros());
+        let event = News::of(reason, at).object(place, &object, self.inner.me.as_str(), &now_micros());
         let store = self.clone();
         tokio::spawn(async move { store.post(event).await });
     }
@@ -259,20 +269,34 @@ mod tests {
     }
 
     #[test]
+    fn of_volumes_that_are_gone_nothing_is_remembered() {
+        let told = Told::default();
+        for name in ["a", "b", "c"] {
+            told.note(name, &status(&[1], &[]), &object(&json!([])));
+        }
+        told.forget("a");
+        told.keep(&["b"].into());
+        let names: Vec<String> = told.lock().keys().cloned().collect();
+        assert_eq!(names, ["b"]);
+    }
+
+    #[test]
     fn a_condition_that_stands_keeps_its_time() {
         let told = Told::default();
-        let first = told.conditions("v", &status(&[], &["NoPlace"]), "2026-01-01T00:00:00Z");
+        let first = told.conditions("v", &status(&[], &["NoPlace"]), None, "2026-01-01T00:00:00Z");
         told.note("v", &status(&[], &["NoPlace"]), &object(&first));
-        let same = told.conditions("v", &status(&[], &["NoPlace"]), "2026-02-02T00:00:00Z");
+        let same = told.conditions("v", &status(&[], &["NoPlace"]), None, "2026-02-02T00:00:00Z");
         assert_eq!(first, same);
         assert_eq!(first[0]["type"], WHOLE);
         assert_eq!(
             (&first[0]["status"], &first[1]["message"]),
             (&json!("False"), &json!("NoPlace: no (do)"))
         );
-        let other =
-            told.conditions("v", &status(&[], &["NoPlace", "Stuck", "Stuck"]), "2026-02-02T00:00:00Z");
-        assert_eq!(other.as_array().unwrap().len(), 3);
+        let held = Reason::waiting("DeletionWaits", "it is attached");
+        let reasons = status(&[], &["NoPlace", "Stuck", "Stuck"]);
+        let other = told.conditions("v", &reasons, Some(&held), "2026-02-02T00:00:00Z");
+        assert_eq!(other.as_array().unwrap().len(), 4);
+        assert_eq!(other[3]["type"], "DeletionWaits");
         assert_eq!(other[2]["lastTransitionTime"], "2026-02-02T00:00:00Z");
     }
 

@@ -1,17 +1,22 @@
 //! Making and changing records.
 //!
 //! A spec is written by a merge patch that says `null` where the record says nothing, whoever wrote what was there. A status
-//! is applied by the server. What it answers is held against what was written: a field that another manager keeps is
-//! taken from it, and one that an older definition does not know is told.
+//! is applied by the server as long as nobody else has a field of it; from then on, and where that is not known, it is patched like a spec: an apply
+//! would leave there what somebody else has and what we took from him, and readers would see that beside what is new. Each is one request, and is
+//! stored whole or not at all. What an older definition does not know is refused before anything is stored.
+//!
+//! A node's heartbeat is the exception: a node that cannot say that it lives is taken for dead, and its volumes are taken over, which is worse than
+//! anything that a field of a newer version could say. What the definition does not know is left out of it by the API server, which knows what that is.
 
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective};
 use serde_json::{Map, Value, json};
 
 use super::failure::Failed;
 use super::form;
 use super::place::{Half, Place};
+use super::told::News;
 use super::{KubeStore, MANAGER, names, place, revision, told};
-use crate::domain::{Key, Kind, Record, Revision, VolumeSpec};
+use crate::domain::{Key, Kind, Record, Revision};
 use crate::ports::StoreError;
 
 /// How often a write is made anew because the other record of its object was written.
@@ -26,6 +31,21 @@ pub(super) struct Target<'a> {
     pub(super) api: Api<DynamicObject>,
 }
 
+impl Target<'_> {
+    /// Whether it is a node's word that it lives.
+    fn is_beat(&self) -> bool {
+        self.key.kind == Kind::NodeStatus
+    }
+}
+
+/// What is written.
+struct What<'a> {
+    record: &'a Record,
+    half: Value,
+    /// What it says that was not told before it was written: the watch may show it before it is answered.
+    news: Vec<News>,
+}
+
 impl KubeStore {
     pub(super) async fn put_record(
         &self,
@@ -36,10 +56,10 @@ impl KubeStore {
         let target = self.target(key);
         let now = match record {
             Some(record) => {
-                let half = self.half(key, record)?;
+                let what = What { record, half: self.half(key, record)?, news: self.news(key, record) };
                 match expected {
-                    Revision(0) => self.make(&target, record, &half).await?,
-                    _ => self.change(&target, record, &half, expected).await?,
+                    Revision(0) => self.make(&target, &what).await?,
+                    _ => self.change(&target, &what, expected).await?,
                 }
             }
             None => self.remove(&target, expected).await?,
@@ -53,7 +73,8 @@ impl KubeStore {
         let mut half = form::write(key, record)
             .map_err(|error| StoreError::Corrupt { key: key.clone(), why: error.to_string() })?;
         if let Record::VolumeStatus(status) = record {
-            let conditions = self.inner.told.conditions(&key.name, status, &told::now_seconds());
+            let (held, now) = (self.inner.held.of_volume(&key.name), told::now_seconds());
+            let conditions = self.inner.told.conditions(&key.name, status, held.as_ref(), &now);
             form::set(&mut half, &["conditions"], conditions);
         }
         if let Record::ReplicaStatus(status) = record {
@@ -62,7 +83,7 @@ impl KubeStore {
         Ok(half)
     }
 
-    fn target<'a>(&self, key: &'a Key) -> Target<'a> {
+    pub(super) fn target<'a>(&self, key: &'a Key) -> Target<'a> {
         let (place, half) = place::of(key.kind);
         Target { key, place, half, name: names::object(&key.name), api: self.api(place) }
     }
@@ -72,14 +93,14 @@ impl KubeStore {
     async fn change(
         &self,
         target: &Target<'_>,
-        record: &Record,
-        half: &Value,
+        what: &What<'_>,
         expected: Revision,
     ) -> Result<Revision, StoreError> {
         let mut at = expected;
         for _ in 0..TRIES {
-            match self.patch(target, half, at).await {
-                Ok(object) => return self.settle(target, record, half, object).await,
+            let sole = self.inner.known.is_sole(target.key, at);
+            match self.patch(target, &what.half, at, sole).await {
+                Ok(object) => return self.settle(target, what, &object),
                 Err(failed) => at = self.after(target, failed, expected).await?,
             }
         }
@@ -101,11 +122,15 @@ impl KubeStore {
             return Err(failed.of_write(&self.inner.name, "put", target.key));
         }
         let Some(object) = self.object("put", target.key).await? else { return Err(conflict(Revision(0))) };
-        let (now, there) = (revision(&object), form::read(target.key.kind, &object));
+        let now = revision(&object);
+        if now < expected {
+            self.inner.back.send_replace(());
+            return Err(conflict(now));
+        }
+        let there = self.note(target.key.kind, &object);
         if self.inner.known.is_same(target.key, expected, there.as_ref()) {
             return Ok(now);
         }
-        self.note(target.key.kind, &object);
         Err(conflict(if there.is_some() { now } else { Revision(0) }))
     }
 
@@ -114,14 +139,29 @@ impl KubeStore {
         self.said("put", "the object changes all the time")
     }
 
-    async fn patch(&self, target: &Target<'_>, half: &Value, at: Revision) -> Result<DynamicObject, Failed> {
+    /// Writes a half as it is at a revision, of which nobody else has a field if it is `sole`.
+    pub(super) async fn patch(
+        &self,
+        target: &Target<'_>,
+        half: &Value,
+        at: Revision,
+        sole: bool,
+    ) -> Result<DynamicObject, Failed> {
         match target.half {
             Half::Spec => self.merge(target, &spec_patch(target, half, at), None).await,
-            Half::Status => {
-                let params = PatchParams::apply(MANAGER).force();
-                let status = applied(target, half, at);
-                self.ask(target.api.patch_status(&target.name, &params, &Patch::Apply(&status))).await
+            Half::Status if sole => self.apply(target, half, at).await,
+            Half::Status => self.merge(target, &status_patch(half, at), Some(Half::Status)).await,
+        }
+    }
+
+    async fn apply(&self, target: &Target<'_>, half: &Value, at: Revision) -> Result<DynamicObject, Failed> {
+        let (params, status) = (PatchParams::apply(MANAGER).force(), applied(target, half, at));
+        match self.ask(target.api.patch_status(&target.name, &params, &Patch::Apply(&status))).await {
+            Err(failed) if target.is_beat() && failed.is_undeclared() => {
+                tracing::warn!(key = %target.key, ?failed, "what the definition does not know of a heartbeat is left out");
+                self.merge(target, &status_patch(half, at), Some(Half::Status)).await
             }
+            answer => answer,
         }
     }
 
@@ -132,7 +172,9 @@ impl KubeStore {
         patch: &Value,
         part: Option<Half>,
     ) -> Result<DynamicObject, Failed> {
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let strict = Some(ValidationDirective::Strict).filter(|_| !target.is_beat());
+        let field_manager = Some(MANAGER.to_owned());
+        let params = PatchParams { field_manager, field_validation: strict, ..PatchParams::default() };
         let patch = Patch::Merge(patch);
         match part {
             Some(Half::Status) => self.ask(target.api.patch_status(&target.name, &params, &patch)).await,
@@ -140,49 +182,43 @@ impl KubeStore {
         }
     }
 
-    /// Holds what the API server has now against what was written.
-    async fn settle(
+    /// Holds what the API server has now against what was written, and tells what is new in it.
+    fn settle(
         &self,
         target: &Target<'_>,
-        record: &Record,
-        half: &Value,
-        mut object: DynamicObject,
+        what: &What<'_>,
+        object: &DynamicObject,
     ) -> Result<Revision, StoreError> {
-        if target.half == Half::Status && !is(target.key.kind, &object, record) {
-            let patch = json!({ "metadata": at(revision(&object)), "status": half });
-            let taken = self.merge(target, &patch, Some(Half::Status)).await;
-            object = taken.map_err(|failed| failed.of_write(&self.inner.name, "put", target.key))?;
-        }
-        if !is(target.key.kind, &object, record) {
-            self.note(target.key.kind, &object);
+        self.note(target.key.kind, object);
+        if !is(target.key.kind, object, what.record) {
             let there = object.data.get(target.half.field()).cloned().unwrap_or_default();
+            let half = &what.half;
             let wrote = if target.place == Place::Lease { half.get("spec").unwrap_or(half) } else { half };
             return Err(StoreError::Refused { key: target.key.clone(), why: differs(wrote, &there) });
         }
-        self.tell(target.key, record, &object);
-        self.note(target.key.kind, &object);
-        self.written(target.place).send_replace(revision(&object));
-        Ok(revision(&object))
+        self.tell_news(what.record, &what.news, object);
+        self.written(target.place).send_replace(revision(object));
+        Ok(revision(object))
     }
 
     /// Writes a record that is not there, and makes its object where there is none.
-    async fn make(&self, target: &Target<'_>, record: &Record, half: &Value) -> Result<Revision, StoreError> {
+    async fn make(&self, target: &Target<'_>, what: &What<'_>) -> Result<Revision, StoreError> {
         for _ in 0..TRIES {
             let made = match (target.half, target.place.is_its_spec()) {
-                (Half::Spec, _) => self.create(target, Some(half)).await?,
+                (Half::Spec, _) => self.create(target, Some(&what.half)).await?,
                 (Half::Status, true) => None,
                 (Half::Status, false) => self.create_unless_there(target).await?,
             };
             if let Some(object) = made.as_ref().filter(|_| target.half == Half::Spec) {
-                return self.settle(target, record, half, object.clone()).await;
+                return self.settle(target, what, object);
             }
             let there = match made {
                 Some(object) => Some(object),
                 None => self.object("put", target.key).await?,
             };
             let Some(object) = there else { return Err(nothing_to_be_status_of(target.key)) };
-            if let Some(object) = self.join(target, half, &object).await? {
-                return self.settle(target, record, half, object).await;
+            if let Some(object) = self.join(target, &what.half, &object).await? {
+                return self.settle(target, what, &object);
             }
         }
         Err(self.never_still())
@@ -201,14 +237,29 @@ impl KubeStore {
         target: &Target<'_>,
         half: Option<&Value>,
     ) -> Result<Option<DynamicObject>, StoreError> {
-        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let object =
             new_object(target, half).map_err(|why| StoreError::Corrupt { key: target.key.clone(), why })?;
-        match self.ask(target.api.create(&params, &object)).await {
+        match self.ask(self.post_strictly(target, &object)).await {
             Ok(object) => Ok(Some(object)),
             Err(failed) if failed.is_there() => Ok(None),
             Err(failed) => Err(failed.of_write(&self.inner.name, "put", target.key)),
         }
+    }
+
+    /// What [`Api::create`] does, and refused where the definition does not know a field: that is nothing it can ask for.
+    async fn post_strictly(
+        &self,
+        target: &Target<'_>,
+        object: &DynamicObject,
+    ) -> kube::Result<DynamicObject> {
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+        let request = kube::core::Request::new(target.api.resource_url()).create(&params, body);
+        let mut request = request.map_err(kube::Error::BuildRequest)?;
+        if let Ok(strict) = format!("{}&fieldValidation=Strict", request.uri()).parse() {
+            *request.uri_mut() = strict;
+        }
+        self.inner.client.request(request).await
     }
 
     /// Writes a record into an object that is there without it. `None` when somebody else wrote the object first.
@@ -226,8 +277,10 @@ impl KubeStore {
             return Err(StoreError::Conflict { key: target.key.clone(), expected: Revision(0), found: now });
         }
         let written = match self.adopt(target, object).await {
-            Ok(Some(adopted)) => self.patch(target, half, revision(&adopted)).await,
-            Ok(None) => self.patch(target, half, now).await,
+            Ok(adopted) => {
+                let object = adopted.as_ref().unwrap_or(object);
+                self.patch(target, half, revision(object), form::is_ours_alone(object)).await
+            }
             Err(failed) => Err(failed),
         };
         match written {
@@ -272,17 +325,19 @@ pub(super) fn at(revision: Revision) -> Value {
     json!({ "resourceVersion": revision.0.to_string() })
 }
 
-/// Whether what is there is what was written. A volume whose object was deleted is to go, whatever its spec says.
+/// Whether what is there is what was written. A heartbeat is there when its time is: what an older definition does not know was left out.
 fn is(kind: Kind, object: &DynamicObject, record: &Record) -> bool {
     match (form::read(kind, object), record) {
-        (Some(Ok(Record::VolumeSpec(there))), Record::VolumeSpec(wrote)) => {
-            let going = object.metadata.deletion_timestamp.is_some();
-            let deleting = if going { wrote.deleting } else { there.deleting };
-            VolumeSpec { deleting, ..there } == *wrote
+        (Some(Ok(Record::NodeStatus(there))), Record::NodeStatus(wrote)) => {
+            there.heartbeat_at == wrote.heartbeat_at
         }
         (Some(Ok(there)), wrote) => there == *wrote,
-        _ => false,
+        (Some(Err(_)) | None, _) => false,
     }
+}
+
+fn status_patch(half: &Value, revision: Revision) -> Value {
+    json!({ "metadata": at(revision), "status": half })
 }
 
 /// What a spec's patch says. A lease says its label and its figures beside its spec, and when it was renewed.

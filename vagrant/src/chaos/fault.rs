@@ -4,6 +4,24 @@ use std::fmt;
 
 use crate::spec::ETCD;
 
+/// What all kinds are called in the summary.
+pub(super) const KINDS: [&str; 14] = [
+    "daemon killed",
+    "power cut",
+    "node paused",
+    "network cut",
+    "network cut one way",
+    "network slow and lossy",
+    "drive pulled",
+    "drive slow",
+    "drive failing",
+    "store killed",
+    "store paused",
+    "store full",
+    "node drained",
+    "drive evicted",
+];
+
 /// One thing that is wrong for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -77,6 +95,16 @@ impl Fault {
         }
     }
 
+    /// The drive that it breaks, and its node: the kernel drops the copies on it of its own accord.
+    pub(super) fn broken_drive(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::DrivePulled { node, serial } | Self::DriveFailing { node, serial } => {
+                Some((node.as_str(), serial.as_str()))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether nothing is wrong while it lasts: copies leave a place.
     pub(super) fn empties(&self) -> bool {
         matches!(self, Self::Drained { .. } | Self::Evicted { .. })
@@ -84,7 +112,7 @@ impl Fault {
 
     /// Whether the kernel drops a copy for it, of its own accord.
     pub(super) fn breaks_a_medium(&self) -> bool {
-        matches!(self, Self::DrivePulled { .. } | Self::DriveFailing { .. })
+        self.broken_drive().is_some()
     }
 
     /// Whether the other one neither hides it nor undoes it: not the same thing twice, and nothing on a node that is away.

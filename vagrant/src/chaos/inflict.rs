@@ -4,12 +4,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fault::Fault;
 use super::world::{Party, World};
 use super::{VOLUMES, is_whole};
-use crate::daemon;
+use crate::daemon::{self, word};
 use crate::faults::Faults;
 use crate::product::{pull_drive, put_drives_back};
 use crate::supervisor::control::Power;
@@ -17,14 +17,41 @@ use crate::supervisor::control::Power;
 /// For how long a wish that ends something is repeated, and how often.
 const INSIST: Duration = Duration::from_mins(1);
 const AGAIN: Duration = Duration::from_secs(2);
+/// For how long a fault that breaks a medium waits for whole volumes, and with it everything after it: copies that were behind
+/// are filled in this time, and moves come to their end.
+const WHOLE_DEADLINE: Duration = Duration::from_secs(30);
+/// Until it is looked again.
+const LOOK: Duration = Duration::from_millis(500);
 
 impl World<'_> {
+    /// Whether the node stands that this is done to. One that boots is waited for.
+    pub(super) fn ensure_stands(&self, fault: &Fault) -> Result<()> {
+        if let Fault::DaemonKilled { node } | Fault::Paused { node } = fault {
+            let party = self.party(node)?;
+            let _turn = party.turn();
+            ensure!(party.answers(), "{node} is away");
+        }
+        Ok(())
+    }
+
+    /// Waits until no volume can lose by it, if it breaks a medium; an error if that takes too long.
+    pub(super) fn wait_until_harmless(&self, fault: &Fault) -> Result<()> {
+        let Some((node, serial)) = fault.broken_drive() else { return Ok(()) };
+        let begun = self.line.now();
+        loop {
+            let seen = self.ensure_whole(node, serial);
+            if seen.is_ok() || self.line.now() >= begun + WHOLE_DEADLINE {
+                return seen;
+            }
+            sleep(LOOK);
+        }
+    }
+
     pub(super) fn begin(&self, fault: &Fault) -> Result<()> {
         match fault {
             Fault::DaemonKilled { node } => {
                 let party = self.party(node)?;
                 let _turn = party.turn();
-                ensure!(party.answers(), "{node} is away");
                 daemon::kill(&party.node)
             }
             Fault::PowerCut { node } => {
@@ -36,7 +63,6 @@ impl World<'_> {
             Fault::Paused { node } => {
                 let party = self.party(node)?;
                 let _turn = party.turn();
-                ensure!(party.answers(), "{node} is away");
                 party.set_answers(false);
                 party.node.pause()
             }
@@ -48,25 +74,23 @@ impl World<'_> {
             Fault::DrivePulled { node, serial } => {
                 let party = self.party(node)?;
                 let _turn = party.turn();
-                self.ensure_whole(node)?;
                 pull_drive(&party.node, serial)
             }
             Fault::DriveSlow { node, serial, operations } => throttle(self.party(node)?, serial, *operations),
             Fault::DriveFailing { node, serial } => {
                 let party = self.party(node)?;
                 let _turn = party.turn();
-                self.ensure_whole(node)?;
                 Faults::of(&party.node, serial).fail_writes()
             }
             Fault::StoreKilled => self.lab.etcd_power(Power::Cut),
             Fault::StorePaused => self.lab.etcd_power(Power::Pause),
             Fault::StoreFull => self.lab.etcd_power(Power::Fill),
             Fault::Drained { node } => {
-                self.wish(node, &format!("node drain {node} --no-wait"));
+                ensure!(self.wish(node, &format!("node drain {node} --no-wait")), "not asked for");
                 Ok(())
             }
             Fault::Evicted { node, serial } => {
-                self.wish(node, &format!("drive evict {serial} --no-wait"));
+                ensure!(self.wish(node, &format!("drive evict {serial} --no-wait")), "not asked for");
                 Ok(())
             }
         }
@@ -123,9 +147,14 @@ impl World<'_> {
         }
     }
 
-    /// Only then may the kernel drop a copy before that is recorded.
-    fn ensure_whole(&self, node: &str) -> Result<()> {
-        for volume in VOLUMES {
+    /// Only then may the kernel drop a copy before that is recorded. A node that boots for longer than the schedule thinks is away
+    /// as well. The copies come first: one that is placed there after them is empty, and no loss.
+    fn ensure_whole(&self, node: &str, serial: &str) -> Result<()> {
+        for party in self.parties() {
+            ensure!(party.answers(), "{} is away", party.node.name());
+        }
+        let copies = self.records(node, "replica")?;
+        for volume in VOLUMES.iter().filter(|volume| has_copy_on(&copies, volume.name, serial)) {
             let record = self.volume(node, volume.name)?;
             ensure!(is_whole(&record), "not all copies of {} are in sync", volume.name);
         }
@@ -143,6 +172,15 @@ impl World<'_> {
     }
 }
 
+/// Whether a column of a copy of `volume` is on the drive, of one that is being filled or wiped, too.
+fn has_copy_on(copies: &[Value], volume: &str, serial: &str) -> bool {
+    let is_on = |copy: &Value| {
+        let drives = copy.pointer("/spec/drives").and_then(Value::as_array);
+        drives.is_some_and(|drives| drives.iter().any(|drive| drive == serial))
+    };
+    copies.iter().any(|copy| word(copy, "/spec/volume") == volume && is_on(copy))
+}
+
 /// No more operations a second than this; 0 for as many as there are.
 fn throttle(party: &Party, serial: &str, operations: u32) -> Result<()> {
     let limits = json!({
@@ -150,4 +188,19 @@ fn throttle(party: &Party, serial: &str, operations: u32) -> Result<()> {
     });
     let _turn = party.turn();
     party.node.qmp("block_set_io_throttle", &limits).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drive_has_the_copies_with_a_column_on_it() {
+        let copy = |volume: &str, drives: &[&str]| json!({"spec": {"volume": volume, "drives": drives}});
+        let copies = [copy("raw", &["node-1-a"]), copy("wide", &["node-1-a", "node-1-b"])];
+        assert!(has_copy_on(&copies, "raw", "node-1-a"));
+        assert!(!has_copy_on(&copies, "raw", "node-1-b"));
+        assert!(has_copy_on(&copies, "wide", "node-1-b"));
+        assert!(!has_copy_on(&copies, "xfs", "node-1-a"));
+    }
 }

@@ -9,9 +9,7 @@ use super::{BRIEF, Used, VOLUMES, is_whole, watch};
 use crate::daemon::{synced_on, word};
 use crate::guest::ack::RECORD;
 use crate::node::Node;
-use crate::product::{
-    Copy, copies, copies_are_equal, device, ext4_is_clean, list, nothing_left, verb, xfs_is_clean,
-};
+use crate::product::{Copy, copies, copies_are_equal, is_clean, list, nothing_left, verb};
 
 /// Bytes of the log by which a volume is seen to be written.
 const WRITTEN: u64 = 20 * RECORD as u64;
@@ -76,8 +74,7 @@ fn judge_volume(world: &World<'_>, used: &Used, port: usize) -> Result<()> {
     ensure!(verdict.is_good() && verdict.acknowledged > 0, "{name}: {verdict:?}");
     if used.mount_point().is_some() {
         verb(&owner, &format!("volume unmount {name}"))?;
-        let is_clean = if used.fs == "ext4" { ext4_is_clean } else { xfs_is_clean };
-        is_clean(&owner, &device(&owner, name)?)?;
+        is_clean(&owner, name)?;
     }
     verb(&owner, &format!("volume detach {name}"))?;
     all.iter().try_for_each(|copy| copy.examine().map(drop))?;

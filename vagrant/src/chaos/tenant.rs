@@ -11,7 +11,7 @@ use super::world::{Party, World};
 use super::{Used, WORK_BYTES};
 use crate::daemon::word;
 use crate::guest::ack;
-use crate::load::{Work, Writer, next_version};
+use crate::load::{BRISK, Work, Writer, next_version};
 use crate::node::Node;
 
 /// How often a node is asked something.
@@ -200,6 +200,6 @@ impl Used {
     }
 
     pub(super) fn work(&self, path: &str) -> Work {
-        Work { path: path.to_owned(), size: WORK_BYTES, seed: self.seed }
+        Work { path: path.to_owned(), size: WORK_BYTES, seed: self.seed, rest: BRISK }
     }
 }

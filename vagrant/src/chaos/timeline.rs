@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::fault::KINDS;
+
 /// Writes that wait shorter than this are not worth a line.
 const TOLD: Duration = Duration::from_secs(1);
 /// What begins so soon after a wait began may have caused it: acknowledgements are looked for now and then.
@@ -22,6 +24,8 @@ pub(super) struct TimeLine {
 struct Notes {
     spans: Vec<Span>,
     waits: Vec<Wait>,
+    /// How often the schedule had each kind of fault.
+    drawn: BTreeMap<&'static str, u32>,
     refused: u32,
     /// Faults that could not be begun or wishes that nobody could be asked for.
     left_out: u32,
@@ -69,6 +73,16 @@ impl TimeLine {
     /// Prints a line.
     pub(super) fn say(&self, text: &str) {
         println!("{:7.1} s  {}", self.now().as_secs_f64(), text.trim().replace('\n', " | "));
+    }
+
+    /// A fault of this kind is due; whether it happens is another matter.
+    pub(super) fn drawn(&self, kind: &'static str) {
+        *self.notes().drawn.entry(kind).or_default() += 1;
+    }
+
+    /// The kinds of fault that were drawn and never happened.
+    pub(super) fn never_happened(&self) -> Vec<&'static str> {
+        self.notes().never_happened()
     }
 
     pub(super) fn begin(&self, kind: &'static str) -> Begun {
@@ -122,15 +136,7 @@ impl TimeLine {
 
     /// The summary: a row per kind.
     pub(super) fn summary(&self) -> String {
-        let notes = self.notes();
-        let mut text =
-            "kind                       times   longest wait of any volume's writes that began meanwhile\n"
-                .to_owned();
-        for (kind, row) in notes.rows() {
-            writeln!(text, "{kind:25} {:6} {:8.1} s", row.count, row.longest.as_secs_f64()).ok();
-        }
-        write!(text, "refused verbs: {}, left out: {}", notes.refused, notes.left_out).ok();
-        text
+        self.notes().summary()
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -139,6 +145,33 @@ impl TimeLine {
 }
 
 impl Notes {
+    /// Every kind of fault has a row, then what users asked for.
+    fn summary(&self) -> String {
+        let rows = self.rows();
+        let mut text = format!(
+            "{:25} {:>6} {:>8}   longest wait of any volume's writes that began meanwhile\n",
+            "kind", "drawn", "happened"
+        );
+        for kind in KINDS {
+            let (drawn, row) = (self.times_drawn(kind), rows.get(kind).copied().unwrap_or_default());
+            text += &row.told(kind, &drawn.to_string());
+        }
+        for (kind, row) in rows.iter().filter(|(kind, _)| !KINDS.contains(kind)) {
+            text += &row.told(kind, "");
+        }
+        write!(text, "refused verbs: {}, left out: {}", self.refused, self.left_out).ok();
+        text
+    }
+
+    fn times_drawn(&self, kind: &str) -> u32 {
+        self.drawn.get(kind).copied().unwrap_or_default()
+    }
+
+    fn never_happened(&self) -> Vec<&'static str> {
+        let rows = self.rows();
+        KINDS.into_iter().filter(|kind| self.times_drawn(kind) > 0 && !rows.contains_key(kind)).collect()
+    }
+
     /// Where several things go on when a wait begins, it counts for each; that of a volume on its way, whose writer was ended,
     /// for that alone.
     fn rows(&self) -> BTreeMap<&'static str, Row> {
@@ -158,6 +191,12 @@ impl Notes {
             return span.is_way_of(wait);
         }
         span.volume.is_none() && span.begin <= wait.from + CAUSE && span.end_or_never() >= wait.from
+    }
+}
+
+impl Row {
+    fn told(self, kind: &str, drawn: &str) -> String {
+        format!("{kind:25} {drawn:>6} {:8} {:8.1} s\n", self.count, self.longest.as_secs_f64())
     }
 }
 
@@ -216,5 +255,25 @@ mod tests {
         let rows = notes.rows();
         assert_eq!(rows["cut"].longest, seconds(2));
         assert_eq!(rows[WAY].longest, seconds(20));
+    }
+
+    #[test]
+    fn a_kind_that_was_drawn_and_forgotten_never_happened() {
+        let forgotten = Span { happened: false, ..span("drive pulled", 10, 12) };
+        let notes = Notes {
+            spans: vec![forgotten, span("power cut", 20, 30), span("move", 5, 6)],
+            drawn: BTreeMap::from([("drive pulled", 2), ("power cut", 3)]),
+            ..Notes::default()
+        };
+        assert_eq!(notes.never_happened(), ["drive pulled"]);
+        let summary = notes.summary();
+        let row = |kind: &str| {
+            let line = summary.lines().find(|line| line.starts_with(kind)).unwrap();
+            line[kind.len()..].split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(row("drive pulled"), ["2", "0", "0.0", "s"]);
+        assert_eq!(row("power cut"), ["3", "1", "0.0", "s"]);
+        assert_eq!(row("store full"), ["0", "0", "0.0", "s"]);
+        assert_eq!(row("move"), ["1", "0.0", "s"]);
     }
 }

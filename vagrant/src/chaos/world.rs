@@ -102,6 +102,12 @@ impl<'a> World<'a> {
         false
     }
 
+    /// All records of a kind, as `first` has them.
+    pub(super) fn records(&self, first: &str, kind: &str) -> Result<Vec<Value>> {
+        let output = self.ask(first, &format!("{kind} ls -o json"))?.ok()?;
+        serde_json::from_str(&output.stdout).with_context(|| format!("{kind} ls: {}", output.stdout))
+    }
+
     /// A volume's record, as `first` has it.
     pub(super) fn volume(&self, first: &str, name: &str) -> Result<Value> {
         let output = self.ask(first, &format!("volume show {name} -o json"))?.ok()?;

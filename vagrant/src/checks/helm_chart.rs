@@ -41,7 +41,7 @@ const CASES: [Case; 4] = [
 ];
 
 /// Values that have to be refused: a flag, its value, and what has to be named.
-const REFUSED: [(&str, &str, &str); 19] = [
+const REFUSED: [(&str, &str, &str); 23] = [
     ("--set", "controler.replicas=3", "'controler'"),
     ("--set", "controller.replica=3", "'replica'"),
     ("--set", "controller.replicas=0", "/controller/replicas"),
@@ -50,7 +50,11 @@ const REFUSED: [(&str, &str, &str); 19] = [
     ("--set", "node.dataAddress=eth0", "/node/dataAddress"),
     ("--set", "node.peerSilentMillis=299", "/node/peerSilentMillis"),
     ("--set", "node.recorderSize=8MB", "/node/recorderSize"),
+    ("--set", "node.healthPort=4420", "node.healthPort"),
     ("--set", "kubeletDir=/var/lib/kubelet/", "/kubeletDir"),
+    ("--set", "udevRule.directory=run", "/udevRule/directory"),
+    ("--set", "udevRule.image.tag=v1", "'image'"),
+    ("--set", "admissionPolicy.users=root", "/admissionPolicy/users"),
     ("--set", "image.digest=sha256:abc", "/image/digest"),
     ("--set", "sidecars.snapshotter.image.tag=v1", "'snapshotter'"),
     ("--set", "log.format=xml", "/log/format"),

@@ -9,7 +9,7 @@ use crate::daemon::{kill, start_and_wait, volume, word};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, device, is_settled_on, remove, until, verb, written_volume, xfs_is_clean,
+    FILE, Load, TWO_COPIES, device, is_clean, is_settled_on, remove, until, verb, written_volume, written_xfs,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -37,7 +37,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 fn good_end(lab: &Lab, owner: &Node, load: &Load<'_>) -> Result<()> {
     load.verify(owner, FILE)?;
     verb(owner, "volume unmount vol")?;
-    xfs_is_clean(owner, &device(owner, "vol")?)?;
+    is_clean(owner, "vol")?;
     remove(lab, owner, "vol")
 }
 
@@ -107,7 +107,7 @@ fn owner_power_cut(stage: &mut Stage<'_>) -> Result<()> {
 
 fn whole_cluster_reboot(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 7, TWO_COPIES)?;
+    let (one, mut load) = written_xfs(lab, 7, TWO_COPIES)?;
     load.goes_on(100)?;
     lab.nodes().iter().try_for_each(Node::power_cut)?;
     load.lost()?;

@@ -2,6 +2,7 @@
 
 mod damage;
 mod drives;
+mod records;
 mod room;
 
 use anyhow::{Result, ensure};
@@ -48,6 +49,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         shows: "one copy's superblock is damaged: the volume comes up from the other, the copy is Faulty with the reason",
         lab: Needs::Cluster,
         run: damage::superblock,
+    },
+    Scenario {
+        name: "bad_input_statuses_are_lost",
+        shows: "the statuses of a detached volume and then of its copies are lost: nothing is made anew over its data, explain says what to \
+                put back; they are put back, and every write is there",
+        lab: Needs::Cluster,
+        run: records::statuses,
     },
     Scenario {
         name: "bad_input_drive_vanishes_during_create",

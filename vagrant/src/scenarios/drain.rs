@@ -8,8 +8,8 @@ use crate::daemon::{synced_on, volume};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, copies, copies_are_equal, device, is_settled_on, remove, until, verb,
-    written_volume, xfs_is_clean,
+    FILE, Load, TWO_COPIES, copies, copies_are_equal, is_clean, is_settled_on, remove, until, verb,
+    written_xfs,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
@@ -22,7 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
 
 fn emptied(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 71, TWO_COPIES)?;
+    let (one, mut load) = written_xfs(lab, 71, TWO_COPIES)?;
     refused(&one, "node safe-to-reboot node-1", 1, &["volume vol is attached on node-1"])?;
 
     let said = verb(&one, "node drain node-2")?;
@@ -53,7 +53,7 @@ fn emptied(stage: &mut Stage<'_>) -> Result<()> {
     copies_are_equal(lab, &one, "vol", 0)?;
     load.verify(&one, FILE)?;
     verb(&one, "volume unmount vol")?;
-    xfs_is_clean(&one, &device(&one, "vol")?)?;
+    is_clean(&one, "vol")?;
     copies(lab, &one, "vol")?.iter().try_for_each(|copy| copy.examine().map(drop))?;
     remove(lab, &one, "vol")
 }

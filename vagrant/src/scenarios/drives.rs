@@ -9,7 +9,7 @@ use crate::faults::Faults;
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, copies_are_equal, is_settled_on, list, remove, until, verb, written_volume,
+    FILE, Load, SMALL, TWO_COPIES, copies_are_equal, is_settled_on, list, remove, until, verb, written_volume,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -65,7 +65,7 @@ fn hangs(stage: &mut Stage<'_>) -> Result<()> {
 
 /// A volume on the other drives lives its whole life.
 fn others_go_on(node: &Node) -> Result<()> {
-    verb(node, "volume create other --size 320MiB --replicas 2 --on node-1/node-1-a --on node-2")?;
+    verb(node, &format!("volume create other {SMALL} --replicas 2 --on node-1/node-1-a --on node-2"))?;
     verb(node, "volume attach other")?;
     verb(node, "volume mount other /mnt/other")?;
     node.sh("echo written >/mnt/other/file && sync /mnt/other/file && cat /mnt/other/file")?.ok()?;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Needs, Scenario, Stage};
 use crate::daemon::{kill, mdfabric, start_and_wait};
 use crate::node::Node;
-use crate::product::{is_settled_on, remove, until, verb};
+use crate::product::{SMALL, TWO_COPIES, is_settled_on, remove, until, verb};
 
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     name: "dump_reads_like_the_node",
@@ -21,7 +21,7 @@ const DUMP: &str = "/tmp/dump.tar";
 fn dump_reads_like_the_node(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let one = lab.node("node-1")?;
-    verb(&one, "volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2")?;
+    verb(&one, &format!("volume create vol {SMALL} {TWO_COPIES}"))?;
     verb(&one, "volume attach vol")?;
     until(lab, &one, "vol", "both copies in sync", |record| is_settled_on(record, &["node-1", "node-2"]))?;
     verb(&one, &format!("dump -o {DUMP}"))?;

@@ -9,8 +9,8 @@ use crate::daemon::{self, start_and_wait, volume};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, copies, copies_are_equal, device, ext4_is_clean, is_settled_on, remove, until,
-    verb, written_volume, xfs_is_clean,
+    FILE, Load, TWO_COPIES, copies, copies_are_equal, is_clean, is_settled_on, remove, until, verb,
+    written_volume, written_xfs,
 };
 use crate::supervisor::control::Power;
 
@@ -60,7 +60,7 @@ pub(super) fn is_mounted(lab: &Lab, node: &Node) -> Result<()> {
 
 fn owner_dies(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 21, TWO_COPIES)?;
+    let (one, mut load) = written_xfs(lab, 21, TWO_COPIES)?;
     let two = lab.node("node-2")?;
     load.goes_on(100)?;
     one.power_cut()?;
@@ -76,11 +76,11 @@ fn owner_dies(stage: &mut Stage<'_>) -> Result<()> {
     one.power_on()?;
     one.wait_up()?;
     start_and_wait(lab, &one)?;
-    is_whole_again(lab, &two, load, "xfs")
+    is_whole_again(lab, &two, load)
 }
 
 /// The old owner's copy has come back by a full copy while node-2 wrote, and every judge is content.
-pub(super) fn is_whole_again(lab: &Lab, two: &Node, mut load: Load<'_>, fs: &str) -> Result<()> {
+pub(super) fn is_whole_again(lab: &Lab, two: &Node, mut load: Load<'_>) -> Result<()> {
     until(lab, two, "vol", "two copies again", |record| is_settled_on(record, &["node-1", "node-2"]))?;
     load.goes_on(20)?;
     load.stop()?;
@@ -88,8 +88,7 @@ pub(super) fn is_whole_again(lab: &Lab, two: &Node, mut load: Load<'_>, fs: &str
     copies_are_equal(lab, two, "vol", 0)?;
     load.verify(two, FILE)?;
     verb(two, "volume unmount vol")?;
-    let is_clean = if fs == "ext4" { ext4_is_clean } else { xfs_is_clean };
-    is_clean(two, &device(two, "vol")?)?;
+    is_clean(two, "vol")?;
     copies(lab, two, "vol")?.iter().try_for_each(|copy| copy.examine().map(drop))?;
     remove(lab, two, "vol")
 }
@@ -161,7 +160,7 @@ fn only_copy_dies(stage: &mut Stage<'_>) -> Result<()> {
     load.verify(&two, FILE)?;
     until(lab, &two, "vol", "it has followed its owner", |record| is_settled_on(record, &["node-2"]))?;
     verb(&two, "volume unmount vol")?;
-    xfs_is_clean(&two, &device(&two, "vol")?)?;
+    is_clean(&two, "vol")?;
     remove(lab, &two, "vol")
 }
 
@@ -187,6 +186,6 @@ fn store_outage(stage: &mut Stage<'_>) -> Result<()> {
     ensure!(!events.contains("OwnerLost"), "somebody was taken for dead: {events}");
     load.verify(&two, FILE)?;
     verb(&two, "volume unmount vol")?;
-    xfs_is_clean(&two, &device(&two, "vol")?)?;
+    is_clean(&two, "vol")?;
     remove(lab, &two, "vol")
 }

@@ -8,8 +8,7 @@ use crate::daemon::{start_and_wait, synced_on, word};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, copies_are_equal, device, is_settled_on, remove, until, verb, written_volume,
-    xfs_is_clean,
+    FILE, Load, TWO_COPIES, copies_are_equal, is_clean, is_settled_on, remove, until, verb, written_volume,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
@@ -85,6 +84,6 @@ fn is_as_ordered(lab: &Lab, two: &Node, load: &Load<'_>) -> Result<()> {
     load.verify(two, FILE)?;
     refused(two, "volume force-start vol --from node-1 --accept-data-loss", 1, &["is running on node-2"])?;
     verb(two, "volume unmount vol")?;
-    xfs_is_clean(two, &device(two, "vol")?)?;
+    is_clean(two, "vol")?;
     remove(lab, two, "vol")
 }

@@ -10,8 +10,8 @@ use crate::daemon::word;
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    Copy, FILE, Load, TWO_COPIES, copies, copies_are_equal, device, ext4_is_clean, is_settled_on,
-    nothing_left, remove, until, verb, written_volume, xfs_is_clean,
+    Copy, FILE, Load, TWO_COPIES, copies, copies_are_equal, device, is_clean, is_settled_on, nothing_left,
+    remove, until, verb, written_xfs,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -30,6 +30,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 const MIB: u64 = 1 << 20;
+/// MiB of somebody else's data behind a copy.
+const LEFT: u64 = 16;
 /// What every volume here is made with, MiB.
 const SMALL: u64 = 320;
 
@@ -87,6 +89,16 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
+    /// What was behind the copies is nowhere in what was added. Of a file system's copies, that they are equal says as much.
+    fn is_zero_beyond(&self) -> Result<()> {
+        if self.name == "raw" {
+            let (length, from) = ((LEFT + 2) * MIB, SMALL * MIB);
+            let same = format!("cmp -n {length} -i {from}:0 {} /dev/zero", self.path);
+            self.owner.sh(&same)?.ok().context("what is new is not zero")?;
+        }
+        Ok(())
+    }
+
     fn end(mut self, lab: &Lab, mib: u64) -> Result<()> {
         let summary = self.load.stop()?;
         let [stall, pause] = [summary.longest_stall_ns, summary.longest_pause_ns].map(Duration::from_nanos);
@@ -98,12 +110,7 @@ impl<'a> Growing<'a> {
         self.load.verify(&self.owner, &self.path)?;
         if self.name != "raw" {
             verb(&self.owner, &format!("volume unmount {}", self.name))?;
-            let device = device(&self.owner, self.name)?;
-            if self.name == "ext4" {
-                ext4_is_clean(&self.owner, &device)
-            } else {
-                xfs_is_clean(&self.owner, &device)
-            }?;
+            is_clean(&self.owner, self.name)?;
         }
         let all = copies(lab, &self.owner, self.name)?;
         verb(&self.owner, &format!("volume detach {}", self.name))?;
@@ -143,7 +150,9 @@ fn in_place(stage: &mut Stage<'_>) -> Result<()> {
     ];
     let large = 2 * SMALL;
     for volume in &volumes {
-        let before = starts(&copies(lab, &volume.owner, volume.name)?);
+        let all = copies(lab, &volume.owner, volume.name)?;
+        all.iter().try_for_each(used_behind)?;
+        let before = starts(&all);
         let said = verb(&volume.owner, &format!("volume grow {} {large}MiB", volume.name))?;
         println!("    {}", said.trim());
         let record = until(lab, &volume.owner, volume.name, "grown", |record| has_grown(record, large))?;
@@ -151,6 +160,7 @@ fn in_place(stage: &mut Stage<'_>) -> Result<()> {
         ensure!(starts(&copies(lab, &volume.owner, volume.name)?) == before, "{} has moved", volume.name);
         ensure!(volume.mib()? == large, "{}: the device has {} MiB", volume.name, volume.mib()?);
         volume.has_all_of_it(large)?;
+        volume.is_zero_beyond()?;
         volume.write_beyond()?;
         volume.load.goes_on(20)?;
     }
@@ -169,6 +179,14 @@ fn in_place(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The drive's space behind a copy has what somebody else has left there.
+fn used_behind(copy: &Copy) -> Result<()> {
+    let (drive, mib) = (copy.drive()?, copy.start / MIB + SMALL + 2);
+    let fill =
+        format!("dd if=/dev/urandom of={drive} bs=1M seek={mib} count={LEFT} oflag=direct conv=notrunc");
+    copy.node.sh(&fill)?.ok().map(drop)
+}
+
 fn last_event(record: &Value) -> String {
     let events = record.pointer("/status/events").and_then(Value::as_array);
     events.and_then(|events| events.last()).map(|event| word(event, "/message")).unwrap_or_default()
@@ -177,7 +195,7 @@ fn last_event(record: &Value) -> String {
 /// A neighbour follows both copies. Node-2's drive takes no new copies: its copy cannot move within it.
 fn by_moving_first(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 44, TWO_COPIES)?;
+    let (one, mut load) = written_xfs(lab, 44, TWO_COPIES)?;
     verb(&one, &format!("volume create next --size {SMALL}MiB --fs raw {TWO_COPIES}"))?;
     let before = copies(lab, &one, "vol")?;
     verb(&one, "drive cordon node-2-a")?;
@@ -199,7 +217,7 @@ fn by_moving_first(stage: &mut Stage<'_>) -> Result<()> {
     copies_are_equal(lab, &one, "vol", SMALL - 32)?;
     load.verify(&one, FILE)?;
     verb(&one, "volume unmount vol")?;
-    xfs_is_clean(&one, &device(&one, "vol")?)?;
+    is_clean(&one, "vol")?;
     verb(&one, "drive uncordon node-2-a")?;
     verb(&one, "volume rm next")?;
     remove(lab, &one, "vol").context("after the growth")

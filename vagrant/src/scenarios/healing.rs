@@ -9,8 +9,8 @@ use crate::daemon::{start_and_wait, synced_on, word};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, copies, copies_are_equal, copy_on, device, is_settled_on, pull_drive,
-    put_drives_back, remove, until, verb, written_volume, xfs_is_clean,
+    FILE, Load, TWO_COPIES, copies, copies_are_equal, copy_on, is_clean, is_settled_on, pull_drive,
+    put_drives_back, remove, until, verb, written_volume, written_xfs,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -42,7 +42,7 @@ fn replaced(stage: &mut Stage<'_>) -> Result<()> {
     let (one, load) = written_volume(lab, 61, &format!("{TWO_COPIES} --member-missing-timeout 60"))?;
     verb(
         &one,
-        &format!("volume create idle --size 320MiB --fs raw {TWO_COPIES} --member-missing-timeout 60"),
+        &format!("volume create idle --size 300MiB --fs raw {TWO_COPIES} --member-missing-timeout 60"),
     )?;
     verb(&one, "volume attach idle")?;
     verb(&one, "volume detach idle")?;
@@ -79,7 +79,7 @@ fn is_replaced(record: &Value) -> bool {
 
 fn pulled(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, load) = written_volume(lab, 62, TWO_COPIES)?;
+    let (one, load) = written_xfs(lab, 62, TWO_COPIES)?;
     for node in [&one, &lab.node("node-2")?] {
         let (name, serial) = (node.name().to_owned(), format!("{}-a", node.name()));
         pull_drive(node, &serial)?;
@@ -116,7 +116,7 @@ fn last_pulled(stage: &mut Stage<'_>) -> Result<()> {
     verb(&one, "volume mount vol /mnt/vol")?;
     load.verify(&one, FILE)?;
     verb(&one, "volume unmount vol")?;
-    xfs_is_clean(&one, &device(&one, "vol")?)?;
+    is_clean(&one, "vol")?;
     remove(lab, &one, "vol")
 }
 
@@ -132,7 +132,7 @@ fn end(lab: &Lab, owner: &Node, mut load: Load<'_>) -> Result<()> {
     copies_are_equal(lab, owner, "vol", 0)?;
     load.verify(owner, FILE)?;
     verb(owner, "volume unmount vol")?;
-    xfs_is_clean(owner, &device(owner, "vol")?)?;
+    is_clean(owner, "vol")?;
     copies(lab, owner, "vol")?.iter().try_for_each(|copy| copy.examine().map(drop))?;
     remove(lab, owner, "vol")
 }

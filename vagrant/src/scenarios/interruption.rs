@@ -10,7 +10,7 @@ use super::{Needs, Scenario, Stage};
 use crate::daemon::{kill, start_and_wait, volume, word};
 use crate::lab::Lab;
 use crate::node::Node;
-use crate::product::{Load, device, is_settled_on, remove, until, verb, xfs_is_clean};
+use crate::product::{FILE, TWO_COPIES, is_clean, is_settled_on, remove, until, verb, written_volume};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -71,12 +71,7 @@ fn says_what_to_do(lab: &Lab) -> Result<()> {
 
 fn survives(stage: &mut Stage<'_>, interrupt: &dyn Fn(&Lab) -> Result<()>) -> Result<()> {
     let lab = stage.lab()?;
-    let one = lab.node("node-1")?;
-    verb(&one, "volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2")?;
-    verb(&one, "volume attach vol")?;
-    verb(&one, "volume mount vol /mnt/vol")?;
-    let mut load = Load::new(lab, 9);
-    load.start(&one, "/mnt/vol/data")?;
+    let (one, mut load) = written_volume(lab, 9, TWO_COPIES)?;
     brake::set(&one, BRAKED)?;
     verb(&one, "volume move vol --from node-2 --to node-3 --no-wait")?;
     let (interrupted, looks) = interrupt_mid_copy(lab, &one, interrupt)?;
@@ -87,14 +82,14 @@ fn survives(stage: &mut Stage<'_>, interrupt: &dyn Fn(&Lab) -> Result<()>) -> Re
     })?;
     load.goes_on(20)?;
     load.stop()?;
-    load.verify(&one, "/mnt/vol/data")?;
+    load.verify(&one, FILE)?;
     verb(&one, "volume detach vol")?;
     verb(&one, "volume attach vol --node node-3")?;
     verb(&one, "volume mount vol /mnt/vol")?;
     let three = lab.node("node-3")?;
-    load.verify(&three, "/mnt/vol/data")?;
+    load.verify(&three, FILE)?;
     verb(&one, "volume unmount vol")?;
-    xfs_is_clean(&three, &device(&three, "vol")?)?;
+    is_clean(&three, "vol")?;
     remove(lab, &one, "vol")
 }
 

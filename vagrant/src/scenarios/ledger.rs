@@ -63,7 +63,7 @@ fn leaked_and_foreign(stage: &mut Stage<'_>) -> Result<()> {
     let (one, two) = (lab.node("node-1")?, lab.node("node-2")?);
     verb(
         &one,
-        "volume create vol --size 320MiB --fs raw --locality fixed --replicas 2 --on node-2 --on node-3",
+        "volume create vol --size 300MiB --fs raw --locality fixed --replicas 2 --on node-2 --on node-3",
     )?;
     verb(&one, "volume attach vol")?;
     let host_id = host_id(&one)?;

@@ -10,9 +10,7 @@ use super::{Needs, Scenario, Stage};
 use crate::daemon::word;
 use crate::lab::Lab;
 use crate::node::Node;
-use crate::product::{
-    Copy, Load, copies, device, ext4_is_clean, free_bytes, list, nothing_left, remove, verb, xfs_is_clean,
-};
+use crate::product::{Copy, Load, copies, device, free_bytes, is_clean, list, nothing_left, remove, verb};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -41,7 +39,7 @@ const USE_DEADLINE: Duration = Duration::from_mins(3);
 fn life_xfs(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let free = free_bytes(&lab.node("node-1")?)?;
-    mounted_life(lab, "--fs xfs --replicas 2 --on node-1 --on node-2", xfs_is_clean)?;
+    mounted_life(lab, "--fs xfs --replicas 2 --on node-1 --on node-2")?;
     let one = lab.node("node-1")?;
     lab.wait_for("the space to be free again", Duration::from_secs(30), || {
         Ok((free_bytes(&one)? == free).then_some(()))
@@ -50,12 +48,12 @@ fn life_xfs(stage: &mut Stage<'_>) -> Result<()> {
 
 fn life_ext4_and_raw(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    mounted_life(lab, "--fs ext4 --sector-size 512 --replicas 3", ext4_is_clean)?;
+    mounted_life(lab, "--fs ext4 --sector-size 512 --replicas 3")?;
     raw_life(lab)
 }
 
 /// Written on node-1, read and judged on node-2, deleted from node-3.
-fn mounted_life(lab: &Lab, spec: &str, is_clean: fn(&Node, &str) -> Result<()>) -> Result<()> {
+fn mounted_life(lab: &Lab, spec: &str) -> Result<()> {
     let [one, two, three] = [lab.node("node-1")?, lab.node("node-2")?, lab.node("node-3")?];
     verb(&one, &format!("volume create vol --size 320MiB {spec}"))?;
     verb(&one, "volume attach vol")?;
@@ -79,7 +77,7 @@ fn mounted_life(lab: &Lab, spec: &str, is_clean: fn(&Node, &str) -> Result<()>) 
     let verdict = load.verify(&two, FILE)?;
     println!("    {} acknowledged writes are there", verdict.acknowledged);
     verb(&two, "volume unmount vol")?;
-    is_clean(&two, &device(&two, "vol")?)?;
+    is_clean(&two, "vol")?;
     remove(lab, &three, "vol")
 }
 

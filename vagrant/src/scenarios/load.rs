@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Needs, Scenario, Stage};
-use crate::load::{Work, acks, next_version};
+use crate::load::{BRISK, Work, acks, next_version};
 use crate::node::Node;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -26,7 +26,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 fn survives_power_cut(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let node = lab.node("node-3")?;
-    let mut work = Work { path: drive_a(&node)?, size: 64 << 20, seed: 42 };
+    let mut work = Work { path: drive_a(&node)?, size: 64 << 20, seed: 42, rest: BRISK };
     let writer = work.start(&node, 1)?;
     lab.wait_for("500 acknowledged writes", Duration::from_mins(1), || {
         Ok((writer.acks()?.len() >= 500).then_some(()))

@@ -9,7 +9,8 @@ use crate::daemon::{CONFIG, LOG, kill, mdfabric, start_all, volume};
 use crate::lab::Lab;
 use crate::node::{Node, Spawned};
 use crate::product::{
-    Copy, Load, copies, device, drive_device, is_settled_on, nothing_left, until, verb, xfs_is_clean,
+    Copy, Load, SMALL, SMALL_XFS, TWO_COPIES, copies, device, drive_device, is_clean, is_settled_on,
+    nothing_left, until, verb,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -17,13 +18,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "killed_after_every_step",
         shows: "create, attach, mount, move and grow under load, detach and delete, every daemon killed after each single step it does",
         lab: Needs::Cluster,
-        run: |stage| at_every_step(stage, "after:/tmp/deaths"),
+        run: |stage| at_every_step(stage, "after:/tmp/deaths", SMALL_XFS),
     },
     Scenario {
         name: "killed_before_every_step",
         shows: "the same verbs, every daemon killed before each single step it is about to do",
         lab: Needs::Cluster,
-        run: |stage| at_every_step(stage, "before:/tmp/deaths"),
+        run: |stage| at_every_step(stage, "before:/tmp/deaths", SMALL),
     },
 ];
 
@@ -125,12 +126,12 @@ impl<'a> Mortals<'a> {
     }
 }
 
-fn at_every_step(stage: &mut Stage<'_>, death: &str) -> Result<()> {
+fn at_every_step(stage: &mut Stage<'_>, death: &str, form: &str) -> Result<()> {
     let lab = stage.lab()?;
     let [one, three] = [lab.node("node-1")?, lab.node("node-3")?];
     let all = Mortals::start(lab, death)?;
     let repeatable = |_: &Mortals| false;
-    all.play("volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2", repeatable)?;
+    all.play(&format!("volume create vol {form} {TWO_COPIES}"), repeatable)?;
     all.play("volume attach vol --node node-1", repeatable)?;
     all.play("volume mount vol /mnt/vol", repeatable)?;
     let mut load = Load::new(lab, 12);
@@ -154,7 +155,7 @@ fn at_every_step(stage: &mut Stage<'_>, death: &str) -> Result<()> {
     all.play("volume mount vol /mnt/vol", repeatable)?;
     load.verify(&three, FILE)?;
     all.play("volume unmount vol", repeatable)?;
-    xfs_is_clean(&three, &device(&three, "vol")?)?;
+    is_clean(&three, "vol")?;
     all.play("volume detach vol", repeatable)?;
     all.play("volume rm vol", repeatable)?;
     all.end()?;

@@ -6,15 +6,16 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::{Needs, Scenario, Stage};
-use crate::daemon::word;
+use crate::daemon::{synced_on, word};
 use crate::lab::Lab;
 use crate::node::{Node, Spawned};
-use crate::product::{Load, copies, device, is_settled_on, remove, until, verb, xfs_is_clean};
+use crate::product::{Load, copies, device, is_clean, is_settled_on, remove, until, verb};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "move_of_one_of_two_copies_under_load",
-        shows: "one of two copies moves to a third node while a writer writes: never fewer than two in sync, nothing lost",
+        shows: "one of two copies moves to a third node while a writer writes: never fewer than two in sync, nothing lost; used on a node without a copy it gets a local one, and then loses another, \
+                with three members meanwhile",
         lab: Needs::Cluster,
         run: one_of_two,
     },
@@ -97,13 +98,30 @@ fn one_of_two(stage: &mut Stage<'_>) -> Result<()> {
     let old = before.iter().find(|copy| copy.node.name() == "node-2").context("no copy on node-2")?;
     old.is_wiped()?;
     verb(&one, "volume detach vol")?;
-    verb(&one, "volume attach vol --node node-3")?;
-    verb(&one, "volume mount vol /mnt/vol")?;
-    let three = lab.node("node-3")?;
-    load.verify(&three, "/mnt/vol/data")?;
+    let two = lab.node("node-2")?;
+    used_where_no_copy_is(lab, &two, &mut load)?;
     verb(&one, "volume unmount vol")?;
-    xfs_is_clean(&three, &device(&three, "vol")?)?;
+    is_clean(&two, "vol")?;
     remove(lab, &one, "vol")
+}
+
+/// Both copies are elsewhere: it is served at once by both of them, and a local one takes the place of one of them, with three members
+/// meanwhile.
+fn used_where_no_copy_is(lab: &Lab, two: &Node, load: &mut Load<'_>) -> Result<()> {
+    verb(two, "volume attach vol --node node-2")?;
+    let sampler = Sampler::start(two)?;
+    verb(two, "volume mount vol /mnt/vol")?;
+    load.verify(two, "/mnt/vol/data")?;
+    load.start(two, "/mnt/vol/data")?;
+    let with_local = [["node-1", "node-2"], ["node-2", "node-3"]];
+    let record = until(lab, two, "vol", "a local copy", |record| {
+        with_local.iter().any(|nodes| is_settled_on(record, nodes))
+    })?;
+    let Sampled { fewest, slots, looks } = sampler.stop()?;
+    ensure!(fewest >= 2 && slots == 3, "{fewest} in sync, {slots} slots at one of {looks} looks");
+    println!("    used on node-2, which had no copy: they are on {} now", synced_on(&record).join(" and "));
+    load.stop()?;
+    load.verify(two, "/mnt/vol/data").map(drop)
 }
 
 fn follows_owner(stage: &mut Stage<'_>) -> Result<()> {

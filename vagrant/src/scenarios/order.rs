@@ -11,6 +11,10 @@ const ALONE: &[(&str, &str)] = &[
     ("lab_moves_bytes_between_guests", "asks for a speed"),
     ("idle_costs_nothing", "prints what daemons take of a processor"),
     (ON_REQUEST, "three larger guests and a control plane take the whole machine"),
+    (
+        "chaos_for_a_minute",
+        "takes two processors: beside a neighbour more is late than what the seed makes late",
+    ),
     ("lab_leaves_nothing_behind", "looks at the host's own mounts and network devices"),
 ];
 

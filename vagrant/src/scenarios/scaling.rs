@@ -11,8 +11,8 @@ use crate::daemon::{mdfabric, synced_on, volume, word};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    Copy, FILE, Load, copies, device, free_bytes, is_settled_on, remove, until, verb, written_volume,
-    xfs_is_clean,
+    Copy, FILE, Load, copies, device, free_bytes, is_clean, is_settled_on, remove, until, verb,
+    written_volume, written_xfs,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -30,7 +30,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// What [`written_volume`] has, bytes.
+/// What [`written_xfs`] has, bytes.
 const SIZE: u64 = 320 << 20;
 /// The events of the whole way, in the words that users know, each of them once.
 const SAID: [&str; 6] = [
@@ -44,9 +44,9 @@ const SAID: [&str; 6] = [
 
 fn one_two_three_two_one(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 31, "--replicas 1 --on node-1")?;
+    let (one, mut load) = written_xfs(lab, 31, "--replicas 1 --on node-1")?;
     let phases = Phases::start(&one)?;
-    edit(lab, &one, "--add-replica node-2", &["node-1", "node-2"])?;
+    edit(lab, &one, "--add-replica node-2/node-2-a", &["node-1", "node-2"])?;
     load.goes_on(20)?;
     let sampler = Sampler::start(&one)?;
     edit(lab, &one, "--replicas 3", &["node-1", "node-2", "node-3"])?;
@@ -198,6 +198,6 @@ fn refused_when_not_in_sync(stage: &mut Stage<'_>) -> Result<()> {
 fn end(lab: &Lab, owner: &Node, load: &Load<'_>) -> Result<()> {
     load.verify(owner, FILE)?;
     verb(owner, "volume unmount vol")?;
-    xfs_is_clean(owner, &device(owner, "vol")?)?;
+    is_clean(owner, "vol")?;
     remove(lab, owner, "vol")
 }

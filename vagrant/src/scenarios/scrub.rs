@@ -11,7 +11,7 @@ use crate::daemon::{kill, mdfabric, start_and_wait, synced_on, volume};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    Copy, FILE, TWO_COPIES, arrays, copies_are_equal, copy_on, remove, until, verb, written_volume,
+    Copy, FILE, TWO_COPIES, arrays, copies_are_equal, copy_on, remove, until, verb, written_xfs,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
@@ -31,7 +31,7 @@ const BRAKED: Speed = (500, 20_000);
 
 fn scrub(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 16, TWO_COPIES)?;
+    let (one, mut load) = written_xfs(lab, 16, TWO_COPIES)?;
     let first = copy_on(lab, &one, "vol", "node-1")?;
     let second = copy_on(lab, &one, "vol", "node-2")?;
     second.damage(SECOND)?;

@@ -11,7 +11,7 @@ use crate::daemon::{self, kill, start_and_wait, volume};
 use crate::guest::writer::Summary;
 use crate::lab::Lab;
 use crate::node::Node;
-use crate::product::{FILE, Load, TWO_COPIES, is_settled_on, remove, until, verb, written_volume};
+use crate::product::{FILE, Load, TWO_COPIES, is_settled_on, remove, until, verb, written_xfs};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -42,7 +42,7 @@ const NO_DAEMON: Duration = Duration::from_secs(5);
 
 fn power_cut(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 31, TWO_COPIES)?;
+    let (one, mut load) = written_xfs(lab, 31, TWO_COPIES)?;
     load.goes_on(50)?;
     lab.node("node-2")?.power_cut()?;
     let summary = goes_on_alone(lab, &one, &mut load)?;
@@ -53,7 +53,7 @@ fn power_cut(stage: &mut Stage<'_>) -> Result<()> {
 
 fn shut_down(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 32, TWO_COPIES)?;
+    let (one, mut load) = written_xfs(lab, 32, TWO_COPIES)?;
     let two = lab.node("node-2")?;
     load.goes_on(50)?;
     // What the shipped units do when the machine goes down: the goodbye, then the daemon, at last the power.
@@ -71,7 +71,7 @@ fn shut_down(stage: &mut Stage<'_>) -> Result<()> {
 
 fn blip(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, 33, TWO_COPIES)?;
+    let (one, mut load) = written_xfs(lab, 33, TWO_COPIES)?;
     let two = lab.node("node-2")?;
     load.goes_on(50)?;
     let sampler = Sampler::start(&one)?;

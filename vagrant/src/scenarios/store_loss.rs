@@ -9,8 +9,7 @@ use crate::daemon::{kill, start_and_wait, synced_on};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    FILE, Load, TWO_COPIES, copies_are_equal, device, is_settled_on, remove, until, verb, written_volume,
-    xfs_is_clean,
+    FILE, Load, TWO_COPIES, copies_are_equal, is_clean, is_settled_on, remove, until, verb, written_volume,
 };
 use crate::supervisor::control::Power;
 
@@ -103,6 +102,6 @@ fn comes_back(lab: &Lab, one: &Node, mut load: Load<'_>) -> Result<()> {
     copies_are_equal(lab, one, "vol", 0)?;
     load.verify(one, FILE)?;
     verb(one, "volume unmount vol")?;
-    xfs_is_clean(one, &device(one, "vol")?)?;
+    is_clean(one, "vol")?;
     remove(lab, one, "vol")
 }

@@ -10,8 +10,7 @@ use crate::daemon::{self, kill, start_and_wait};
 use crate::lab::Lab;
 use crate::node::Node;
 use crate::product::{
-    Copy, Load, arrays, copies, copies_are_equal, device, ext4_is_clean, is_settled_on, nothing_left, until,
-    verb,
+    Copy, Load, arrays, copies, copies_are_equal, device, is_clean, is_settled_on, nothing_left, until, verb,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
@@ -108,7 +107,7 @@ fn end(lab: &Lab, owner: &Node, mut load: Load<'_>) -> Result<()> {
     copies_are_equal(lab, owner, "wide", 0)?;
     load.verify(owner, FILE)?;
     verb(owner, "volume unmount wide")?;
-    ext4_is_clean(owner, &device(owner, "wide")?)?;
+    is_clean(owner, "wide")?;
     let all = copies(lab, owner, "wide")?;
     ensure!(all.len() == 4, "{} partitions of two copies in two columns", all.len());
     verb(owner, "volume detach wide")?;

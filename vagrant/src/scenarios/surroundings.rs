@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::{Needs, Scenario, Stage};
 use crate::daemon::{CONFIG, config, kill, mdfabric, start, start_and_wait, wait_answering};
 use crate::lab::Lab;
-use crate::product::{Load, is_settled_on, remove, until, verb};
+use crate::product::{Load, SMALL, TWO_COPIES, is_settled_on, remove, until, verb};
 use crate::supervisor::control::Power;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -52,7 +52,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 fn store_lost(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let one = lab.node("node-1")?;
-    verb(&one, "volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2")?;
+    verb(&one, &format!("volume create vol {SMALL} {TWO_COPIES}"))?;
     verb(&one, "volume attach vol")?;
     verb(&one, "volume mount vol /mnt/vol")?;
     let mut load = Load::new(lab, 8);
@@ -82,7 +82,7 @@ fn store_lost(stage: &mut Stage<'_>) -> Result<()> {
 fn store_unreachable_at_start(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
     let one = lab.node("node-1")?;
-    verb(&one, "volume create vol --size 320MiB --replicas 2 --on node-1 --on node-2")?;
+    verb(&one, &format!("volume create vol {SMALL} {TWO_COPIES}"))?;
     verb(&one, "volume attach vol")?;
     verb(&one, "volume mount vol /mnt/vol")?;
     let mut load = Load::new(lab, 11);

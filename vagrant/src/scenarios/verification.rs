@@ -10,7 +10,9 @@ use super::{Needs, Scenario, Stage};
 use crate::daemon::{synced_on, word};
 use crate::lab::Lab;
 use crate::node::{Node, Spawned};
-use crate::product::{Load, copy_on, device, is_settled_on, remove, until, verb, xfs_is_clean};
+use crate::product::{
+    Load, TWO_COPIES, copy_on, device, is_clean, is_settled_on, remove, until, verb, written_volume,
+};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -25,6 +27,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         lab: Needs::Cluster,
         run: one_sector_differs,
     },
+    Scenario {
+        name: "move_with_a_new_copy_damaged_where_samples_are_taken",
+        shows: "without --verify the ends, what the file system hangs on and some of the rest are compared: one sector that differs there, and \
+                the new copy is Faulty, the old one stays, nothing is lost",
+        lab: Needs::Cluster,
+        run: a_sample_differs,
+    },
 ];
 
 const FILE: &str = "/mnt/vol/data";
@@ -32,6 +41,10 @@ const FILE: &str = "/mnt/vol/data";
 const CHECKS: &str = "/tmp/checks";
 /// Slow enough for the copy to be damaged before the check is there.
 const BRAKED: Speed = (500, 1000);
+/// So is that for the copy to be damaged where it is filled already.
+const BRAKED_FILLING: Speed = (1000, 6000);
+/// In the first MiB, which is always compared, bytes from the start of the data: inodes that nobody uses.
+const SAMPLED: u64 = (1 << 20) - 512;
 /// The damaged byte, bytes from the start of the data: near the end of 320 MiB, where nothing was written.
 const DAMAGE: u64 = 290 << 20;
 
@@ -83,7 +96,7 @@ fn last(lines: &str) -> &str {
 
 fn one_sector_differs(stage: &mut Stage<'_>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load, look) = moving_volume(lab, 15, true)?;
+    let (one, load, look) = moving_volume(lab, 15, true)?;
     let at = lab.wait_for("the kernel to check the new copy", Duration::from_mins(3), || {
         let seen = one.run(&["cat", CHECKS])?;
         Ok(seen.stdout.lines().next().map(str::to_owned))
@@ -93,18 +106,37 @@ fn one_sector_differs(stage: &mut Stage<'_>) -> Result<()> {
     println!("    damaged at 93.8% while the check went from {at} to {}", last(&then));
     look.signal("KILL")?;
     brake::set(&one, brake::RELEASED)?;
-    let record = until(lab, &one, "vol", "the new copy to be refused", |record| {
+    is_refused(lab, &one, load)
+}
+
+fn a_sample_differs(stage: &mut Stage<'_>) -> Result<()> {
+    let lab = stage.lab()?;
+    let (one, load) = written_volume(lab, 17, TWO_COPIES)?;
+    brake::set(&one, BRAKED_FILLING)?;
+    verb(&one, "volume move vol --from node-2 --to node-3 --no-wait")?;
+    lab.wait_for("the kernel to have copied a tenth", Duration::from_mins(1), || {
+        let line = one.sh("grep -o 'recovery = *[1-9][0-9][.]' /proc/mdstat")?;
+        Ok((line.status == 0).then_some(()))
+    })?;
+    copy_on(lab, &one, "vol", "node-3")?.damage(SAMPLED)?;
+    brake::set(&one, brake::RELEASED)?;
+    is_refused(lab, &one, load)
+}
+
+/// The new copy is Faulty, says why, and goes; the old ones stay.
+fn is_refused(lab: &Lab, one: &Node, mut load: Load<'_>) -> Result<()> {
+    let record = until(lab, one, "vol", "the new copy to be refused", |record| {
         record.to_string().contains("VerificationFailed")
     })?;
     let states = states(&record);
     ensure!(states.contains(&("node-3".to_owned(), "Faulty".to_owned())), "{states:?}");
     println!("    {}", said(&record));
-    until(lab, &one, "vol", "the move to be given up", |record| record.to_string().contains("MoveGivenUp"))?;
+    until(lab, one, "vol", "the move to be given up", |record| record.to_string().contains("MoveGivenUp"))?;
     load.goes_on(20)?;
-    until(lab, &one, "vol", "node-1 and node-2 have kept theirs", |record| {
+    until(lab, one, "vol", "node-1 and node-2 have kept theirs", |record| {
         synced_on(record) == ["node-1", "node-2"]
     })?;
-    end(lab, &one, &mut load)
+    end(lab, one, &mut load)
 }
 
 fn states(record: &Value) -> Vec<(String, String)> {
@@ -123,6 +155,6 @@ fn end(lab: &Lab, owner: &Node, load: &mut Load<'_>) -> Result<()> {
     load.stop()?;
     load.verify(owner, FILE)?;
     verb(owner, "volume unmount vol")?;
-    xfs_is_clean(owner, &device(owner, "vol")?)?;
+    is_clean(owner, "vol")?;
     remove(lab, owner, "vol")
 }

@@ -9,7 +9,7 @@ use super::{Needs, Scenario, Stage};
 use crate::guest::reader::{self, FAILED};
 use crate::lab::Lab;
 use crate::node::Node;
-use crate::product::{FILE, TWO_COPIES, verb, written_volume};
+use crate::product::{FILE, Load, TWO_COPIES, verb, written_volume, written_xfs};
 use crate::supervisor::control::Power;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -18,13 +18,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         shows: "an owner that was paused under load while its volume was taken over acknowledges nothing when it wakes up, \
                 soon gives no old data, ends who used it, and its copy comes back by a full copy",
         lab: Needs::Cluster,
-        run: |stage| wakes(stage, 24, "xfs"),
+        run: |stage| wakes(stage, |lab| written_xfs(lab, 24, TWO_COPIES)),
     },
     Scenario {
         name: "paused_owner_wakes_as_a_zombie_with_ext4",
         shows: "the same with ext4, which acknowledges what a leg held even after it was shut down: its writer is ended first",
         lab: Needs::Cluster,
-        run: |stage| wakes(stage, 25, "ext4"),
+        run: |stage| wakes(stage, |lab| written_volume(lab, 25, TWO_COPIES)),
     },
 ];
 
@@ -32,9 +32,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 const MARK: &str = "/mnt/vol/mark";
 const LOG: &str = "/run/reader.log";
 
-fn wakes(stage: &mut Stage<'_>, seed: u64, fs: &str) -> Result<()> {
+fn wakes(stage: &mut Stage<'_>, written: fn(&Lab) -> Result<(Node, Load<'_>)>) -> Result<()> {
     let lab = stage.lab()?;
-    let (one, mut load) = written_volume(lab, seed, &format!("{TWO_COPIES} --fs {fs}"))?;
+    let (one, mut load) = written(lab)?;
     let two = lab.node("node-2")?;
     mark(&one, '1')?;
     one.spawn(&["lab", "reader", "--path", MARK, "--log", LOG])?;
@@ -59,7 +59,7 @@ fn wakes(stage: &mut Stage<'_>, seed: u64, fs: &str) -> Result<()> {
     println!("    writes of before the pause that were logged after it: {late}");
     println!("    {}", old_reads(&one, asleep)?);
     is_told(&one, &two)?;
-    is_whole_again(lab, &two, load, fs)
+    is_whole_again(lab, &two, load)
 }
 
 fn mark(node: &Node, byte: char) -> Result<()> {

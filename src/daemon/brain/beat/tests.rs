@@ -6,10 +6,11 @@ use tokio::sync::{Notify, mpsc};
 
 use super::*;
 use crate::daemon::brain::{Ports, Written};
+use crate::daemon::{Cache, StoreHealth};
 use crate::domain::testing::node_status;
 use crate::domain::{Endpoint, Lease, NodeName, Versioned, VolumeStatus};
 use crate::plan::{FailureKind, Lane, Observation, Outcome, Peers, Sample, Step, StepFailure};
-use crate::ports::{Heartbeats, InCalls, Kernel, Listing, PortFuture, Store, Watch};
+use crate::ports::{Change, Heartbeats, InCalls, Kernel, Listing, PortFuture, Store, Watch};
 use crate::telemetry::recorder::Recorder;
 
 struct Nothing;
@@ -58,6 +59,8 @@ enum Way {
     Refuses,
     /// Has one that cannot be read.
     Garbled,
+    /// Has one that is older than what is known.
+    Older,
     Fails,
 }
 
@@ -80,7 +83,7 @@ impl Moody {
             Way::Takes => {}
             Way::Waits => self.beaten.notified().await,
             Way::Refuses => return Err(StoreError::Refused { key: key.clone(), why: "a rule".to_owned() }),
-            Way::Garbled => {
+            Way::Garbled | Way::Older => {
                 return Err(StoreError::Conflict { key: key.clone(), expected, found: Revision(9) });
             }
             Way::Fails => {
@@ -99,6 +102,10 @@ impl Moody {
 impl Store for Moody {
     fn get(&self, key: &Key) -> PortFuture<'_, Result<Option<Versioned<Record>>, StoreError>> {
         let key = key.clone();
+        if self.ways.lock().unwrap().get(&key.kind) == Some(&Way::Older) {
+            let value = Record::NodeStatus(node_status(Timestamp(1)));
+            return Box::pin(async { Ok(Some(Versioned { revision: Revision(1), value })) });
+        }
         Box::pin(async { Err(StoreError::Corrupt { key, why: "garbled".to_owned() }) })
     }
 
@@ -183,7 +190,7 @@ async fn a_refused_write_is_told_and_neither_a_beat_nor_other_volumes_wait_for_i
     kinds.dedup();
     assert!(kinds.contains(&Kind::NodeSpec) && kinds.contains(&Kind::NodeStatus), "{kinds:?}");
     assert_eq!(brain.refusals.reasons(clock::now())[0].code, "StoreRefused");
-    assert_eq!(brain.store, crate::daemon::StoreHealth::Good);
+    assert_eq!(brain.store, StoreHealth::Good);
     store.set(Kind::VolumeStatus, Way::Takes);
     assert_eq!(brain.write_all(&[volume("v")]).await, Written::Refused, "it is not offered again at once");
 }
@@ -200,6 +207,70 @@ async fn a_beat_that_was_not_taken_is_due_again_before_its_period_is_over() {
     }
     let pace = crate::ports::Pace::SPARING;
     assert!(timing::STORE_RETRY_MILLIS < pace.heartbeat_millis);
+}
+
+/// As where lists and watches fail and writes do not: who is not heard of then is not dead, and what readers are shown is old.
+#[tokio::test]
+async fn a_write_that_is_taken_is_no_news_of_others() {
+    let store = Arc::<Moody>::default();
+    let mut brain = brain(&store);
+    let other = Key::new(Kind::NodeStatus, "n2");
+    brain.memory.liveness.store_answered(Timestamp(1_000));
+    brain.memory.liveness.heard([other.clone()], Timestamp(1_000));
+    brain.take_records(Cache::Lost("lists are refused".to_owned()));
+    beats(&mut brain).await;
+    assert_eq!(taken(&store), [Kind::NodeStatus]);
+    assert_eq!(brain.memory.liveness.age(&other, Timestamp(3_000)), Some(2_000), "nothing is known since");
+    assert_eq!(brain.store, StoreHealth::Lost("lists are refused".to_owned()));
+    assert_eq!(brain.memory.store.since(), None, "what is to be recorded can be");
+    brain.take_records(Cache::Changed(Vec::new()));
+    assert_eq!(brain.store, StoreHealth::Good);
+}
+
+/// A record of this node that it cannot read: it is planned with that before anything is done, and once it is, nobody waits for it.
+#[tokio::test]
+async fn what_turns_out_to_be_unreadable_is_planned_with() {
+    let store = Arc::<Moody>::default();
+    store.set(Kind::VolumeStatus, Way::Garbled);
+    let mut brain = brain(&store);
+    assert_eq!(brain.write_all(&[volume("v")]).await, Written::Some);
+    assert!(brain.records.world().is_unreadable(&volume("v").key));
+    let again = brain.take_answer(&volume("v"), store.say(&volume("v").key, Revision(0)).await).await;
+    assert_eq!(again, Written::Refused);
+}
+
+/// A status says what time it is: it is another one each time.
+#[tokio::test]
+async fn what_was_refused_is_not_offered_at_once_as_something_else() {
+    let store = Arc::<Moody>::default();
+    let mut brain = brain(&store);
+    let spec = |cordoned| Write {
+        key: Key::new(Kind::NodeSpec, "n1"),
+        record: Some(Record::NodeSpec(crate::domain::NodeSpec { cordoned, draining: false })),
+    };
+    let later = clock::now().plus(3_600_000);
+    brain.refusals.note(&spec(false), None, "a rule is against it", later);
+    assert_eq!(brain.write_all(&[spec(true)]).await, Written::Refused);
+    assert!(taken(&store).is_empty());
+    assert_eq!(brain.offer_at, later.plus(timing::REFUSED_ANEW_MILLIS), "it is planned again then");
+}
+
+/// As after a restore from a backup: everything is listed again then, and until that is so nothing is tried hundreds of times.
+#[tokio::test]
+async fn what_is_overtaken_by_nothing_new_is_not_written_again_at_once() {
+    let store = Arc::<Moody>::default();
+    store.set(Kind::NodeStatus, Way::Older);
+    let mut brain = brain(&store);
+    let value =
+        Some(Versioned { revision: Revision(9), value: Record::NodeStatus(node_status(Timestamp(2))) });
+    brain.records.take_change(Change { key: Key::new(Kind::NodeStatus, "n1"), value, revision: Revision(9) });
+    let before = clock::now();
+    beats(&mut brain).await;
+    assert!(brain.beats.due() >= before.plus(timing::OVERTAKEN_MILLIS));
+    (brain.overtaken_until, brain.offer_at) = (clock::now().plus(3_600_000), Timestamp(u64::MAX));
+    assert_eq!(brain.write_all(&[volume("v")]).await, Written::Overtaken);
+    assert!(taken(&store).is_empty());
+    assert_eq!(brain.offer_at, brain.overtaken_until, "it is planned again then");
 }
 
 #[tokio::test]

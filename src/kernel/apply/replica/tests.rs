@@ -1,9 +1,11 @@
-use kernel_abi::md::bitmap::Bitmap;
-use kernel_abi::md::geometry;
-use kernel_abi::md::superblock::{NewArray, NewMember as MdMember, Seat, SetName, Superblock, Timestamp};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
 use kernel_abi::nvmet::Port;
 
 use super::*;
+use crate::kernel::apply::testing::member;
 
 const OURS: PortAddress = PortAddress {
     transport: Fabric::Tcp,
@@ -54,36 +56,78 @@ fn one_that_serves_elsewhere_is_left_alone_and_named() {
     }
 }
 
-/// One partition's member of an array of its own, in a file.
-fn member(device_uuid: Uuid) -> tempfile::NamedTempFile {
-    const SIZE: u64 = 64 << 20;
-    let image = tempfile::NamedTempFile::new().unwrap();
-    image.as_file().set_len(SIZE).unwrap();
-    let array = NewArray {
-        set_uuid: Uuid::from_u128(7),
-        name: SetName::new("v").unwrap(),
-        ctime: Timestamp::from_secs(1),
-        raid_disks: 2,
-        present: vec![Seat { dev_number: 0, slot: 0 }],
-        component_size: None,
-    };
-    let device_sectors = SIZE / geometry::SECTOR_BYTES;
-    let member = MdMember { dev_number: 0, device_uuid, write_mostly: false, device_sectors };
-    let superblock = Superblock::create(&array, &member).unwrap();
-    let bitmap = Bitmap::clean(array.set_uuid, superblock.size, superblock.events).unwrap();
-    header::write_member_header(image.path(), &header::MemberHeader { superblock, bitmap }).unwrap();
-    image
-}
-
 /// Whoever has lost a copy's records finds its data; a superblock that somebody else has left there is zeroed with the rest.
 #[test]
 fn what_was_a_member_as_this_very_replica_is_not_zeroed() {
     let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let image = member(own);
+    let image = member(own, 0);
     let said = is_no_member(image.path(), own).unwrap_err().message;
     assert!(said.contains("is not zeroed"), "{said}");
     is_no_member(image.path(), other).unwrap();
     let blank = tempfile::NamedTempFile::new().unwrap();
     blank.as_file().set_len(1 << 20).unwrap();
     is_no_member(blank.path(), own).unwrap();
+}
+
+const EPOCH: Epoch = Epoch(7);
+
+/// An export as configfs shows it, in plain files.
+struct Exported {
+    directory: tempfile::TempDir,
+    partition: Uuid,
+    allowed: PathBuf,
+    shown: PathBuf,
+    enable: PathBuf,
+}
+
+impl Exported {
+    fn new() -> Self {
+        let (directory, partition) = (tempfile::tempdir().unwrap(), Uuid::from_u128(1));
+        let name = subsystem_nqn(partition, EPOCH);
+        let target = directory.path().join(nvmet::DIRECTORY);
+        let subsystem = target.join("subsystems").join(&name);
+        let [allowed, shown, enable] = [
+            subsystem.join("allowed_hosts/nqn.2014-08.org.nvmexpress:owner"),
+            target.join("ports/1/subsystems").join(&name),
+            subsystem.join("namespaces/1/enable"),
+        ];
+        for part in [&allowed, &shown, &enable] {
+            fs::create_dir_all(part.parent().unwrap()).unwrap();
+        }
+        fs::write(subsystem.join("attr_allow_any_host"), "0\n").unwrap();
+        fs::write(target.join("ports/1/addr_trtype"), "tcp\n").unwrap();
+        fs::write(&enable, "1\n").unwrap();
+        symlink(&subsystem, &allowed).unwrap();
+        symlink(&subsystem, &shown).unwrap();
+        Self { directory, partition, allowed, shown, enable }
+    }
+
+    /// What the fence stops at.
+    fn fenced(&self) -> String {
+        fence(&Root::at(self.directory.path()), self.partition, EPOCH).unwrap_err().message
+    }
+
+    /// Whether the owner may connect, is connected, and reaches the drive.
+    fn is_open(&self) -> [bool; 3] {
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        let enabled = fs::read_to_string(&self.enable).unwrap().starts_with('1');
+        [is_there(&self.allowed), is_there(&self.shown), enabled]
+    }
+}
+
+/// R4. A link that cannot be removed stops the fence in the middle: what comes before is done, what comes after is not. A plain
+/// directory, which is not removed with what is in it, stops it at its end.
+#[test]
+fn a_fence_bars_the_owner_then_cuts_it_off_then_drains() {
+    let export = Exported::new();
+    assert_eq!(export.is_open(), [true; 3]);
+    fs::remove_file(&export.shown).unwrap();
+    fs::create_dir(&export.shown).unwrap();
+    let stopped = export.fenced();
+    assert!(stopped.contains("ports/1/subsystems"), "{stopped}");
+    assert_eq!(export.is_open(), [false, true, true]);
+    fs::remove_dir(&export.shown).unwrap();
+    let stopped = export.fenced();
+    assert!(stopped.contains("rmdir") && stopped.contains("namespaces/1"), "{stopped}");
+    assert_eq!(export.is_open(), [false; 3]);
 }

@@ -1,6 +1,7 @@
 //! `mddrive`
+#![allow(unreachable_pub, reason = "KubeSchema puts a copy of the struct into a function")]
 
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -9,7 +10,7 @@ use crate::domain::{self, DriveId, NodeName, Timestamp};
 use crate::store::kube::summary::DriveSummary;
 
 /// What an admin decided. Empty for a drive that nobody added.
-#[derive(CustomResource, Serialize, Deserialize, JsonSchema, Debug, Clone)]
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone)]
 #[kube(
     group = "mdfabric.io",
     version = "v1alpha1",
@@ -31,19 +32,19 @@ use crate::store::kube::summary::DriveSummary;
     printcolumn(name = "Largest", type_ = "string", json_path = ".status.summary.largest", priority = 1),
     printcolumn(name = "Sector", type_ = "integer", json_path = ".status.sectorSize", priority = 1),
     printcolumn(name = "Cordoned", type_ = "boolean", json_path = ".spec.cordoned", priority = 1),
-    printcolumn(name = "Id", type_ = "string", json_path = ".spec.id", priority = 1),
+    printcolumn(name = "Id", type_ = "string", json_path = ".spec.id", priority = 1)
+)]
+#[x_kube(
     validation = Rule::new(
-        "!has(oldSelf.spec.diskGuid) || !has(self.spec.diskGuid) \
-         || self.spec.diskGuid == oldSelf.spec.diskGuid && self.spec.id == oldSelf.spec.id \
-         && self.spec.node == oldSelf.spec.node")
-        .message("id, node and diskGuid are what the drive is known by: remove the drive and add it again")
-        .field_path(".spec"),
-    validation = Rule::new("!has(self.spec.diskGuid) || has(self.spec.id) && has(self.spec.node)")
-        .message("a drive is added by `mdfabric drive add`, which knows its id, node and diskGuid").field_path(".spec"),
+        "!has(oldSelf.diskGuid) || !has(self.diskGuid) \
+         || self.diskGuid == oldSelf.diskGuid && self.id == oldSelf.id \
+         && self.node == oldSelf.node")
+        .message("id, node and diskGuid are what the drive is known by: remove the drive and add it again"),
+    validation = Rule::new("!has(self.diskGuid) || has(self.id) && has(self.node)")
+        .message("a drive is added by `mdfabric drive add`, which knows its id, node and diskGuid"),
     validation = Rule::new(
-        "has(self.spec.diskGuid) || !(has(self.spec.cordoned) || has(self.spec.evicting) || has(self.spec.removing))")
+        "has(self.diskGuid) || !(has(self.cordoned) || has(self.evicting) || has(self.removing))")
         .message("a drive that was not added cannot be cordoned, evicted or removed: `mdfabric drive add` adds it")
-        .field_path(".spec")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DriveSpec {

@@ -71,15 +71,54 @@ fn every_text_and_list_has_an_end_and_rules_walk_short_lists_only() {
         });
         let compiled = compile_schema(&schema);
         assert!(!compiled.has_errors(), "{kind}: {:?}", compiled.compilation_errors());
-        for rule in schema["x-kubernetes-validations"].as_array().unwrap() {
+        assert!(!compile_schema(&schema["properties"]["spec"]).has_errors(), "{kind}");
+        for rule in of_object(&schema).into_iter().chain(of_spec(&schema)) {
             let rule_text = rule["rule"].as_str().unwrap();
             let walks = rule_text.matches(".all(").count() + rule_text.matches(".exists").count();
-            let short = ["self.spec.placement.entries.", "self.spec.attachment.published.all("];
+            let short = ["self.placement.entries.", "self.attachment.published.all("];
             let of_short: usize = short.iter().map(|list| rule_text.matches(list).count()).sum();
             assert_eq!(walks, of_short, "{rule_text}");
             assert!(!rule["message"].as_str().unwrap().is_empty());
         }
     }
+}
+
+/// The rules that stand on a whole object.
+fn of_object(schema: &Value) -> Vec<Value> {
+    schema["x-kubernetes-validations"].as_array().cloned().unwrap_or_default()
+}
+
+fn of_spec(schema: &Value) -> Vec<Value> {
+    of_object(&schema["properties"]["spec"])
+}
+
+/// Nothing that a later definition thinks of a spec may be in a status's way: the API server forgives only what did not change where the rule stands,
+/// and a whole object always changes.
+#[test]
+fn what_is_judged_of_a_whole_object_is_its_name_and_its_status() {
+    let mut of_specs = 0;
+    for kind in ["Volume", "Replica", "Drive", "StorageNode"] {
+        let schema = schema(kind);
+        for rule in of_object(&schema) {
+            let rule_text = rule["rule"].as_str().unwrap();
+            assert!(!rule_text.contains("elf.spec"), "{kind}: {rule_text}");
+            let about_status = rule_text.contains("self.status") && rule_text.contains("oldSelf.status");
+            assert!(about_status || rule_text.contains("self.metadata.name"), "{kind}: {rule_text}");
+        }
+        of_specs += of_spec(&schema).len();
+    }
+    assert!(of_specs > 20, "{of_specs}");
+}
+
+/// A newer daemon reads what an older one says of itself, and what a definition leaves out of what it says itself: a field that has to be
+/// there, and is not, would make its node a dead one. A new one is `#[serde(default)]`.
+#[test]
+fn a_heartbeat_needs_no_field_that_it_did_not_always_have() {
+    let required = schema("StorageNode")["properties"]["status"]["required"].clone();
+    let mut required: Vec<String> = serde_json::from_value(required).unwrap();
+    required.sort_unstable();
+    let first = ["bootId", "endpoint", "heartbeatAt", "hostId", "hostNqn", "kernel", "missing", "version"];
+    assert_eq!(required, first);
 }
 
 #[test]
@@ -90,7 +129,7 @@ fn in_sync_sets_are_one_value() {
 
 #[test]
 fn the_limits_are_the_domain_s() {
-    let rules = schema("Volume")["x-kubernetes-validations"].to_string();
+    let rules = json!(of_spec(&schema("Volume"))).to_string();
     let size = |bytes: Bytes| super::super::form::quantity(bytes);
     assert!(rules.contains(&format!("quantity('{}')", size(MIN_VOLUME))));
     assert!(rules.contains(&format!("quantity('{}')", size(MAX_VOLUME))));
@@ -244,4 +283,47 @@ fn a_copy_does_not_move() {
     assert_eq!(refusals(&schema, &copy("n1", "S1"), None), [""; 0]);
     assert_eq!(refusals(&schema, &copy("n2", "S1"), Some(&copy("n1", "S1"))).len(), 1);
     assert_eq!(refusals(&schema, &copy("n1", "S2"), Some(&copy("n1", "S1"))).len(), 1);
+}
+
+#[test]
+fn what_was_made_of_a_copy_is_not_taken_back() {
+    let schema = schema("Replica");
+    let copy = |size: u64, epoch: Option<u64>, status: Option<Value>| {
+        let mut copy = json!({ "metadata": { "name": "r" }, "spec": {
+            "volume": "v", "volumeUid": uuid::Uuid::nil(), "node": "n1", "drives": ["S1"], "partitionSize": size,
+            "wanted": "Present",
+        }});
+        if let Some(epoch) = epoch {
+            copy["spec"]["export"] = json!({ "node": "n1", "hostNqn": "nqn", "epoch": epoch });
+        }
+        if let Some(status) = status {
+            copy["status"] = status;
+        }
+        copy
+    };
+    let status = |zeroed: bool, acked: u64, gone: bool| {
+        Some(json!({
+            "state": "Created", "partitions": [], "zeroed": zeroed, "ackedEpoch": acked, "gone": gone, "updatedAt": 0,
+        }))
+    };
+    let before = copy(2, Some(3), status(true, 3, false));
+    for (after, said) in [
+        (copy(3, Some(4), status(true, 4, true)), None),
+        (copy(2, None, status(true, 3, false)), None),
+        (copy(1, Some(3), status(true, 3, false)), Some("partitionSize")),
+        (copy(2, Some(2), status(true, 3, false)), Some("export")),
+        (copy(2, Some(3), None), Some("status")),
+        (copy(2, Some(3), status(false, 3, false)), Some("zeroed")),
+        (copy(2, Some(3), status(true, 2, false)), Some("ackedEpoch")),
+    ] {
+        let refused = refusals(&schema, &after, Some(&before));
+        let about = refused.first().and_then(|text| text.split_once(':')).map(|(field, _)| field);
+        assert_eq!(about, said, "{refused:?}");
+    }
+    let gone = copy(2, None, status(true, 3, true));
+    assert_eq!(refusals(&schema, &copy(2, None, None), Some(&gone)), [""; 0]);
+    assert_eq!(
+        refusals(&schema, &copy(2, None, status(false, 0, false)), Some(&copy(2, None, None))),
+        [""; 0]
+    );
 }

@@ -1,6 +1,7 @@
 //! `mdvol`
+#![allow(unreachable_pub, reason = "KubeSchema puts a copy of the struct into a function")]
 
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use crate::domain::{
 use crate::store::kube::summary::{Condition, VolumeSummary};
 
 /// What a user asks for.
-#[derive(CustomResource, Serialize, Deserialize, JsonSchema, Debug, Clone)]
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone)]
 #[kube(
     group = "mdfabric.io",
     version = "v1alpha1",
@@ -34,55 +35,6 @@ use crate::store::kube::summary::{Condition, VolumeSummary};
     printcolumn(name = "Down", type_ = "integer", json_path = ".status.summary.down", priority = 1),
     validation = Rule::new("size(self.metadata.name) <= 63")
         .message("the name of a volume has at most 63 characters").field_path(".spec"),
-    validation = Rule::new("quantity(self.spec.size).compareTo(quantity('300Mi')) >= 0")
-        .message("size: the smallest volume has 300Mi").field_path(".spec.size"),
-    validation = Rule::new("quantity(self.spec.size).compareTo(quantity('1Pi')) <= 0")
-        .message("size: the largest volume has 1Pi").field_path(".spec.size"),
-    validation = Rule::new(
-        "!quantity(self.spec.size).isInteger() \
-         || quantity(self.spec.size).asInteger() % (1048576 * self.spec.stripeWidth) == 0")
-        .message("size: every column is whole MiB, so use a multiple of stripeWidth MiB").field_path(".spec.size"),
-    validation = Rule::new("quantity(self.spec.size).compareTo(quantity(oldSelf.spec.size)) >= 0")
-        .message("size: a volume is never made smaller").field_path(".spec.size"),
-    validation = Rule::new("self.spec.stripeWidth == oldSelf.spec.stripeWidth")
-        .message("stripeWidth cannot be changed: make another volume and copy the data").field_path(".spec.stripeWidth"),
-    validation = Rule::new("self.spec.fs == oldSelf.spec.fs")
-        .message("fs cannot be changed: make another volume and copy the data").field_path(".spec.fs"),
-    validation = Rule::new("self.spec.sectorSize == oldSelf.spec.sectorSize")
-        .message("sectorSize cannot be changed: make another volume and copy the data").field_path(".spec.sectorSize"),
-    validation = Rule::new("!has(oldSelf.spec.uid) || has(self.spec.uid) && self.spec.uid == oldSelf.spec.uid")
-        .message("uid is the volume's identity and cannot be changed").field_path(".spec.uid"),
-    validation = Rule::new(
-        "!has(oldSelf.spec.createdAt) || has(self.spec.createdAt) && self.spec.createdAt == oldSelf.spec.createdAt")
-        .message("createdAt stands in every superblock and cannot be changed").field_path(".spec.createdAt"),
-    validation = Rule::new("!oldSelf.spec.deleting || self.spec.deleting")
-        .message("a volume that is being deleted cannot be kept").field_path(".spec.deleting"),
-    validation = Rule::new("!self.spec.deleting || !has(self.spec.attachment)")
-        .message("deleting: a volume that is attached is in use: take its attachment away first")
-        .field_path(".spec.deleting"),
-    validation = Rule::new(
-        "self.spec.placement.entries.all(one, self.spec.placement.entries.exists_one(other, other.node == one.node))")
-        .message("placement: two copies on one node are lost together").field_path(".spec.placement.entries"),
-    validation = Rule::new(
-        "!has(self.spec.attachment) || !has(self.spec.attachment.mount) || self.spec.fs != 'raw'")
-        .message("attachment: a raw volume has nothing to mount: use its device, or publish it")
-        .field_path(".spec.attachment"),
-    validation = Rule::new(
-        "!has(self.spec.attachment) || !has(self.spec.attachment.mount) \
-         || self.spec.attachment.mount.path.matches('^(/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+))+$')")
-        .message("attachment: mount at an absolute path other than /, without `.`, `..` and a slash too many")
-        .field_path(".spec.attachment"),
-    validation = Rule::new(
-        "!has(self.spec.attachment) || !has(self.spec.attachment.published) \
-         || self.spec.attachment.published.all(place, \
-            place.path.matches('^(/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+))+$'))")
-        .message("attachment: publish at absolute paths other than /, without `.`, `..` and a slash too many")
-        .field_path(".spec.attachment"),
-    validation = Rule::new(
-        "!has(self.spec.attachment) || !has(self.spec.attachment.published) \
-         || size(self.spec.attachment.published) == 0 || has(self.spec.attachment.mount) || self.spec.fs == 'raw'")
-        .message("attachment: what is not mounted cannot be published: give it a mount")
-        .field_path(".spec.attachment"),
     validation = Rule::new(
         "!has(oldSelf.status) || size(oldSelf.status.inSync) == 0 || oldSelf.status.phase == 'Deleting' \
          || has(self.status) && (size(self.status.inSync) > 0 || self.status.phase == 'Deleting')")
@@ -94,6 +46,57 @@ use crate::store::kube::summary::{Condition, VolumeSummary};
     validation = Rule::new(
         "!has(oldSelf.status) || !has(self.status) || !oldSelf.status.created || self.status.created")
         .message("created: a volume that has data is never made anew").field_path(".status")
+)]
+#[x_kube(
+    validation = Rule::new("quantity(self.size).compareTo(quantity('300Mi')) >= 0")
+        .message("size: the smallest volume has 300Mi").field_path(".size"),
+    validation = Rule::new("quantity(self.size).compareTo(quantity('1Pi')) <= 0")
+        .message("size: the largest volume has 1Pi").field_path(".size"),
+    validation = Rule::new(
+        "!quantity(self.size).isInteger() \
+         || quantity(self.size).asInteger() % (1048576 * self.stripeWidth) == 0")
+        .message("size: every column is whole MiB, so use a multiple of stripeWidth MiB").field_path(".size"),
+    validation = Rule::new("quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0")
+        .message("size: a volume is never made smaller").field_path(".size"),
+    validation = Rule::new("self.stripeWidth == oldSelf.stripeWidth")
+        .message("stripeWidth cannot be changed: make another volume and copy the data").field_path(".stripeWidth"),
+    validation = Rule::new("self.fs == oldSelf.fs")
+        .message("fs cannot be changed: make another volume and copy the data").field_path(".fs"),
+    validation = Rule::new("self.sectorSize == oldSelf.sectorSize")
+        .message("sectorSize cannot be changed: make another volume and copy the data").field_path(".sectorSize"),
+    validation = Rule::new("!has(oldSelf.uid) || has(self.uid) && self.uid == oldSelf.uid")
+        .message("uid is the volume's identity and cannot be changed").field_path(".uid"),
+    validation = Rule::new(
+        "!has(oldSelf.createdAt) || has(self.createdAt) && self.createdAt == oldSelf.createdAt")
+        .message("createdAt stands in every superblock and cannot be changed").field_path(".createdAt"),
+    validation = Rule::new("!oldSelf.deleting || self.deleting")
+        .message("a volume that is being deleted cannot be kept").field_path(".deleting"),
+    validation = Rule::new("!self.deleting || !has(self.attachment)")
+        .message("deleting: a volume that is attached is in use: take its attachment away first")
+        .field_path(".deleting"),
+    validation = Rule::new(
+        "self.placement.entries.all(one, self.placement.entries.exists_one(other, other.node == one.node))")
+        .message("placement: two copies on one node are lost together").field_path(".placement.entries"),
+    validation = Rule::new(
+        "!has(self.attachment) || !has(self.attachment.mount) || self.fs != 'raw'")
+        .message("attachment: a raw volume has nothing to mount: use its device, or publish it")
+        .field_path(".attachment"),
+    validation = Rule::new(
+        "!has(self.attachment) || !has(self.attachment.mount) \
+         || self.attachment.mount.path.matches('^(/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+))+$')")
+        .message("attachment: mount at an absolute path other than /, without `.`, `..` and a slash too many")
+        .field_path(".attachment"),
+    validation = Rule::new(
+        "!has(self.attachment) || !has(self.attachment.published) \
+         || self.attachment.published.all(place, \
+            place.path.matches('^(/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+))+$'))")
+        .message("attachment: publish at absolute paths other than /, without `.`, `..` and a slash too many")
+        .field_path(".attachment"),
+    validation = Rule::new(
+        "!has(self.attachment) || !has(self.attachment.published) \
+         || size(self.attachment.published) == 0 || has(self.attachment.mount) || self.fs == 'raw'")
+        .message("attachment: what is not mounted cannot be published: give it a mount")
+        .field_path(".attachment")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeSpec {

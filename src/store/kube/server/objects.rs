@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 
 use super::Asked;
-use super::schema::shaped;
+use super::schema::{ratcheted, shaped, undeclared};
 use crate::store::kube::crd::tests::{refusals, schema};
 
 /// Why something is not done.
@@ -31,8 +31,15 @@ impl Refused {
 pub(crate) struct How {
     pub(crate) apply: bool,
     pub(crate) force: bool,
+    /// What the definition does not know is refused, not left out.
+    pub(crate) strict: bool,
     pub(crate) manager: String,
 }
+
+/// Who has fields: a name, and how they came to be his.
+type Manager = (String, &'static str);
+/// What each says of a status.
+type Owned = BTreeMap<Manager, Value>;
 
 /// One change, as a watch shows it.
 #[derive(Clone)]
@@ -51,7 +58,7 @@ pub(crate) struct Objects {
     /// What there was when events were forgotten last.
     base: BTreeMap<(String, String), Value>,
     /// What each manager says of a status, by object.
-    owned: HashMap<(String, String), BTreeMap<String, Value>>,
+    owned: HashMap<(String, String), Owned>,
     pages: HashMap<String, (Vec<Value>, u64)>,
     pub(crate) events: Vec<Event>,
     /// Events up to here are forgotten.
@@ -167,6 +174,7 @@ impl Objects {
         plural: &str,
         mut object: Value,
         manager: &str,
+        strict: bool,
     ) -> Result<Value, Refused> {
         self.check_kind(plural)?;
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -186,8 +194,41 @@ impl Objects {
         self.uids += 1;
         object["metadata"]["uid"] = json!(uuid::Uuid::from_u128(self.uids));
         object["metadata"]["creationTimestamp"] = json!("2026-11-28T00:00:00Z");
+        if strict {
+            self.check_declared(plural, &object)?;
+        }
         let object = self.checked(plural, &object, None)?;
         Ok(self.store(&key, "ADDED", object))
+    }
+
+    /// A field of an object that its definition does not know.
+    fn undeclared(&self, plural: &str, object: &Value) -> Option<String> {
+        let properties = &self.schemas.get(plural)?["properties"];
+        ["spec", "status"].into_iter().find_map(|half| {
+            undeclared(&format!(".{half}"), &properties[half], object.get(half).unwrap_or(&Value::Null))
+        })
+    }
+
+    fn check_declared(&self, plural: &str, object: &Value) -> Result<(), Refused> {
+        match self.undeclared(plural, object) {
+            None => Ok(()),
+            Some(path) => {
+                let path = path.trim_start_matches('.');
+                let message = format!("strict decoding error: unknown field {path:?}");
+                Err(Refused::new(400, "BadRequest", &message))
+            }
+        }
+    }
+
+    /// What is applied has to be declared. It is no client's error to this API server, and nothing is stored.
+    fn check_typed(&self, plural: &str, name: &str, patch: &Value) -> Result<(), Refused> {
+        let Some(path) = self.undeclared(plural, patch) else { return Ok(()) };
+        let message = format!(
+            "failed to create typed patch object (/{name}; {}, Kind={}): {path}: field not declared in schema",
+            patch["apiVersion"].as_str().unwrap(),
+            patch["kind"].as_str().unwrap()
+        );
+        Err(Refused::new(500, "", &message))
     }
 
     /// What is stored for an object: held to its schema and its rules.
@@ -202,7 +243,8 @@ impl Objects {
                     shape.map_err(|why| Refused::of(422, "Invalid", name, &format!("{half}{why}")))?;
             }
         }
-        match refusals(schema, &stored, old).first() {
+        let rules = old.map(|old| ratcheted(schema, &stored, old));
+        match refusals(rules.as_ref().unwrap_or(schema), &stored, old).first() {
             Some(why) => Err(Refused::of(422, "Invalid", name, why)),
             None => Ok(stored),
         }
@@ -211,6 +253,7 @@ impl Objects {
     fn store(&mut self, key: &(String, String), kind: &'static str, mut object: Value) -> Value {
         self.revision += 1;
         object["metadata"]["resourceVersion"] = json!(self.revision.to_string());
+        object["metadata"]["managedFields"] = self.managed_fields(key);
         if kind == "DELETED" {
             self.there.remove(key);
             self.owned.remove(key);
@@ -238,14 +281,16 @@ impl Objects {
         check_revision(&old, patch["metadata"]["resourceVersion"].as_str())?;
         let key = (plural.to_owned(), name.to_owned());
         let mut new = old.clone();
+        let mut owned = self.owned.get(&key).cloned().unwrap_or_default();
         if how.apply {
             assert!(of_status && how.force, "a status is applied, and by force");
             assert!(patch["metadata"].get("managedFields").is_none());
-            self.apply(&key, &mut new, &patch["status"], &how.manager);
+            self.check_typed(plural, name, patch)?;
+            new["status"] = apply(&mut owned, old.get("status"), &patch["status"], &how.manager);
         } else {
             merge(&mut new, patch);
-            if of_status {
-                self.take_fields(&key, patch.get("status").unwrap_or(&Value::Null), &how.manager);
+            if how.strict {
+                self.check_declared(plural, &new)?;
             }
         }
         let parts: &[&str] = if of_status { &["spec", "metadata"] } else { &["status"] };
@@ -258,6 +303,10 @@ impl Objects {
         if new == old {
             return Ok(old);
         }
+        if !how.apply {
+            take_fields(&mut owned, &old["status"], &new["status"], &how.manager);
+        }
+        self.owned.insert(key.clone(), owned);
         let ends = !new["metadata"]["deletionTimestamp"].is_null() && finalizers(&new).is_empty();
         if ends {
             self.store(&key, "DELETED", new.clone());
@@ -266,29 +315,18 @@ impl Objects {
         Ok(self.store(&key, "MODIFIED", new))
     }
 
-    /// A manager's fields are what it said last; those of others stay.
-    fn apply(&mut self, key: &(String, String), object: &mut Value, said: &Value, manager: &str) {
-        let owned = self.owned.entry(key.clone()).or_default();
-        let before = owned.insert(manager.to_owned(), said.clone()).unwrap_or_default();
-        let mut gone = before;
-        subtract(&mut gone, said);
-        for (_, other) in owned.iter().filter(|(other, _)| *other != manager) {
-            subtract(&mut gone, other);
-        }
-        let mut status = object.get("status").cloned().unwrap_or_else(|| json!({}));
-        subtract(&mut status, &gone);
-        merge(&mut status, said);
-        object["status"] = status;
-    }
-
-    /// Whoever writes fields has them, and nobody else has those that go.
-    fn take_fields(&mut self, key: &(String, String), said: &Value, manager: &str) {
-        let owned = self.owned.entry(key.clone()).or_default();
-        for (other, fields) in owned.iter_mut().filter(|(other, _)| *other != manager) {
-            assert!(!other.is_empty());
-            subtract(fields, said);
-        }
-        merge(owned.entry(manager.to_owned()).or_insert_with(|| json!({})), said);
+    /// Who has fields of an object's status, as far as that is told.
+    fn managed_fields(&self, key: &(String, String)) -> Value {
+        let owned = self.owned.get(key).into_iter().flatten();
+        let somebody_s =
+            owned.filter(|(_, fields)| fields.as_object().is_some_and(|fields| !fields.is_empty()));
+        let entry = |((manager, operation), _): (&Manager, &Value)| {
+            json!({
+                "manager": manager, "operation": operation, "subresource": "status", "fieldsType": "FieldsV1",
+                "fieldsV1": { "f:status": {} },
+            })
+        };
+        Value::Array(somebody_s.map(entry).collect())
     }
 
     pub(crate) fn delete(&mut self, plural: &str, name: &str, options: &Value) -> Result<Value, Refused> {
@@ -357,6 +395,46 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
             merge(target.entry(field.clone()).or_insert(Value::Null), value);
         }
     }
+}
+
+/// What a status is after an apply by force. A manager's fields are what it applied last; others keep theirs, but for those that it changed.
+fn apply(owned: &mut Owned, status: Option<&Value>, said: &Value, manager: &str) -> Value {
+    let mut status = status.cloned().unwrap_or_else(|| json!({}));
+    let me = (manager.to_owned(), "Apply");
+    let mut gone = owned.insert(me.clone(), said.clone()).unwrap_or_default();
+    subtract(&mut gone, said);
+    let changed = other_leaves(said, &status);
+    for (_, fields) in owned.iter_mut().filter(|(other, _)| **other != me) {
+        subtract(fields, &changed);
+        subtract(&mut gone, fields);
+    }
+    subtract(&mut status, &gone);
+    merge(&mut status, said);
+    status
+}
+
+/// Whoever changes fields by anything but an apply has them, and nobody else has those any more.
+fn take_fields(owned: &mut Owned, old: &Value, new: &Value, manager: &str) {
+    let (came, went) = (other_leaves(new, old), other_leaves(old, new));
+    for fields in owned.values_mut() {
+        subtract(fields, &came);
+        subtract(fields, &went);
+    }
+    merge(owned.entry((manager.to_owned(), "Update")).or_insert_with(|| json!({})), &came);
+}
+
+/// The leaves of a value that another one does not have, or not as they are.
+fn other_leaves(value: &Value, other: &Value) -> Value {
+    let empty = serde_json::Map::new();
+    let leaves = value.as_object().unwrap_or(&empty).iter().filter_map(|(field, value)| {
+        let leaves = match other.get(field) {
+            Some(other) if other == value => return None,
+            Some(other) if other.is_object() && value.is_object() => other_leaves(value, other),
+            _ => value.clone(),
+        };
+        Some((field.clone(), leaves))
+    });
+    Value::Object(leaves.collect())
 }
 
 /// Takes the leaves of `fields` away.

@@ -2,9 +2,52 @@
 
 use serde_json::{Map, Value};
 
+use crate::store::kube::crd::each_object;
+
 /// A value as it is stored: without what the schema does not know, with its defaults; or what is wrong with it.
 pub(crate) fn shaped(schema: &Value, value: &Value) -> Result<Value, String> {
     at("", schema, value)
+}
+
+/// Where a value has a field that the schema does not know: `.status.growth`, for a value that is at `.status`.
+pub(crate) fn undeclared(path: &str, schema: &Value, value: &Value) -> Option<String> {
+    match (schema["type"].as_str(), value) {
+        (Some("object"), Value::Object(fields)) => fields.iter().find_map(|(field, value)| {
+            let path = format!("{path}.{field}");
+            match schema["properties"].get(field) {
+                Some(property) => undeclared(&path, property, value),
+                None => Some(path),
+            }
+        }),
+        (Some("array"), Value::Array(items)) => {
+            items.iter().find_map(|item| undeclared(path, &schema["items"], item))
+        }
+        _ => None,
+    }
+}
+
+/// The schema with the rules that can refuse an object: where it is what it was, only those that hold it against that. What the others say there is a
+/// warning (`CRDValidationRatcheting`).
+pub(crate) fn ratcheted(schema: &Value, new: &Value, old: &Value) -> Value {
+    let mut schema = schema.clone();
+    ease(&mut schema, new, old);
+    schema
+}
+
+fn ease(schema: &mut Value, new: &Value, old: &Value) {
+    if new == old {
+        return each_object(schema, &mut |object| {
+            if let Some(Value::Array(rules)) = object.get_mut("x-kubernetes-validations") {
+                rules.retain(|rule| rule["rule"].as_str().unwrap().contains("oldSelf"));
+            }
+        });
+    }
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
+    for (field, property) in properties {
+        if let (Some(new), Some(old)) = (new.get(field), old.get(field)) {
+            ease(property, new, old);
+        }
+    }
 }
 
 fn at(path: &str, schema: &Value, value: &Value) -> Result<Value, String> {

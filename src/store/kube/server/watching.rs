@@ -49,40 +49,44 @@ impl Watching {
     async fn next(&mut self) -> Option<String> {
         loop {
             self.bell.mark_unchanged();
-            let (deaf, cut) = {
+            let (deaf, cut, late) = {
                 let faults = lock(&self.server.faults);
-                (faults.deaf, faults.cut)
+                (faults.deaf, faults.cut, faults.late)
             };
             if self.over || cut != self.cut {
                 return None;
             }
-            if let Some(lines) = self.due().filter(|_| !deaf) {
+            let until = lock(&self.server.objects).revision;
+            if !late.is_zero() && self.seen < until {
+                tokio::time::sleep(late).await;
+            }
+            if let Some(lines) = self.due(until).filter(|_| !deaf) {
                 return Some(lines);
             }
             self.bell.changed().await.ok()?;
         }
     }
 
-    /// The lines that are to be shown now.
-    fn due(&mut self) -> Option<String> {
+    /// The lines that are to be shown now, of what happened until a revision.
+    fn due(&mut self, until: u64) -> Option<String> {
         let objects = lock(&self.server.objects);
         if self.seen < objects.floor {
             self.over = true;
             let refused = Refused::new(410, "Expired", "too old resource version");
             return Some(line("ERROR", &refused.status()));
         }
-        if self.seen >= objects.revision {
+        if self.seen >= until {
             return None;
         }
-        let news =
-            objects.events.iter().filter(|event| event.revision > self.seen && event.plural == self.plural);
+        let new = |event: &&Event| event.revision > self.seen && event.revision <= until;
+        let news = objects.events.iter().filter(new).filter(|event| event.plural == self.plural);
         let mut lines: String =
             news.filter(|event| self.wants(event)).map(|event| line(event.kind, &event.object)).collect();
-        self.seen = objects.revision;
+        self.seen = until;
         if lines.is_empty() {
             let bookmark = json!({
                 "kind": "Bookmark", "apiVersion": "v1",
-                "metadata": { "resourceVersion": objects.revision.to_string() },
+                "metadata": { "resourceVersion": until.to_string() },
             });
             lines = line("BOOKMARK", &bookmark);
         }

@@ -27,6 +27,28 @@ async fn a_watch_that_does_not_show_what_is_written_is_deaf() {
     assert_eq!(begun.elapsed().as_secs(), 5);
 }
 
+/// Writes `a` this many times, one every 50 ms.
+async fn write_on(store: KubeStore, times: u64) {
+    let mut at = Revision(0);
+    for renewals in 1..=times {
+        at = put(&store, "a", renewals, at).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_late_and_shows_everything_is_not_deaf() {
+    const TIMES: u64 = 200;
+    let bench = bench();
+    let (_, mut watch) = listed(&bench).await;
+    bench.server.fault(|faults| faults.late = Duration::from_millis(100));
+    tokio::spawn(write_on(bench.store.clone(), TIMES));
+    let is_last = |change: &crate::ports::Change| {
+        change.value.as_ref().is_some_and(|versioned| versioned.value == lease(TIMES))
+    };
+    while !watch.next().await.unwrap().iter().any(is_last) {}
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_watch_without_bookmarks_is_deaf() {
     let bench = bench();
@@ -131,6 +153,7 @@ async fn listed_while(
     bench: &Bench,
     happens: impl FnOnce(&mut server::Objects),
 ) -> Result<Listing, StoreError> {
+    bench.server.requests();
     let meanwhile = async {
         while !bench.server.requests().iter().any(|request| request.ends_with("/volumes")) {
             tokio::task::yield_now().await;
@@ -140,19 +163,19 @@ async fn listed_while(
     tokio::join!(biased; meanwhile, bench.store.list()).1
 }
 
-fn make_lease(objects: &mut server::Objects) {
+fn make_lease(objects: &mut server::Objects, name: &str) {
     let lease = json!({
-        "metadata": { "name": "b", "labels": { LABEL.0: LABEL.1 } },
+        "metadata": { "name": name, "labels": { LABEL.0: LABEL.1 } },
         "spec": { "holderIdentity": "n1", "leaseDurationSeconds": 1 },
     });
-    objects.create("leases", lease, "somebody").unwrap();
+    objects.create("leases", lease, "somebody", false).unwrap();
 }
 
 #[tokio::test]
 async fn all_kinds_are_listed_as_of_one_moment() {
     let bench = bench();
     let made = put(&bench.store, "a", 1, Revision(0)).await;
-    let listing = listed_while(&bench, make_lease).await.unwrap();
+    let listing = listed_while(&bench, |objects| make_lease(objects, "b")).await.unwrap();
     let listed: Vec<_> = listing.records.iter().map(|(key, _)| key.name.as_str()).collect();
     assert_eq!((listed, listing.revision), (vec!["a"], made), "what was made meanwhile comes with the watch");
     let mut watch = bench.store.watch(listing.revision).await.unwrap();
@@ -163,12 +186,35 @@ async fn all_kinds_are_listed_as_of_one_moment() {
 async fn a_listing_whose_moment_was_forgotten_is_begun_anew() {
     let bench = bench();
     put(&bench.store, "a", 1, Revision(0)).await;
-    let forgotten = listed_while(&bench, |objects| {
-        make_lease(objects);
-        objects.forget_events();
-    });
-    assert!(matches!(forgotten.await, Err(StoreError::Lagged)));
+    assert!(matches!(listed_and_forgotten(&bench, "b").await, Err(StoreError::Lagged)));
     assert_eq!(bench.store.list().await.unwrap().records.len(), 2);
+}
+
+/// Lists everything, while the moment that the first kind was listed at is forgotten.
+async fn listed_and_forgotten(bench: &Bench, name: &str) -> Result<Listing, StoreError> {
+    let happens = |objects: &mut server::Objects| {
+        make_lease(objects, name);
+        objects.forget_events();
+    };
+    listed_while(bench, happens).await
+}
+
+#[tokio::test]
+async fn kinds_that_have_no_moment_in_common_are_in_several_etcds_and_that_is_told() {
+    let bench = bench();
+    assert!(matches!(listed_and_forgotten(&bench, "a").await, Err(StoreError::Lagged)), "once may be chance");
+    let told = listed_and_forgotten(&bench, "b").await.unwrap_err().to_string();
+    assert!(told.contains("--etcd-servers-overrides") && told.contains("as of revision"), "{told}");
+    bench.store.list().await.unwrap();
+    assert!(matches!(listed_and_forgotten(&bench, "c").await, Err(StoreError::Lagged)));
+}
+
+#[tokio::test]
+async fn a_kind_that_is_behind_another_is_in_another_etcd_and_that_is_told() {
+    let bench = bench();
+    put(&bench.store, "a", 1, Revision(0)).await;
+    let told = listed_while(&bench, |objects| objects.revision -= 1).await.unwrap_err().to_string();
+    assert!(told.contains("--etcd-servers-overrides") && told.contains("Too large"), "{told}");
 }
 
 #[tokio::test]
@@ -201,4 +247,60 @@ async fn a_server_that_was_restored_from_a_backup_is_followed_from_there() {
     let next = put(&bench.store, "a", 2, first).await;
     assert_eq!(watch.next().await.unwrap()[0].revision, next);
     assert!(tokio::time::timeout(Duration::from_mins(1), watch.next()).await.is_err(), "it is not deaf");
+}
+
+/// A watch of a server with a past, and how the server was in that past.
+async fn with_a_backup(bench: &Bench) -> (server::Objects, Revision, Box<dyn Watch>) {
+    let first = put(&bench.store, "a", 1, Revision(0)).await;
+    let backup = bench.server.with(|objects| objects.clone());
+    let (_, mut watch) = listed(bench).await;
+    let at = put(&bench.store, "a", 2, first).await;
+    assert_eq!(watch.next().await.unwrap()[0].revision, at);
+    (backup, at, watch)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_breaks_when_the_server_is_restored_does_not_wait_for_the_future() {
+    let bench = bench();
+    let (backup, _, mut watch) = with_a_backup(&bench).await;
+    bench.server.with(|objects| *objects = backup);
+    bench.server.fault(|faults| faults.cut += 1);
+    assert!(matches!(watch.next().await, Err(StoreError::Lagged)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_finds_an_earlier_revision_ends_the_watch() {
+    let bench = bench();
+    let (backup, at, mut watch) = with_a_backup(&bench).await;
+    bench.server.with(|objects| *objects = backup);
+    let error = bench.store.put(&key("a"), Some(&lease(3)), at).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { expected, found, .. } if found < expected), "{error}");
+    assert!(matches!(watch.next().await, Err(StoreError::Lagged)));
+}
+
+/// What somebody makes of a lease's annotation.
+async fn renewals(bench: &Bench, said: &str) -> Revision {
+    let said = json!({ "metadata": { "annotations": { "mdfabric.io/renewals": said } } });
+    revision(&edit(&bench.store, Place::Lease, "a", false, said).await)
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_any_more_is_told_once_and_disturbs_nobody_after_that() {
+    let bench = bench();
+    put(&bench.store, "a", 1, Revision(0)).await;
+    let (_, mut watch) = listed(&bench).await;
+    renewals(&bench, "many").await;
+    assert!(matches!(watch.next().await, Err(StoreError::Lagged)));
+    let listing = bench.store.list().await.unwrap();
+    assert_eq!(listing.corrupt.len(), 1);
+    let mut watch = bench.store.watch(listing.revision).await.unwrap();
+    renewals(&bench, "more").await;
+    let other = put(&bench.store, "b", 1, Revision(0)).await;
+    assert_eq!(watch.next().await.unwrap()[0].revision, other);
+    let mended = renewals(&bench, "7").await;
+    let change = watch.next().await.unwrap().remove(0);
+    assert_eq!((change.key, change.revision), (key("a"), mended));
+    assert!(change.value.is_some());
+    renewals(&bench, "many").await;
+    assert!(matches!(watch.next().await, Err(StoreError::Lagged)), "it could be read meanwhile");
 }

@@ -63,5 +63,7 @@ async fn a_real_api_server_conforms() {
         KubeStore::connect(Some(path.as_ref()), Some("default"), &"n1".parse().unwrap()).await.unwrap();
     define(&store).await;
     clear(&store).await;
+    refuses_what_it_does_not_know(&store).await;
+    clear(&store).await;
     conformance::run(&Real(store)).await;
 }

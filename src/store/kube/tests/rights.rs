@@ -60,7 +60,8 @@ async fn volume_and_copy(bench: &Bench) {
     live(bench, "v", vec![Record::VolumeSpec(volume_spec("v"))], false).await;
     live(bench, "v", vec![Record::VolumeStatus(status)], true).await;
     live(bench, id, vec![Record::ReplicaSpec(copy(id, "n1", Wanted::Present))], false).await;
-    live(bench, id, vec![Record::ReplicaStatus(ReplicaStatus::default())], true).await;
+    let gone = ReplicaStatus { gone: true, ..ReplicaStatus::default() };
+    live(bench, id, vec![Record::ReplicaStatus(gone)], true).await;
     goes(bench, id, Record::ReplicaSpec(copy(id, "n1", Wanted::Removed))).await;
     goes(bench, "v", Record::VolumeSpec(VolumeSpec { deleting: true, ..volume_spec("v") })).await;
 }

@@ -58,6 +58,35 @@ async fn a_change_is_one_request() {
     put(&bench, &name, &Record::NodeStatus(node_status(Timestamp(2))), beat).await;
     assert_eq!(bench.server.requests().len(), 1);
     assert!(now > status_at && status_at > spec_at);
+    assert_eq!(managers(&bench).await, ["mdfabric Apply"]);
+}
+
+/// Who has fields of the volume's status.
+async fn managers(bench: &Bench) -> Vec<String> {
+    let object = bench.store.api(Place::Volume).get("v").await.unwrap();
+    let entries = object.metadata.managed_fields.unwrap_or_default();
+    entries
+        .iter()
+        .map(|entry| [&entry.manager, &entry.operation].map(|word| word.clone().unwrap()).join(" "))
+        .collect()
+}
+
+/// Nobody reads what is new beside what somebody else left there, not for a moment.
+#[tokio::test]
+async fn a_status_that_somebody_else_has_a_part_in_is_one_request_too() {
+    let bench = bench();
+    let name = key(Kind::VolumeStatus, "v");
+    volume(&bench).await;
+    let growth = json!({ "status": { "growth": { "to": 2_147_483_648_u64, "startedAt": 1 } } });
+    let mut at = revision(&edit(&bench.store, Place::Volume, "v", true, growth).await);
+    assert!(get(&bench, &name).await.is_some_and(|there| there != status(3)));
+    for epoch in [4, 5] {
+        bench.server.requests();
+        at = put(&bench, &name, &status(epoch), at).await;
+        assert_eq!(bench.server.requests(), ["PATCH /apis/mdfabric.io/v1alpha1/volumes/v/status"]);
+        assert_eq!(get(&bench, &name).await, Some(status(epoch)));
+    }
+    assert!(managers(&bench).await.contains(&"mdfabric Update".to_owned()));
 }
 
 #[tokio::test]
@@ -105,6 +134,73 @@ async fn a_definition_that_does_not_know_a_field_is_told_of() {
     let error = error.unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error}");
     assert!(error.to_string().contains(".growth") && error.to_string().contains("deploy/crds"), "{error}");
+    assert_eq!(get(&bench, &key(Kind::VolumeStatus, "v")).await, Some(status(3)));
+}
+
+#[tokio::test]
+async fn of_a_spec_that_the_definition_does_not_know_nothing_is_stored() {
+    let bench = bench();
+    let (at, _) = volume(&bench).await;
+    bench.server.with(|objects| {
+        let spec = &mut objects.schema("volumes")["properties"]["spec"];
+        spec["properties"].as_object_mut().unwrap().remove("verify");
+    });
+    let larger = crate::domain::VolumeSpec { size: Bytes::gib(2), ..volume_spec("v") };
+    let other = Record::VolumeSpec(volume_spec("w"));
+    for (name, record, expected) in [("v", Record::VolumeSpec(larger), at), ("w", other, Revision(0))] {
+        let error = bench.store.put(&key(Kind::VolumeSpec, name), Some(&record), expected).await.unwrap_err();
+        assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains("verify"), "{error}");
+    }
+    assert_eq!(bench.store.api(Place::Volume).get("v").await.unwrap().data["spec"]["size"], "1Gi");
+    assert!(bench.store.api(Place::Volume).get_opt("w").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_heartbeat_lands_whatever_the_definition_knows_of_it() {
+    let bench = bench();
+    let name = key(Kind::NodeStatus, "n1");
+    let beat = |at| crate::domain::NodeStatus { dead_after_millis: 20_000, ..node_status(Timestamp(at)) };
+    let older = bench.server.with(|objects| {
+        let status = &mut objects.schema("storagenodes")["properties"]["status"]["properties"];
+        status.as_object_mut().unwrap().remove("deadAfterMillis").unwrap()
+    });
+    let at = put(&bench, &name, &Record::NodeStatus(beat(1)), Revision(0)).await;
+    bench.server.requests();
+    let at = put(&bench, &name, &Record::NodeStatus(beat(2)), at).await;
+    assert_eq!(bench.server.requests().len(), 1);
+    let left = crate::domain::NodeStatus { dead_after_millis: 0, ..beat(2) };
+    assert_eq!(get(&bench, &name).await, Some(Record::NodeStatus(left)));
+    bench.server.with(|objects| {
+        objects.schema("storagenodes")["properties"]["status"]["properties"]["deadAfterMillis"] = older;
+    });
+    put(&bench, &name, &Record::NodeStatus(beat(3)), at).await;
+    assert_eq!(get(&bench, &name).await, Some(Record::NodeStatus(beat(3))));
+}
+
+#[tokio::test]
+async fn an_old_volume_s_status_is_recorded_whatever_its_definition_thinks_of_its_spec_now() {
+    let bench = bench();
+    let definition = bench.server.with(|objects| {
+        let schema = objects.schema("volumes");
+        let whole = schema.clone();
+        crd::each_object(schema, &mut |object| drop(object.remove("x-kubernetes-validations")));
+        whole
+    });
+    let small = |timeout| {
+        Record::VolumeSpec(crate::domain::VolumeSpec {
+            size: Bytes::mib(100),
+            member_missing_timeout_seconds: timeout,
+            ..volume_spec("v")
+        })
+    };
+    let name = key(Kind::VolumeSpec, "v");
+    put(&bench, &name, &small(900), Revision(0)).await;
+    let at = put(&bench, &key(Kind::VolumeStatus, "v"), &status(3), Revision(0)).await;
+    bench.server.with(|objects| *objects.schema("volumes") = definition);
+    let at = put(&bench, &key(Kind::VolumeStatus, "v"), &status(4), at).await;
+    let error = bench.store.put(&name, Some(&small(901)), at).await.unwrap_err();
+    assert!(error.to_string().contains("the smallest volume"), "{error}");
 }
 
 #[tokio::test]
@@ -124,14 +220,22 @@ async fn a_volume_made_by_hand_is_held_and_named_before_it_has_data() {
     assert_eq!(object.data["spec"]["createdAt"].as_u64(), Some(1_795_824_000_000));
 }
 
+/// What `kubectl delete` does, and what whoever deletes the definition does to every object of it.
+async fn delete_object(bench: &Bench, name: &str) {
+    bench.store.api(Place::Volume).delete(name, &kube::api::DeleteParams::default()).await.unwrap();
+}
+
 #[tokio::test]
-async fn deleting_the_object_is_asking_for_it_and_it_goes_after_its_data() {
+async fn deleting_the_object_is_not_asking_for_it_and_saying_so_is() {
     let bench = bench();
     let (_, at) = volume(&bench).await;
-    bench.store.api(Place::Volume).delete("v", &kube::api::DeleteParams::default()).await.unwrap();
+    delete_object(&bench, "v").await;
+    assert_eq!(get(&bench, &key(Kind::VolumeSpec, "v")).await, Some(spec()));
+    let at = put(&bench, &key(Kind::VolumeStatus, "v"), &status(4), at).await;
+    edit(&bench.store, Place::Volume, "v", false, json!({ "spec": { "deleting": true } })).await;
     let Some(Record::VolumeSpec(asked)) = get(&bench, &key(Kind::VolumeSpec, "v")).await else { panic!() };
     assert!(asked.deleting);
-    let going = VolumeStatus { phase: VolumePhase::Deleting, ..synced(3) };
+    let going = VolumeStatus { phase: VolumePhase::Deleting, ..synced(4) };
     let at = put(&bench, &key(Kind::VolumeStatus, "v"), &Record::VolumeStatus(going), at).await;
     bench.store.put(&key(Kind::VolumeStatus, "v"), None, at).await.unwrap();
     let there = bench.store.get(&key(Kind::VolumeSpec, "v")).await.unwrap().unwrap();
@@ -142,17 +246,16 @@ async fn deleting_the_object_is_asking_for_it_and_it_goes_after_its_data() {
 }
 
 #[tokio::test]
-async fn an_attached_volume_whose_object_is_deleted_goes_once_it_is_detached() {
+async fn a_volume_whose_object_was_deleted_is_used_and_kept() {
     let bench = bench();
     let attachment = Some(Attachment::to("n1".parse().unwrap()));
     let attached = Record::VolumeSpec(crate::domain::VolumeSpec { attachment, ..volume_spec("v") });
-    put(&bench, &key(Kind::VolumeSpec, "v"), &attached, Revision(0)).await;
-    bench.store.api(Place::Volume).delete("v", &kube::api::DeleteParams::default()).await.unwrap();
-    let there = bench.store.get(&key(Kind::VolumeSpec, "v")).await.unwrap().unwrap();
-    assert_eq!(there.value, attached, "it is in use");
-    put(&bench, &key(Kind::VolumeSpec, "v"), &spec(), there.revision).await;
-    let Some(Record::VolumeSpec(asked)) = get(&bench, &key(Kind::VolumeSpec, "v")).await else { panic!() };
-    assert!(asked.deleting && asked.attachment.is_none());
+    let at = put(&bench, &key(Kind::VolumeSpec, "v"), &spec(), Revision(0)).await;
+    delete_object(&bench, "v").await;
+    let at = put(&bench, &key(Kind::VolumeSpec, "v"), &attached, at).await;
+    assert_eq!(get(&bench, &key(Kind::VolumeSpec, "v")).await, Some(attached));
+    put(&bench, &key(Kind::VolumeSpec, "v"), &spec(), at).await;
+    assert_eq!(get(&bench, &key(Kind::VolumeSpec, "v")).await, Some(spec()));
 }
 
 #[tokio::test]
@@ -211,28 +314,36 @@ async fn a_copy_s_record_goes_with_its_other_half() {
 }
 
 #[tokio::test]
-async fn whoever_deletes_what_is_held_is_told_why_it_stays() {
+async fn whoever_deletes_what_is_held_is_told_once_why_it_stays() {
     let bench = bench();
     let _watch = bench.store.watch(bench.store.list().await.unwrap().revision).await.unwrap();
-    for (number, node) in [(1, "n1"), (2, "n2")] {
-        let id = ReplicaId(uuid::Uuid::from_u128(number));
-        let spec = copy(id, node, Wanted::Present);
-        put(&bench, &key(Kind::ReplicaSpec, id), &Record::ReplicaSpec(spec), Revision(0)).await;
-        let replicas = bench.store.api(Place::Replica);
-        replicas.delete(&id.to_string(), &kube::api::DeleteParams::default()).await.unwrap();
+    let id = ReplicaId(uuid::Uuid::from_u128(1));
+    let name = key(Kind::ReplicaSpec, id);
+    let at = put(&bench, &name, &Record::ReplicaSpec(copy(id, "n1", Wanted::Present)), Revision(0)).await;
+    assert!(bench.store.held().is_empty());
+    let replicas = bench.store.api(Place::Replica);
+    replicas.delete(&id.to_string(), &kube::api::DeleteParams::default()).await.unwrap();
+    while bench.store.held() != [name.clone()] {
+        tokio::task::yield_now().await;
     }
+    let reason = Reason::warning("DeletionWaits", "it is in use", "let it go");
+    bench.store.tell(&name, &reason);
+    bench.store.tell(&name, &reason);
     let told = || bench.server.with(|objects| objects.all("events"));
     while told().is_empty() {
         tokio::task::yield_now().await;
     }
     // Whatever else is done with it: it was told.
-    let id = ReplicaId(uuid::Uuid::from_u128(1));
-    let there = bench.store.get(&key(Kind::ReplicaSpec, id)).await.unwrap().unwrap();
     let removed = Record::ReplicaSpec(copy(id, "n1", Wanted::Removed));
-    let at = put(&bench, &key(Kind::ReplicaSpec, id), &removed, there.revision).await;
-    bench.store.put(&key(Kind::ReplicaSpec, id), None, at).await.unwrap();
+    assert!(bench.store.put(&name, Some(&removed), at).await.is_ok(), "its record is what it was");
+    bench.store.tell(&name, &reason);
+    let there = bench.store.get(&name).await.unwrap().unwrap();
+    bench.store.put(&name, None, there.revision).await.unwrap();
+    while !bench.store.held().is_empty() {
+        tokio::task::yield_now().await;
+    }
     let told = told();
-    assert_eq!(told.len(), 1, "the other one is its own daemon's to tell: {told:?}");
+    assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0]["regarding"]["name"], json!(id));
     assert_eq!((&told[0]["reason"], &told[0]["type"]), (&json!("DeletionWaits"), &json!("Warning")));
 }
@@ -316,7 +427,7 @@ async fn what_happens_to_a_volume_is_an_event_once_and_its_reasons_are_condition
         reason: "ScalingVolumeReplicas".to_owned(),
         message: "Scaling up volume replicas from 1 to 2".to_owned(),
     };
-    let reasons = vec![crate::domain::Reason::waiting("CopyFilled", "copy 2 is filled")];
+    let reasons = vec![Reason::waiting("CopyFilled", "copy 2 is filled")];
     let mut next = VolumeStatus { events: vec![event], reasons, ..synced(3) };
     let at = put(&bench, &key(Kind::VolumeStatus, "v"), &Record::VolumeStatus(next.clone()), at).await;
     next.epoch = Epoch(4);
@@ -332,4 +443,23 @@ async fn what_happens_to_a_volume_is_an_event_once_and_its_reasons_are_condition
     assert_eq!(told().len(), 2);
     let object = bench.store.api(Place::Volume).get("v").await.unwrap();
     assert_eq!(object.data["status"]["conditions"][1]["type"], "CopyFilled");
+}
+
+/// The watch is another connection: it may show what was written before that is answered.
+#[tokio::test(start_paused = true)]
+async fn an_event_is_told_though_the_watch_was_faster_than_the_answer() {
+    let bench = bench();
+    let (_, at) = volume(&bench).await;
+    let _watch = bench.store.watch(at).await.unwrap();
+    bench.server.fault(|faults| faults.slow = Duration::from_secs(1));
+    let event =
+        crate::domain::Event { at: Timestamp(5), reason: "Moved".to_owned(), message: "it did".to_owned() };
+    let next = VolumeStatus { events: vec![event], ..synced(4) };
+    put(&bench, &key(Kind::VolumeStatus, "v"), &Record::VolumeStatus(next), at).await;
+    let told = async {
+        while bench.server.with(|objects| objects.all("events")).is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_mins(1), told).await.is_ok(), "nobody was told");
 }

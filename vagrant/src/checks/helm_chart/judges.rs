@@ -8,12 +8,14 @@ use super::{links, pods};
 use crate::setup::helm::{NAMESPACE, Object};
 
 /// Kinds that are in no namespace.
-const OF_THE_CLUSTER: [&str; 6] = [
+const OF_THE_CLUSTER: [&str; 8] = [
     "ClusterRole",
     "ClusterRoleBinding",
     "CSIDriver",
     "CustomResourceDefinition",
     "StorageClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
     "VolumeAttributesClass",
 ];
 /// Where objects may be beside the release's namespace: events about what is in no namespace are there.
@@ -31,7 +33,7 @@ pub(super) struct Chart {
 /// Something that is held against a chart; says what is wrong.
 type Judge = fn(&Chart) -> Vec<String>;
 
-const JUDGES: [Judge; 15] = [
+const JUDGES: [Judge; 18] = [
     types,
     names,
     namespaces,
@@ -39,6 +41,8 @@ const JUDGES: [Judge; 15] = [
     links::bindings,
     links::idle,
     links::rules,
+    links::leases,
+    links::policies,
     links::definitions,
     links::selectors,
     links::driver,
@@ -46,6 +50,7 @@ const JUDGES: [Judge; 15] = [
     pods::mounts,
     pods::sources,
     pods::ports,
+    pods::patience,
     pods::sockets,
 ];
 

@@ -79,6 +79,56 @@ pub(super) fn rules(chart: &Chart) -> Vec<String> {
     problems
 }
 
+/// Who may change or take away leases may do so to the own one: others' are in the same namespace.
+pub(super) fn leases(chart: &Chart) -> Vec<String> {
+    let says = |rule: &Value, field: &str, words: &[&str]| {
+        list(rule, field).any(|word| words.iter().any(|one| word == one))
+    };
+    let is_too_much = |rule: &Value| {
+        says(rule, "/resources", &["leases"])
+            && says(rule, "/verbs", &["update", "patch", "delete"])
+            && list(rule, "/resourceNames").next().is_none()
+    };
+    let roles = chart.of(&["ClusterRole", "Role"]).filter(|role| list(role, "/rules").any(is_too_much));
+    roles.map(|role| format!("{}: reaches every lease", called(role))).collect()
+}
+
+/// Policies are carried out, and stop no daemon.
+pub(super) fn policies(chart: &Chart) -> Vec<String> {
+    let mut problems = Vec::new();
+    for policy in chart.of(&["ValidatingAdmissionPolicy"]) {
+        if !chart.of(&["ValidatingAdmissionPolicyBinding"]).any(|binding| denies(binding, policy)) {
+            problems.push(format!("{}: nothing is denied by it", called(policy)));
+        }
+        let stopped = chart.of(&["DaemonSet"]).map(user).filter(|user| !lets_by(policy, user));
+        problems.extend(stopped.map(|user| format!("{}: it stops {user}", called(policy))));
+    }
+    for binding in chart.of(&["ValidatingAdmissionPolicyBinding"]) {
+        let policy = text(binding, "/spec/policyName");
+        if !chart.has("ValidatingAdmissionPolicy", "", policy) {
+            problems.push(format!("{}: no policy {policy:?}", called(binding)));
+        }
+    }
+    problems
+}
+
+fn denies(binding: &Value, policy: &Value) -> bool {
+    text(binding, "/spec/policyName") == text(policy, "/metadata/name")
+        && list(binding, "/spec/validationActions").any(|action| action == "Deny")
+}
+
+/// Whether a policy's conditions name a user, as its expressions do.
+fn lets_by(policy: &Value, user: &str) -> bool {
+    let named = format!("{user:?}");
+    list(policy, "/spec/matchConditions").any(|condition| text(condition, "/expression").contains(&named))
+}
+
+/// What the API server calls whoever a pod runs as.
+fn user(runner: &Value) -> String {
+    let account = text(template(runner), "/spec/serviceAccountName");
+    format!("system:serviceaccount:{}:{account}", text(runner, "/metadata/namespace"))
+}
+
 /// What the roles name of our own group is defined here, and nothing else. A chart without definitions leaves them to somebody else.
 pub(super) fn definitions(chart: &Chart) -> Vec<String> {
     let defined: BTreeSet<&str> =

@@ -10,6 +10,9 @@ use super::links::RUNNERS;
 /// What the control plane itself makes in every namespace.
 const GIVEN: &str = "kube-root-ca.crt";
 const REGISTRATION: &str = "--kubelet-registration-path=";
+const PROBES: [&str; 3] = ["startupProbe", "readinessProbe", "livenessProbe"];
+/// A busy node may be silent for as long, s.
+const BORNE_SECONDS: u64 = 60;
 
 pub(super) fn template(runner: &Value) -> &Value {
     runner.pointer("/spec/template").unwrap_or(&Value::Null)
@@ -100,9 +103,7 @@ pub(super) fn sources(chart: &Chart) -> Vec<String> {
 /// A port that is named is a container's: of a probe that container's own, of a Service anybody's.
 pub(super) fn ports(chart: &Chart) -> Vec<String> {
     let mut problems = each(chart, |_, container| {
-        let probes = ["startupProbe", "readinessProbe", "livenessProbe"];
-        let asked =
-            probes.into_iter().filter_map(|probe| container.pointer(&format!("/{probe}/httpGet/port")));
+        let asked = PROBES.iter().filter_map(|probe| container.pointer(&format!("/{probe}/httpGet/port")));
         let unknown = asked.filter_map(Value::as_str).filter(|port| !has_port(container, port));
         unknown.map(|port| format!("a probe asks port {port:?}, which it does not have")).collect()
     });
@@ -114,6 +115,32 @@ pub(super) fn ports(chart: &Chart) -> Vec<String> {
         }
     }
     problems
+}
+
+/// Programs of ours, which are those that say what is run, are started anew where they hang. Nothing is ended that was silent for less than [`BORNE_SECONDS`], and who
+/// is asked by a program of its image is asked by the one that it is.
+pub(super) fn patience(chart: &Chart) -> Vec<String> {
+    each(chart, |_, container| {
+        let program = text(container, "/command/0");
+        let mut wrong = Vec::new();
+        match container.get("livenessProbe").map(seconds) {
+            None if !program.is_empty() => wrong.push("nobody asks whether it hangs".to_owned()),
+            Some(seconds) if seconds < BORNE_SECONDS => {
+                wrong.push(format!("is ended after {seconds} s without an answer"));
+            }
+            None | Some(_) => {}
+        }
+        let asked = PROBES.iter().filter_map(|probe| container.pointer(&format!("/{probe}/exec/command/0")));
+        let strange = asked.filter_map(Value::as_str).filter(|asked| *asked != program);
+        wrong.extend(strange.map(|asked| format!("is asked by {asked}, which it does not run")));
+        wrong
+    })
+}
+
+/// How long a probe has to fail without a break until it counts, s.
+fn seconds(probe: &Value) -> u64 {
+    let number = |field: &str, default| probe.get(field).and_then(Value::as_u64).unwrap_or(default);
+    number("periodSeconds", 10) * number("failureThreshold", 3)
 }
 
 fn has_port(container: &Value, name: &str) -> bool {

@@ -14,6 +14,12 @@ fn good() -> Vec<Value> {
         json!({ "kind": "StorageClass", "metadata": { "name": "c" }, "provisioner": "d.io" }),
         json!({ "kind": "ServiceAccount", "metadata": meta("a") }),
         json!({ "kind": "Role", "metadata": meta("r"), "rules": [{ "apiGroups": [""], "resources": ["pods"], "verbs": ["get"] }] }),
+        json!({ "kind": "Role", "metadata": meta("l-view"), "rules": [{ "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+                "resourceNames": ["ours"], "verbs": ["patch"] }] }),
+        json!({ "kind": "ValidatingAdmissionPolicy", "metadata": { "name": "p" }, "spec": {
+                "matchConditions": [{ "expression": "!(u in [\"system:serviceaccount:mdfabric-system:a\"])" }] } }),
+        json!({ "kind": "ValidatingAdmissionPolicyBinding", "metadata": { "name": "p" },
+                "spec": { "policyName": "p", "validationActions": ["Deny"] } }),
         json!({ "kind": "RoleBinding", "metadata": meta("r"), "roleRef": { "kind": "Role", "name": "r" },
                 "subjects": [{ "kind": "ServiceAccount", "name": "a", "namespace": "mdfabric-system" }] }),
         json!({ "kind": "ConfigMap", "metadata": meta("m") }),
@@ -24,9 +30,10 @@ fn good() -> Vec<Value> {
             "template": { "metadata": { "labels": { "app": "x", "more": "y" } }, "spec": {
                 "serviceAccountName": "a",
                 "containers": [{
-                    "name": "one", "image": "r.example:5000/i:v1",
+                    "name": "one", "image": "r.example:5000/i:v1", "command": ["/bin/one"],
                     "args": ["--csi-address=/csi/csi.sock", "--kubelet-registration-path=/k/plugins/d.io/csi.sock"],
-                    "ports": [{ "name": "health" }], "livenessProbe": { "httpGet": { "port": "health" } },
+                    "ports": [{ "name": "health" }], "livenessProbe": { "httpGet": { "port": "health" }, "periodSeconds": 20 },
+                    "startupProbe": { "exec": { "command": ["/bin/one", "alive"] } },
                     "volumeMounts": [{ "name": "v", "mountPath": "/csi" }, { "name": "w", "mountPath": "/w" }],
                 }],
                 "volumes": [{ "name": "v", "hostPath": { "path": "/k/plugins/d.io" } }, { "name": "w", "configMap": { "name": "m" } }],
@@ -92,6 +99,17 @@ fn one_mistake_is_noticed_and_named() {
         ("DaemonSet", &of("volumeMounts/1/mountPath"), json!("/csi"), "two volumes at /csi"),
         ("DaemonSet", &of("livenessProbe/httpGet/port"), json!("q"), "asks port \"q\""),
         ("DaemonSet", &of("args/0"), json!("--csi-address=/q/csi.sock"), "is told of /q/csi.sock"),
+        ("DaemonSet", &of("livenessProbe/periodSeconds"), json!(19), "is ended after 57 s without an answer"),
+        ("DaemonSet", &of("startupProbe/exec/command/0"), json!("/bin/cat"), "is asked by /bin/cat"),
+        ("ValidatingAdmissionPolicyBinding", "/spec/policyName", json!("q"), "no policy \"q\""),
+        ("ValidatingAdmissionPolicyBinding", "/spec/policyName", json!("q"), "policy p: nothing is denied"),
+        ("ValidatingAdmissionPolicyBinding", "/spec/validationActions/0", json!("Warn"), "nothing is denied"),
+        (
+            "ValidatingAdmissionPolicy",
+            "/spec/matchConditions/0/expression",
+            json!("!(u in [\"system:serviceaccount:mdfabric-system:ab\"])"),
+            "it stops system:serviceaccount:mdfabric-system:a",
+        ),
     ] {
         let told = problems(with(kind, pointer, value));
         assert!(told.iter().any(|told| told.contains(said)), "{kind} {pointer}: {told:?}");
@@ -115,10 +133,36 @@ fn what_is_there_twice_or_has_no_type_is_noticed() {
 }
 
 #[test]
+fn what_reaches_too_far_or_is_watched_by_nobody_is_noticed() {
+    let every_lease = |verbs: Value| {
+        let rule = json!({ "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs });
+        problems(with("Role", "/rules/0", rule))
+    };
+    assert_eq!(every_lease(json!(["list", "patch"])), ["Role r: reaches every lease"]);
+    assert_eq!(every_lease(json!(["update"])), ["Role r: reaches every lease"]);
+    assert_eq!(every_lease(json!(["delete"])), ["Role r: reaches every lease"]);
+    assert_eq!(every_lease(json!(["list", "watch", "create"])), [""; 0]);
+    let mut objects = good();
+    for object in &mut objects {
+        if let Some(container) = object.pointer_mut("/spec/template/spec/containers/0") {
+            container.as_object_mut().unwrap().remove("livenessProbe");
+        }
+    }
+    assert_eq!(problems(objects), ["DaemonSet n, one: nobody asks whether it hangs"]);
+}
+
+#[test]
 fn an_account_of_somebody_else_counts() {
     let objects = with("DaemonSet", "/spec/template/spec/serviceAccountName", json!("theirs"));
     let objects = objects.into_iter().filter(|object| {
-        object["kind"] != "ServiceAccount" && object["kind"] != "RoleBinding" && object["kind"] != "Role"
+        let names_it = [
+            "ServiceAccount",
+            "RoleBinding",
+            "Role",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+        ];
+        !names_it.iter().any(|kind| object["kind"] == *kind)
     });
     let objects = objects.map(|object| Object { typed: true, object }).collect();
     assert_eq!(Chart::new(objects, &["theirs"]).problems(), [""; 0]);

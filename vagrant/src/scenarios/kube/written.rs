@@ -9,7 +9,7 @@ use super::{POD_DEADLINE, SIZE, clear_claim, remove};
 use crate::daemon::word;
 use crate::kube::Cluster;
 use crate::kube::objects::{self, PROGRAMS, is_ready};
-use crate::load::Work;
+use crate::load::{CALM, Work};
 use crate::node::Node;
 use crate::product::{WORK_BYTES, more_writes};
 use crate::qemu::LOG_PORTS;
@@ -109,7 +109,7 @@ impl<'a> Written<'a> {
 }
 
 fn work(seed: u64, mount: &str) -> Work {
-    Work { path: format!("{mount}/{FILE}"), size: WORK_BYTES, seed }
+    Work { path: format!("{mount}/{FILE}"), size: WORK_BYTES, seed, rest: CALM }
 }
 
 /// Writes until it is told to end, and stays: what was written can be looked at then. Versions begin at the time of day, which leaves more room

@@ -15,9 +15,6 @@ use crate::spec::SHELL_IMAGE;
 /// What holds the namespaces of a pod; `vagrant/kube/node/containerd.toml` names it too.
 pub(super) const PAUSE: &str = "localhost/pause:1";
 
-/// Where a chart names an image that copies its rule for udev; one whose daemon does that names none.
-const UDEV_RULE: &str = "/udevRule/image";
-
 /// What images are made of.
 pub(super) struct Sources<'a> {
     pub(super) chart: &'a Helm,
@@ -31,9 +28,6 @@ pub(super) struct Sources<'a> {
 pub(super) fn all(sources: &Sources<'_>) -> Result<Vec<Image>> {
     let values = sources.chart.values(&sources.chart.chart().join("values.yaml"))?;
     let mut images = vec![product(sources, &values)?, shell(sources.busybox, SHELL_IMAGE.to_owned())?];
-    if values.pointer(UDEV_RULE).is_some() {
-        images.push(shell(sources.busybox, reference(&values, UDEV_RULE)?)?);
-    }
     let Programs { sidecars, provisioner, standins, .. } = sources.programs;
     for (name, program) in [
         ("provisioner", provisioner.join("csi-provisioner")),
