@@ -29,7 +29,10 @@ pub(super) fn statuses(stage: &mut Stage<'_>) -> Result<()> {
     let etcd = Etcd { endpoint: lab.etcd_endpoint(), node: &one };
 
     let of_volume = etcd.take("volume-status/vol")?;
-    ask_for_it(&one)?;
+    until(lab, &one, "vol", "a place, as if it were new", |record| {
+        record.pointer("/status/members").and_then(Value::as_array).is_some_and(|members| members.len() == 2)
+    })?;
+    verb(&one, "volume attach vol --node node-1 --no-wait")?;
     is_told(lab, &one, "volume/vol", "gets no first superblock")?;
     ensure!(sums(&there)? == before, "a copy has changed for want of its volume's status");
     let of_copies: Vec<Record> =
@@ -40,10 +43,6 @@ pub(super) fn statuses(stage: &mut Stage<'_>) -> Result<()> {
     ensure!(sums(&there)? == before, "a copy has changed for want of its status");
 
     of_copies.iter().chain([&of_volume]).try_for_each(|record| etcd.put_back(record))?;
-    until(lab, &one, "vol", "its statuses are known again", |record| {
-        !word(record, "/status/phase").is_empty()
-    })?;
-    ask_for_it(&one)?;
     verb(&one, "volume mount vol /mnt/vol")?;
     load.verify(&one, FILE)?;
     until(lab, &one, "vol", "both copies", |record| is_settled_on(record, &["node-1", "node-2"]))?;
@@ -51,10 +50,6 @@ pub(super) fn statuses(stage: &mut Stage<'_>) -> Result<()> {
     verb(&one, "volume unmount vol")?;
     is_clean(&one, "vol")?;
     remove(lab, &one, "vol")
-}
-
-fn ask_for_it(one: &Node) -> Result<()> {
-    verb(one, "volume attach vol --node node-1 --no-wait").map(drop)
 }
 
 /// Waits until `explain` says it.
