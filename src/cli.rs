@@ -184,4 +184,21 @@ mod tests {
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
     }
+
+    /// Its lists are each in one line.
+    #[test]
+    fn what_the_chart_has_the_daemon_do_is_understood() {
+        let daemonset = include_str!("../deploy/chart/templates/node/daemonset.yaml");
+        let listed = |begin| daemonset.split(begin).skip(1).filter_map(|rest| rest.split_once(']'));
+        let commands = listed("[/usr/bin/mdfabric, ").map(|(words, _)| words.to_owned());
+        let flags = listed("args: [").map(|(words, _)| format!("node, {words}"));
+        let all: Vec<String> = commands.chain(flags).collect();
+        for line in &all {
+            let words = std::iter::once("mdfabric").chain(line.split(", "));
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        for wanted in ["node", "node, alive", "node, --udev-rules"] {
+            assert!(all.iter().any(|line| line.starts_with(wanted)), "{wanted}: {all:?}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 mod death;
 mod environment;
 mod file;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -80,6 +81,13 @@ pub enum StoreConfig {
         endpoints: Vec<String>,
         /// What every key begins with; empty for none.
         prefix: String,
+    },
+    /// As objects of Kubernetes.
+    Kubernetes {
+        /// Says where the API server is; `None`: the one of the cluster that the daemon is a pod of.
+        kubeconfig: Option<PathBuf>,
+        /// Where its leases are; `None`: where the daemon is a pod, or what the kubeconfig says.
+        namespace: Option<String>,
     },
 }
 
@@ -195,6 +203,10 @@ pub struct Layer {
     pub store_etcd: Option<Vec<String>>,
     /// `store.prefix`
     pub store_prefix: Option<String>,
+    /// `store.kubernetes`
+    pub store_kubernetes: Option<String>,
+    /// `store.namespace`
+    pub store_namespace: Option<String>,
     /// `recorder.dir`
     pub recorder_dir: Option<PathBuf>,
     /// `recorder.size`
@@ -213,8 +225,13 @@ impl Layer {
     /// This layer where it says something, `below` elsewhere. A store named here hides one named below.
     #[must_use]
     pub fn over(self, below: Self) -> Self {
-        let names_store = self.store_local.is_some() || self.store_etcd.is_some();
-        let (local, etcd) = if names_store { (None, None) } else { (below.store_local, below.store_etcd) };
+        let hides =
+            self.store_local.is_some() || self.store_etcd.is_some() || self.store_kubernetes.is_some();
+        let (local, etcd, kubernetes) = if hides {
+            (None, None, None)
+        } else {
+            (below.store_local, below.store_etcd, below.store_kubernetes)
+        };
         Self {
             node: self.node.or(below.node),
             data_address: self.data_address.or(below.data_address),
@@ -225,6 +242,8 @@ impl Layer {
             store_local: self.store_local.or(local),
             store_etcd: self.store_etcd.or(etcd),
             store_prefix: self.store_prefix.or(below.store_prefix),
+            store_kubernetes: self.store_kubernetes.or(kubernetes),
+            store_namespace: self.store_namespace.or(below.store_namespace),
             recorder_dir: self.recorder_dir.or(below.recorder_dir),
             recorder_size: self.recorder_size.or(below.recorder_size),
             log_filter: self.log_filter.or(below.log_filter),
@@ -237,7 +256,13 @@ impl Layer {
     /// The whole configuration. `hostname` stands in for the node's name.
     pub fn finish(self, hostname: &str) -> Result<Config, ConfigError> {
         let state_dir = absolute("state-dir", self.state_dir, DEFAULT_STATE_DIR)?;
-        let store = store(self.store_local, self.store_etcd, self.store_prefix, &state_dir)?;
+        let store = match self.store_kubernetes {
+            Some(_) if self.store_local.is_some() || self.store_etcd.is_some() => {
+                return Err(wrong("store", "kubernetes and another one are set: choose one"));
+            }
+            Some(place) => store::kubernetes(&place, self.store_namespace)?,
+            None => store::store(self.store_local, self.store_etcd, self.store_prefix, &state_dir)?,
+        };
         Ok(Config {
             node: node(self.node, hostname)?,
             data_address: data_address(self.data_address, &store)?,
@@ -346,42 +371,8 @@ fn data_address(given: Option<IpAddr>, store: &StoreConfig) -> Result<IpAddr, Co
         }
         (Some(address), _) => Ok(address),
         (None, StoreConfig::Local(_)) => Ok(Ipv4Addr::LOCALHOST.into()),
-        (None, StoreConfig::Etcd { .. }) => {
+        (None, StoreConfig::Etcd { .. } | StoreConfig::Kubernetes { .. }) => {
             Err(wrong("data-address", "not set: give the IP address other nodes reach this one at"))
         }
-    }
-}
-
-fn store(
-    local: Option<PathBuf>,
-    etcd: Option<Vec<String>>,
-    prefix: Option<String>,
-    state_dir: &Path,
-) -> Result<StoreConfig, ConfigError> {
-    match (local, etcd) {
-        (Some(_), Some(_)) => Err(wrong("store", "both local and etcd are set: choose one")),
-        (None, Some(endpoints)) => {
-            check_endpoints(&endpoints)?;
-            Ok(StoreConfig::Etcd { endpoints, prefix: prefix.unwrap_or_default() })
-        }
-        (local, None) => {
-            let path = local.unwrap_or_else(|| state_dir.join("store.redb"));
-            absolute("store.local", Some(path), "").map(StoreConfig::Local)
-        }
-    }
-}
-
-fn check_endpoints(endpoints: &[String]) -> Result<(), ConfigError> {
-    let is_url = |text: &str| {
-        text.strip_prefix("http://")
-            .or_else(|| text.strip_prefix("https://"))
-            .is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
-    };
-    if endpoints.is_empty() {
-        return Err(wrong("store.etcd", "the list is empty: give at least one http://HOST:PORT"));
-    }
-    match endpoints.iter().find(|text| !is_url(text)) {
-        Some(bad) => Err(wrong("store.etcd", format_args!("{bad:?} is not of the form http://HOST:PORT"))),
-        None => Ok(()),
     }
 }

@@ -5,6 +5,7 @@ mod drive;
 mod force;
 mod growth;
 mod id;
+pub mod limits;
 mod node;
 mod reason;
 mod replica;
@@ -31,7 +32,7 @@ pub use replica::{
     Endpoint, ExportTo, PartitionRecord, Replica, ReplicaSpec, ReplicaState, ReplicaStatus, Wanted,
 };
 pub use scrub::{BadSchedule, ScrubReport, ScrubRequest, ScrubRun, ScrubStatus};
-pub use units::{Bytes, InvalidSize, Timestamp};
+pub use units::{Bytes, InvalidSize, Timestamp, percent};
 pub use volume::{
     ArrayReport, Event, FsType, Locality, MdState, Member, MemberState, MoveCause, MoveReport, OnStoreLoss,
     Placed, PlacementEntry, PlacementRequest, Relocation, SectorSize, Tried, Verify, Volume, VolumePhase,

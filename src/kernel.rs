@@ -10,6 +10,7 @@ mod observe;
 mod prepare;
 mod registry;
 mod tables;
+mod udev;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use identity::report;
 use notes::Notes;
 pub use prepare::{Check, forbid_exec, preflight, prepare};
 use tables::Tables;
+pub use udev::put_udev_rule;
 
 use crate::domain::Endpoint;
 use crate::plan::{Lane, Observation, Outcome, Sample, Step, StepFailure};

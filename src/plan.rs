@@ -13,6 +13,7 @@ mod evacuate;
 mod event;
 pub mod explain;
 pub mod heal;
+pub mod held;
 mod holders;
 pub mod ledger;
 pub mod leg;
@@ -35,7 +36,7 @@ pub(crate) mod windows;
 
 pub use alone::{Alone, StoreSilence};
 pub use holders::{Held, Holder, Process, Through, Who};
-pub use liveness::Liveness;
+pub use liveness::{Liveness, is_silent};
 pub use memory::{Attempt, Compared, Memory, Scrubbed, Used};
 pub use observation::{
     ArraySeen, ArrayState, ConnectionSeen, ConnectionState, Dev, DriveSeen, ExportSeen, MapSeen, MemberFlag,

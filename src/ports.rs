@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::domain::{Endpoint, Key, NodeName, Record, Revision, Versioned};
+use crate::domain::{Endpoint, Key, NodeName, Reason, Record, Revision, Versioned};
 use crate::plan::{Lane, Observation, Outcome, Peers, Sample, Step, StepFailure, Waiting};
+
+pub use crate::plan::timing::Pace;
 
 /// A future a port returns.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -31,6 +33,14 @@ pub enum StoreError {
         /// What was tried.
         call: &'static str,
         /// What it said.
+        why: String,
+    },
+    /// The store does not take the record, now or later: its rules, its rights, or its form of records are against it.
+    #[error("{key} is refused by the store: {why}")]
+    Refused {
+        /// The record.
+        key: Key,
+        /// What is wrong with it.
         why: String,
     },
     /// The record is there and cannot be read. It is left alone.
@@ -68,6 +78,17 @@ pub struct Change {
     pub revision: Revision,
 }
 
+impl Change {
+    /// What a record is now, for somebody who knows it as of `expected`. One that is gone went some time after that. Errors: those of
+    /// [`Store::get`].
+    pub async fn read(store: &dyn Store, key: &Key, expected: Revision) -> Result<Self, StoreError> {
+        let value = store.get(key).await?;
+        let gone = Revision(expected.0.saturating_add(1));
+        let revision = value.as_ref().map_or(gone, |value| value.revision);
+        Ok(Self { key: key.clone(), value, revision })
+    }
+}
+
 /// The changes after a revision. Ends only with an error.
 pub trait Watch: Send {
     /// The next batch of changes, at least one. [`StoreError::Lagged`] when some were missed.
@@ -97,6 +118,19 @@ pub trait Store: Send + Sync {
 
     /// What to call it in messages.
     fn name(&self) -> String;
+
+    /// How often a node may write that it lives.
+    fn pace(&self) -> Pace {
+        Pace::FREQUENT
+    }
+
+    /// Records that somebody took away by other means than this port, and that stay until what they stand for is gone.
+    fn held(&self) -> Vec<Key> {
+        Vec::new()
+    }
+
+    /// Tells those who ask the store itself why such a record stays. Nobody waits for it, and what was told is not told again.
+    fn tell(&self, _key: &Key, _reason: &Reason) {}
 }
 
 /// What calls into one node's kernel are in.

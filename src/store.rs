@@ -10,9 +10,12 @@ pub mod codec;
 mod conformance;
 pub mod etcd;
 mod feed;
+pub mod kube;
 pub mod local;
+pub(crate) mod pause;
 
 pub use etcd::EtcdStore;
+pub use kube::KubeStore;
 pub use local::LocalStore;
 
 use crate::domain::{Key, Record, Revision, Versioned};

@@ -46,6 +46,7 @@ mod wiped;
 mod zombie;
 
 use mdfabric::domain::{Locality, MemberState, VolumePhase};
+use mdfabric::ports::Pace;
 use mdfabric::sim::{Config, Crash, CrashWhen};
 use support::{Failure, Scene, failure, name, node, on_all_processors, wish};
 
@@ -192,13 +193,29 @@ fn every_verb_survives_a_power_cut_at_any_step() {
 /// `SIM_SEED` runs one seed, `SIM_SEEDS` that many from 1 on, on all processors.
 #[test]
 fn random_faults_lose_nothing() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds: Vec<u64> = match number("SIM_SEED") {
-        Some(seed) => vec![seed],
-        None => (1..=number("SIM_SEEDS").unwrap_or(200)).collect(),
-    };
+    random_faults(number("SIM_SEEDS").unwrap_or(200), stored);
+}
+
+/// Daemons plan with what they wrote themselves and with news of the rest that are up to a minute and a half old, or older.
+#[test]
+fn random_faults_lose_nothing_where_news_are_late() {
+    random_faults(number("SIM_SEEDS").map_or(60, |seeds| (seeds / 8).max(1)), |seed| Config {
+        apart: true,
+        late: true,
+        pace: Pace::SPARING,
+        seed,
+        ..Config::default()
+    });
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+fn random_faults(seeds: u64, stored: impl Fn(u64) -> Config + Sync) {
+    let seeds: Vec<u64> = number("SIM_SEED").map_or((1..=seeds).collect(), |seed| vec![seed]);
     let began = std::time::Instant::now();
-    let script = |seed| chaos::script(&Config { seed, ..Config::default() });
+    let script = |seed| chaos::script(&stored(seed));
     let results = on_all_processors(&seeds, |seed| failure(|| chaos::play(&script(*seed))));
     println!("{} seeds in {:.1} s", seeds.len(), began.elapsed().as_secs_f32());
     let failed: Vec<(u64, Failure)> =
@@ -213,13 +230,18 @@ fn random_faults_lose_nothing() {
     );
 }
 
+/// Every fourth store is as Kubernetes: daemons spare it, and it tells of each kind of record apart.
+fn stored(seed: u64) -> Config {
+    let apart = seed.is_multiple_of(4);
+    Config { seed, apart, pace: if apart { Pace::SPARING } else { Pace::FREQUENT }, ..Config::default() }
+}
+
 /// The clock leaves out ticks in which nothing happens, and no other.
 #[test]
 fn the_clock_leaves_nothing_out() {
     let lives = on_all_processors(&(1..=6).collect::<Vec<u64>>(), |seed| {
         [false, true].map(|every_tick| {
-            let scene =
-                chaos::played(&chaos::script(&Config { seed: *seed, every_tick, ..Config::default() }));
+            let scene = chaos::played(&chaos::script(&Config { every_tick, ..stored(*seed) }));
             scene.cluster.trace().to_vec()
         })
     });

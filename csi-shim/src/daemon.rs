@@ -81,7 +81,13 @@ impl Daemon {
 
     /// The name of the node.
     pub async fn node(&self) -> Result<String, Status> {
-        let info = self.ask(|mut client| async move { client.get_info(GetInfoRequest {}).await }).await?;
+        self.node_of("").await
+    }
+
+    /// The name of the node, once its records can be relied on in what they say of a volume here.
+    pub async fn node_of(&self, volume: &str) -> Result<String, Status> {
+        let request = GetInfoRequest { volume: volume.to_owned() };
+        let info = self.ask(|mut client| async move { client.get_info(request).await }).await?;
         Ok(info.node)
     }
 

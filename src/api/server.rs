@@ -261,10 +261,13 @@ impl MdFabric for Api {
         Ok(answer(&view, proto::ExplainResponse { lines }))
     }
 
-    async fn get_info(&self, _: Request<proto::GetInfoRequest>) -> Answer<proto::GetInfoResponse> {
-        let view = self.readable()?;
+    async fn get_info(&self, request: Request<proto::GetInfoRequest>) -> Answer<proto::GetInfoResponse> {
+        let (view, volume) = (self.readable()?, request.into_inner().volume);
         if !view.node.told {
             return Err(status::untold(&view.me));
+        }
+        if let Some((_, why)) = view.node.frozen.iter().find(|(name, _)| name.as_str() == volume) {
+            return Err(status::frozen(&volume, &view.me, why));
         }
         let (node, version) = (view.me.to_string(), env!("CARGO_PKG_VERSION").to_owned());
         Ok(answer(&view, proto::GetInfoResponse { node, version }))

@@ -1,5 +1,6 @@
 //! `mdfabric node`: puts the daemon together and runs it until it is told to stop.
 
+mod alive;
 mod compose;
 mod only;
 mod systemd;
@@ -17,11 +18,14 @@ use crate::api::server::{self, Api, Preflight};
 use crate::config::{self, Config, ConfigError, Layer, LogFormat};
 use crate::daemon::{self, PeerNetwork};
 use crate::domain::{Bytes, NodeName};
+use crate::kernel;
 use crate::ports::Heartbeats as _;
 use crate::sim;
 use crate::telemetry::dump::Place;
 use crate::telemetry::log::{self, Sink};
 use crate::telemetry::recorder::Recorder;
+use alive::Pulse;
+pub(super) use alive::ask as ask_whether_alive;
 use compose::Parts;
 
 /// The flags of the daemon; each hides what the environment and the file say.
@@ -56,6 +60,12 @@ pub struct DaemonArgs {
     /// What every key in etcd begins with [env: MDFABRIC_STORE_PREFIX]
     #[arg(long, value_name = "TEXT")]
     store_prefix: Option<String>,
+    /// Keep records in Kubernetes: in-cluster, or the path of a kubeconfig [env: MDFABRIC_STORE_KUBERNETES]
+    #[arg(long, value_name = "PLACE", conflicts_with_all = ["store_etcd", "store_local"])]
+    store_kubernetes: Option<String>,
+    /// The namespace of the leases in Kubernetes [default: the daemon's own] [env: MDFABRIC_STORE_NAMESPACE]
+    #[arg(long, value_name = "NAME")]
+    store_namespace: Option<String>,
     /// Where to keep the flight recorder's files [default: recorder in the state directory] [env: MDFABRIC_RECORDER_DIR]
     #[arg(long, value_name = "DIR")]
     recorder_dir: Option<PathBuf>,
@@ -71,6 +81,10 @@ pub struct DaemonArgs {
     /// Give up the right to run programs before anything else: true or false [default: true] [env: MDFABRIC_FORBID_EXEC]
     #[arg(long, value_name = "BOOL")]
     forbid_exec: Option<bool>,
+    /// Put the rule that keeps udev away from members of our arrays into this directory; where that fails the log says so, and
+    /// `mdfabric node preflight`
+    #[arg(long, value_name = "DIR")]
+    udev_rules: Option<PathBuf>,
 }
 
 impl DaemonArgs {
@@ -86,6 +100,8 @@ impl DaemonArgs {
             store_local: own.store_local,
             store_etcd: own.store_etcd,
             store_prefix: own.store_prefix,
+            store_kubernetes: own.store_kubernetes,
+            store_namespace: own.store_namespace,
             recorder_dir: own.recorder_dir,
             recorder_size: own.recorder_size,
             log_filter: own.log_filter,
@@ -105,6 +121,9 @@ pub(super) fn run(args: &DaemonArgs, socket: Option<&PathBuf>) -> Result<(), Fai
     })?;
     if config.forbid_exec {
         compose::forbid_exec()?;
+    }
+    if let Some(folder) = &args.udev_rules {
+        kernel::put_udev_rule(folder);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(serve(&config));
@@ -151,6 +170,7 @@ pub(super) fn place(config: &Config) -> Result<Place, Failure> {
 async fn serve(config: &Config) -> Result<(), Failure> {
     let _only = only::lock(Path::new(only::PLACE))?;
     let socket = server::bind(&config.socket)?;
+    let pulse = Pulse::begin(&config.socket);
     make_state_dir(&config.state_dir)?;
     let Parts { identity, store, kernel, peers, events } = compose::compose(config).await?;
     tracing::info!(node = %identity.name, store = store.name(), socket = %config.socket.display(), "starting");
@@ -159,7 +179,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let preflight: Preflight = Arc::new(compose::preflight);
     let (view, place) = (running.view.clone(), place(config)?);
     let api = Api::new(store, view, preflight, place, daemon::now).rehearsed_by(sim::rehearse);
-    let ready = systemd::ready(running.view.clone());
+    let ready = systemd::ready(running.view.clone(), pulse);
     let goodbye = tokio::spawn(say_goodbye(running.peers.clone()));
     let ended = tokio::select! {
         result = server::serve(api, &socket) => Some(result.err().map_or_else(

@@ -105,8 +105,9 @@ fn knowledge(config: &Config) -> Knowledge {
             Ok(listing) => known.records = dump::pack(listing.into()),
             Err(error) => known.problems.push(error.to_string()),
         },
-        StoreConfig::Etcd { .. } => known.problems.push(
-            "the records are in etcd and left out: dump a node whose daemon runs to have them".to_owned(),
+        StoreConfig::Etcd { .. } | StoreConfig::Kubernetes { .. } => known.problems.push(
+            "the records are in no file of this node and left out: dump a node whose daemon runs to have them"
+                .to_owned(),
         ),
     }
     known

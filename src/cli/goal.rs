@@ -6,7 +6,7 @@ mod tests;
 use super::rows;
 use crate::domain::{
     DriveId, DriveState, Epoch, Member, MemberState, NodeName, Reason, Volume, VolumeName, VolumeStatus,
-    VolumeUid, World,
+    VolumeUid, World, percent,
 };
 
 /// What a verb has set going.
@@ -140,13 +140,13 @@ fn of_volume(
     match judge(world, &volume, &status) {
         Some(Ok(done)) => Progress::done(done),
         Some(Err(why)) => Progress::failed(why),
-        None => under_way(world, &volume, status),
+        None => under_way(&volume, status),
     }
 }
 
-fn under_way(world: &World, volume: &Volume, status: VolumeStatus) -> Progress {
-    let ready = rows::ready(world, &status);
-    let sync = status.array.sync_permille.map(|permille| format!(" {}", rows::percent(permille)));
+fn under_way(volume: &Volume, status: VolumeStatus) -> Progress {
+    let ready = status.ready();
+    let sync = status.array.sync_permille.map(|permille| format!(" {}", percent(permille)));
     let line = format!(
         "volume {}: {}, array {}{}, {ready} of {} copies ready",
         volume.spec.name,

@@ -15,6 +15,7 @@ use super::rows;
 use super::session::Session;
 use super::volume::reach;
 use crate::api::proto;
+use crate::config;
 use crate::domain::{NodeName, World};
 use crate::kernel::{self, Check};
 use crate::plan::questions;
@@ -43,6 +44,8 @@ enum NodeCommand {
     },
     /// Print what this machine's kernel has and lacks; changes nothing, needs no daemon
     Preflight,
+    /// Say whether the daemon of this machine works: exit status 1 if its loop has not turned for a minute
+    Alive,
     /// Keep new copies off a node; volumes may be attached there all the same
     Cordon {
         /// The node
@@ -74,11 +77,12 @@ enum NodeCommand {
 }
 
 impl NodeArgs {
-    /// What needs no daemon: being one, and looking whether one could be.
+    /// What asks no daemon: being one, and looking whether one could be, or is.
     pub(super) fn run_here(&self, socket: Option<&PathBuf>) -> Option<Result<ExitCode, Failure>> {
         match &self.command {
             None => Some(daemon::run(&self.daemon, socket).map(|()| ExitCode::SUCCESS)),
             Some(NodeCommand::Preflight) => Some(preflight()),
+            Some(NodeCommand::Alive) => Some(alive(socket)),
             Some(
                 NodeCommand::Ls(_)
                 | NodeCommand::Show { .. }
@@ -92,7 +96,7 @@ impl NodeArgs {
 
     /// Whether it is about this machine, now.
     pub(super) fn is_here(&self) -> bool {
-        matches!(self.command, None | Some(NodeCommand::Preflight))
+        matches!(self.command, None | Some(NodeCommand::Preflight | NodeCommand::Alive))
     }
 
     /// Has the daemon do it.
@@ -109,7 +113,7 @@ impl NodeArgs {
                 reach(session, &change, &Goal::NodeDrained(name), changing).await
             }
             Some(NodeCommand::SafeToReboot { name }) => safe_to_reboot(session, &name).await,
-            None | Some(NodeCommand::Preflight) => Ok(()),
+            None | Some(NodeCommand::Preflight | NodeCommand::Alive) => Ok(()),
         }
     }
 }
@@ -146,6 +150,11 @@ async fn cordon(
     let request = proto::CordonNodeRequest { name: name.to_string(), cordoned, empty: false, dry_run };
     let change = session.client()?.cordon_node(request).await?.into_inner();
     cordon_report(&change, cordoned, dry_run)
+}
+
+fn alive(socket: Option<&PathBuf>) -> Result<ExitCode, Failure> {
+    let socket = socket.cloned().unwrap_or_else(config::socket);
+    daemon::ask_whether_alive(&socket).map(|()| ExitCode::SUCCESS)
 }
 
 fn preflight() -> Result<ExitCode, Failure> {

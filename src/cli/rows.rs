@@ -4,10 +4,10 @@
 mod tests;
 
 use crate::domain::{
-    Bytes, DriveId, DriveState, Member, MemberState, NodeName, Replica, ReplicaState, Timestamp, Volume,
-    VolumePhase, VolumeStatus, Wanted, World,
+    Bytes, DriveId, DriveState, MemberState, NodeName, Replica, ReplicaState, Timestamp, Volume, VolumePhase,
+    World, percent,
 };
-use crate::plan::{explain::age, timing};
+use crate::plan::{self, explain::age};
 
 /// What stands where there is nothing to say.
 pub const NOTHING: &str = "-";
@@ -43,13 +43,13 @@ pub fn volumes(world: &World, now: Timestamp, wide: bool) -> Table {
     if wide {
         headers.extend(["TOTAL", "ACTIVE", "FAILED", "DOWN"]);
     }
-    Table { headers, rows: world.volumes().map(|volume| volume_row(world, now, wide, &volume)).collect() }
+    Table { headers, rows: world.volumes().map(|volume| volume_row(now, wide, &volume)).collect() }
 }
 
-fn volume_row(world: &World, now: Timestamp, wide: bool, volume: &Volume) -> Row {
+fn volume_row(now: Timestamp, wide: bool, volume: &Volume) -> Row {
     let spec = &volume.spec;
     let status = volume.status.clone().unwrap_or_default();
-    let ready = ready(world, &status);
+    let ready = status.ready();
     let degraded = status.created && ready < status.copies_due(spec);
     let mut cells = vec![
         spec.name.to_string(),
@@ -79,20 +79,6 @@ pub fn phase(volume: &Volume) -> VolumePhase {
     }
 }
 
-/// Copies that are made and hold every acknowledged write.
-#[must_use]
-pub fn ready(world: &World, status: &VolumeStatus) -> usize {
-    let made =
-        |replica| world.replica_status(replica).is_some_and(|provider| provider.zeroed && !provider.gone);
-    status.in_sync.iter().filter(|replica| made(replica)).count()
-}
-
-/// `12.5%`
-#[must_use]
-pub fn percent(permille: u16) -> String {
-    format!("{}.{}%", permille / 10, permille % 10)
-}
-
 /// `replica ls`
 #[must_use]
 pub fn replicas(world: &World, now: Timestamp, wide: bool) -> Table {
@@ -112,7 +98,8 @@ fn replica_row(world: &World, now: Timestamp, wide: bool, replica: &Replica) -> 
     let drives: Vec<String> = spec.drives.iter().map(ToString::to_string).collect();
     let carved =
         replica.status.iter().flat_map(|status| &status.partitions).map(|partition| partition.size.0).sum();
-    let since = member_of(world, replica).map(|(_, member)| member.since);
+    let member = world.volume_status(&spec.volume).and_then(|volume| volume.member(spec.id));
+    let since = member.map(|member| member.since);
     let since = since.or_else(|| replica.status.as_ref().map(|status| status.updated_at));
     let mut cells = vec![
         spec.volume.to_string(),
@@ -130,50 +117,16 @@ fn replica_row(world: &World, now: Timestamp, wide: bool, replica: &Replica) -> 
     Row::new(spec.id, cells)
 }
 
-/// USED: what is in use in the volume's file system, of a copy that has all of it. What one has that is being filled, or
-/// was left behind, nobody knows.
+/// USED, as [`Replica::used`] has it.
 #[must_use]
 pub fn used(world: &World, replica: &Replica) -> Option<Bytes> {
-    let status = world.volume_status(&replica.spec.volume)?;
-    status.used.filter(|_| status.in_sync.contains(&replica.spec.id))
+    replica.used(world.volume_status(&replica.spec.volume))
 }
 
-fn member_of(world: &World, replica: &Replica) -> Option<(VolumeStatus, Member)> {
-    let status = world.volume_status(&replica.spec.volume)?;
-    let member = status.member(replica.spec.id)?;
-    Some((status.clone(), member.clone()))
-}
-
-/// STATE: what the provider says of a replica that is not whole, else what the owner says of its member.
+/// STATE, as [`Replica::word`] has it.
 #[must_use]
 pub fn replica_state(world: &World, replica: &Replica) -> ReplicaState {
-    let provider = replica.status.as_ref().map(|status| status.state).unwrap_or_default();
-    if replica.spec.wanted == Wanted::Removed {
-        return ReplicaState::Deleting;
-    }
-    match provider {
-        ReplicaState::Requested | ReplicaState::Missing | ReplicaState::Faulty | ReplicaState::Deleting => {
-            provider
-        }
-        ReplicaState::Created
-        | ReplicaState::Spare
-        | ReplicaState::Syncing
-        | ReplicaState::Synced
-        | ReplicaState::Replacing => member_of(world, replica)
-            .map_or(ReplicaState::Created, |(status, member)| member_state(&status, &member)),
-    }
-}
-
-fn member_state(status: &VolumeStatus, member: &Member) -> ReplicaState {
-    match member.state {
-        MemberState::Joining if !status.created || status.owner.is_none() => ReplicaState::Created,
-        MemberState::Leaving => ReplicaState::Replacing,
-        MemberState::Joining
-        | MemberState::Syncing
-        | MemberState::Synced
-        | MemberState::Missing
-        | MemberState::Faulty => member.state.word(),
-    }
+    replica.word(world.volume_status(&replica.spec.volume))
 }
 
 /// `drive ls`
@@ -263,8 +216,7 @@ fn node_row(world: &World, now: Timestamp, wide: bool, name: &NodeName, node: &c
 
 /// Whether a node has not said anything for long.
 pub(super) fn is_silent(now: Timestamp, node: &crate::domain::Node) -> bool {
-    let heartbeat = node.status.as_ref().map(|status| status.heartbeat_at);
-    heartbeat.is_none_or(|at| now.since(at) >= timing::NODE_DEAD_MILLIS)
+    node.status.as_ref().is_none_or(|status| plan::is_silent(status, now))
 }
 
 /// By the heartbeat's own time: right as far as the nodes' clocks agree. The machines do not decide by it.

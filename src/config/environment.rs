@@ -33,6 +33,8 @@ fn set(layer: &mut Layer, key: &str, value: &str) -> Result<(), String> {
         "STORE_LOCAL" => layer.store_local = Some(parsed(value)?),
         "STORE_ETCD" => layer.store_etcd = Some(value.split(',').map(|url| url.trim().to_owned()).collect()),
         "STORE_PREFIX" => layer.store_prefix = Some(value.to_owned()),
+        "STORE_KUBERNETES" => layer.store_kubernetes = Some(parsed(value)?),
+        "STORE_NAMESPACE" => layer.store_namespace = Some(parsed(value)?),
         "RECORDER_DIR" => layer.recorder_dir = Some(parsed(value)?),
         "RECORDER_SIZE" => layer.recorder_size = Some(parsed(value)?),
         "LOG_FILTER" => layer.log_filter = Some(value.to_owned()),

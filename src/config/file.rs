@@ -36,6 +36,8 @@ struct Store {
     local: Option<PathBuf>,
     etcd: Option<Vec<String>>,
     prefix: Option<String>,
+    kubernetes: Option<String>,
+    namespace: Option<String>,
 }
 
 /// `[recorder]`
@@ -88,6 +90,8 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, ConfigError> {
         store_local: file.store.local,
         store_etcd: file.store.etcd,
         store_prefix: file.store.prefix,
+        store_kubernetes: file.store.kubernetes,
+        store_namespace: file.store.namespace,
         recorder_dir: file.recorder.dir,
         recorder_size: file.recorder.size,
         log_filter: file.log.filter,

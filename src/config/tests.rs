@@ -84,6 +84,24 @@ fn garbage_in_the_environment_is_named_by_variable() {
     assert_eq!(environment::layer(variables(&of_kubernetes)).unwrap(), Layer::default());
 }
 
+fn kubernetes(place: &str) -> Layer {
+    Layer { store_kubernetes: Some(place.to_owned()), ..Layer::default() }
+}
+
+#[test]
+fn kubernetes_is_the_cluster_around_us_or_what_a_kubeconfig_says() {
+    let address = Some("10.0.0.1".parse().unwrap());
+    let of = |place: &str| Layer { data_address: address, ..kubernetes(place) }.finish("n").unwrap().store;
+    let expected = |kubeconfig| StoreConfig::Kubernetes { kubeconfig, namespace: None };
+    assert_eq!(of("in-cluster"), expected(None));
+    assert_eq!(of("/etc/k"), expected(Some("/etc/k".into())));
+    let file = file::parse(Path::new("m"), "[store]\nkubernetes = \"/etc/k\"\nnamespace = \"md\"\n").unwrap();
+    assert_eq!(file.store_namespace.as_deref(), Some("md"));
+    let below =
+        Layer { store_etcd: Some(vec!["http://e:1".to_owned()]), data_address: address, ..Layer::default() };
+    assert_eq!(kubernetes("in-cluster").over(below).finish("n").unwrap().store, expected(None));
+}
+
 #[test]
 fn values_that_do_not_go_together_are_refused_by_key() {
     let etcd = Layer { store_etcd: Some(vec!["http://e:1".to_owned()]), ..Layer::default() };
@@ -92,6 +110,10 @@ fn values_that_do_not_go_together_are_refused_by_key() {
         (Layer { store_local: Some("/x".into()), ..etcd }, "store"),
         (Layer { store_etcd: Some(Vec::new()), ..Layer::default() }, "store.etcd"),
         (Layer { store_etcd: Some(vec!["e:1".to_owned()]), ..Layer::default() }, "store.etcd"),
+        (kubernetes("in-cluster"), "data-address"),
+        (kubernetes("config"), "store.kubernetes"),
+        (Layer { store_namespace: Some("a/b".to_owned()), ..kubernetes("in-cluster") }, "store.namespace"),
+        (Layer { store_local: Some("/x".into()), ..kubernetes("in-cluster") }, "store"),
         (Layer { store_local: Some("x".into()), ..Layer::default() }, "store.local"),
         (Layer { socket: Some("x.sock".into()), ..Layer::default() }, "socket"),
         (Layer { recorder_dir: Some("x".into()), ..Layer::default() }, "recorder.dir"),

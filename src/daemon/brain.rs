@@ -1,6 +1,8 @@
 //! One task that owns all state of the node: it wakes on events, plans, records, and starts steps.
 
+mod beat;
 mod look;
+mod refusals;
 mod write;
 
 use std::sync::Arc;
@@ -14,10 +16,10 @@ use super::clock;
 use super::lanes::{Finished, Lanes};
 use super::records::Records;
 use super::status::{NodeView, View};
-use crate::domain::{Key, Kind, NodeName, NodeStatus, Record, Timestamp};
+use crate::domain::{Key, NodeName, NodeStatus, Reason, Timestamp};
 use crate::plan::{
-    self, FailureKind, Input, Memory, Observation, Plan, Sample, Step, StepFailure, Write, controller, stuck,
-    timing,
+    self, FailureKind, Input, Liveness, Memory, Observation, Plan, Sample, Step, StepFailure, controller,
+    stuck, timing,
 };
 use crate::ports::{Heartbeats, Kernel, Store};
 use crate::telemetry::recorder::{Notes, Recorder};
@@ -56,7 +58,9 @@ enum Stale {
 enum Written {
     /// There was nothing to write.
     Nothing,
-    /// All of them.
+    /// The store does not take one as it is, and answers. Nothing else was to be written.
+    Refused,
+    /// Something: what is to be done now is planned anew, though the store may have refused a part of it.
     Some,
     /// The store does not answer.
     Unavailable,
@@ -70,11 +74,15 @@ pub struct Brain {
     ports: Ports,
     records: Records,
     store: StoreHealth,
+    /// The records are not followed: what is known of them grows old, whatever becomes of writes.
+    unfollowed: bool,
     store_retry_at: Timestamp,
+    /// Until when nothing is written because of whoever overtook us, and is not known.
+    overtaken_until: Timestamp,
     seen: Observation,
     /// The kernel was looked at.
     observed: bool,
-    /// And what it shows was recorded, once since the daemon started.
+    /// And what it shows was recorded, once since the daemon started, as far as the store takes it.
     told: bool,
     observing: Asked<Result<Observation, String>>,
     sampling: Asked<Result<Sample, String>>,
@@ -86,7 +94,10 @@ pub struct Brain {
     lanes: Lanes,
     finished: mpsc::UnboundedReceiver<Finished>,
     node: NodeStatus,
-    heartbeat_due: Timestamp,
+    beats: beat::Beats,
+    refusals: refusals::Refusals,
+    /// When something that was refused may be offered again.
+    offer_at: Timestamp,
     leads: bool,
     notes: Notes,
     view: watch::Sender<View>,
@@ -99,13 +110,16 @@ impl Brain {
         let (lanes, finished) = Lanes::new(Arc::clone(&ports.kernel));
         let view = View { me: me.clone(), world: Arc::default(), node: Arc::default() };
         let (view, reader) = watch::channel(view);
+        let liveness = Liveness::paced(ports.store.pace());
         let notes = Notes::begin(ports.recorder.clone(), clock::now(), &me);
         let brain = Self {
             me,
             ports,
             records: Records::default(),
             store: StoreHealth::Starting,
+            unfollowed: false,
             store_retry_at: Timestamp(0),
+            overtaken_until: Timestamp(0),
             seen: Observation::default(),
             observed: false,
             told: false,
@@ -115,11 +129,13 @@ impl Brain {
             sample_due: Timestamp(0),
             look_due: Timestamp(0),
             looked_at: Timestamp(0),
-            memory: Memory { started_at: clock::now(), ..Memory::default() },
+            memory: Memory { started_at: clock::now(), liveness, ..Memory::default() },
             lanes,
             finished,
             node,
-            heartbeat_due: Timestamp(0),
+            beats: beat::Beats::default(),
+            refusals: refusals::Refusals::default(),
+            offer_at: Timestamp(u64::MAX),
             leads: false,
             notes,
             view,
@@ -140,6 +156,7 @@ impl Brain {
                     None => return,
                 },
                 Some(done) = self.finished.recv() => self.take_finished(done),
+                said = self.beats.said() => self.take_beat(said).await,
                 Some(()) = self.ports.events.recv() => self.stale = Stale::Everything,
                 Some(()) = self.ports.standings.recv() => self.stale = self.stale.max(Stale::Samples),
                 () = tokio::time::sleep(wait) => {}
@@ -152,7 +169,7 @@ impl Brain {
 
     /// When to wake at the latest. Nothing is written before the records are known.
     fn due(&self) -> Timestamp {
-        let heartbeat = if self.records.is_listed() { self.heartbeat_due } else { Timestamp(u64::MAX) };
+        let heartbeat = if self.records.is_listed() { self.beats.due() } else { Timestamp(u64::MAX) };
         self.look_due.min(self.sample_due).min(heartbeat)
     }
 
@@ -188,18 +205,28 @@ impl Brain {
                 for (key, why) in &listing.corrupt {
                     tracing::error!(%key, why, "a record cannot be read and is left alone");
                 }
-                self.find_store();
+                self.follow_store();
+                self.memory.liveness.store_answered(clock::now());
                 self.records.take_listing(listing)
             }
             Cache::Changed(changes) => {
-                self.find_store();
+                self.follow_store();
+                self.memory.liveness.told(changes.iter().map(|change| &change.key), clock::now());
                 let keys: Vec<Key> =
                     changes.into_iter().filter_map(|change| self.records.take_change(change)).collect();
                 self.notes.seen(clock::now(), self.records.world(), &keys);
                 keys
             }
+            Cache::WentBack => {
+                tracing::error!(
+                    "the store is older than it was, as if restored from a backup: everything is read anew"
+                );
+                self.records = Records::default();
+                Vec::new()
+            }
             Cache::Lost(why) => {
                 tracing::warn!(why, "the store does not answer; what runs goes on");
+                self.unfollowed = true;
                 self.lose_store(why);
                 Vec::new()
             }
@@ -207,12 +234,19 @@ impl Brain {
         self.memory.liveness.heard(changed, clock::now());
     }
 
+    /// The store tells what changes.
+    fn follow_store(&mut self) {
+        self.unfollowed = false;
+        self.find_store();
+    }
+
+    /// The store answers: a write, at least. While nothing is heard from it, what readers are shown is old all the same.
     fn find_store(&mut self) {
-        let now = clock::now();
-        self.store = StoreHealth::Good;
         self.memory.store.answered();
-        self.notes.store_answers(now);
-        self.memory.liveness.store_answered(now);
+        if !self.unfollowed {
+            self.store = StoreHealth::Good;
+            self.notes.store_answers(clock::now());
+        }
     }
 
     fn lose_store(&mut self, why: String) {
@@ -245,24 +279,27 @@ impl Brain {
     async fn turn(&mut self) {
         const TURNS: usize = 16;
         let mut plan = Plan::default();
+        self.offer_at = Timestamp(u64::MAX);
         self.ports.peers.follow(plan::peers::wanted(self.records.world(), &self.me));
         self.memory.learn_calls(self.ports.kernel.in_calls().steps, clock::now());
         if self.records.is_listed() {
+            self.beat();
             let mut written = Written::Some;
             for _ in 0..TURNS {
                 plan = self.plan();
                 written = self.write_all(&plan.writes).await;
-                if matches!(written, Written::Nothing | Written::Unavailable) {
+                let in_vain = written == Written::Overtaken && clock::now() < self.overtaken_until;
+                if in_vain || matches!(written, Written::Nothing | Written::Refused | Written::Unavailable) {
                     break;
                 }
             }
-            self.told |= self.observed && written == Written::Nothing;
+            // What the store refuses is unknown of one volume, and no more.
+            self.told |= self.observed && matches!(written, Written::Nothing | Written::Refused);
             // A plan somebody overtook was decided from records that are not so any more.
             if written != Written::Overtaken {
                 self.start_all(&plan.steps);
                 plan.abandon.iter().for_each(|lane| self.ports.kernel.abandon(lane));
             }
-            self.heartbeat().await;
         }
         self.publish(&plan);
         self.look_due = self.next_look(&plan);
@@ -287,17 +324,6 @@ impl Brain {
         plan
     }
 
-    async fn heartbeat(&mut self) {
-        let now = clock::now();
-        if now < self.heartbeat_due {
-            return;
-        }
-        let record = NodeStatus { heartbeat_at: now, ..self.node.clone() };
-        let key = Key::new(Kind::NodeStatus, &self.me);
-        self.write_all(&[Write { key, record: Some(Record::NodeStatus(record)) }]).await;
-        self.heartbeat_due = now.plus(timing::HEARTBEAT_MILLIS);
-    }
-
     fn start_all(&mut self, steps: &[Step]) {
         let now = clock::now();
         for step in steps {
@@ -309,24 +335,27 @@ impl Brain {
         }
     }
 
-    /// When to look at everything although nothing happened: a step is tried again, a plan waits for a moment, or an event
+    /// When to look at everything although nothing happened: a step or a write is tried again, a plan waits for a moment, or an event
     /// went missing.
     fn next_look(&self, plan: &Plan) -> Timestamp {
         let retries = plan.steps.iter().filter_map(|step| self.memory.failed.get(&step.to_string()));
         let now = clock::now();
-        let at = self.looked_at.plus(timing::LOOK_MILLIS);
+        let at = self.looked_at.plus(timing::LOOK_MILLIS).min(self.offer_at);
         let at = retries.map(|attempt| attempt.retry_at).fold(at, Timestamp::min);
         plan.wake_at.map_or(at, |wake| at.min(wake)).max(now.plus(timing::TURN_MIN_MILLIS))
     }
 
-    fn publish(&self, plan: &Plan) {
+    fn publish(&mut self, plan: &Plan) {
+        let refused = self.refusals.reasons(clock::now());
+        let held = self.tell_held();
         let node = NodeView {
             running: self.lanes.running().map(|(step, since)| (step.to_string(), since)).collect(),
             failing: self.failing(),
-            reasons: plan.reasons.clone(),
+            reasons: plan.reasons.iter().cloned().chain(refused).chain(held).collect(),
             store: self.store.clone(),
             leads: self.leads,
             told: self.told,
+            frozen: self.refusals.frozen(),
             seen: self.seen.clone(),
             used: self.memory.used.clone(),
             peers: self.memory.peers.clone(),
@@ -334,6 +363,13 @@ impl Brain {
         let view =
             View { me: self.me.clone(), world: Arc::new(self.records.world().clone()), node: Arc::new(node) };
         self.view.send_replace(view);
+    }
+
+    /// Why what somebody deleted in the store itself is there still; told there, too.
+    fn tell_held(&self) -> Vec<Reason> {
+        let held = plan::held::reasons(self.records.world(), &self.me, &self.ports.store.held());
+        held.iter().for_each(|(key, reason)| self.ports.store.tell(key, reason));
+        held.into_iter().map(|(_, reason)| reason).collect()
     }
 
     fn failing(&self) -> Vec<(String, u32, String)> {

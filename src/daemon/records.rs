@@ -55,9 +55,15 @@ impl Records {
         changed
     }
 
-    /// Takes in what the watch brought, or what we wrote. Gives the key if it changed.
+    /// Takes in what the watch brought, or what we wrote. Gives the key if its record changed: where records share an object
+    /// one may have a new revision because of the other.
     pub(super) fn take_change(&mut self, change: Change) -> Option<Key> {
         self.take(change.key, change.revision, change.value)
+    }
+
+    /// A record was found to be there and not to be readable; `false` if that was known.
+    pub(super) fn take_unreadable(&mut self, key: Key) -> bool {
+        self.world.add_unreadable(key)
     }
 
     fn take(&mut self, key: Key, revision: Revision, value: Option<Versioned<Record>>) -> Option<Key> {
@@ -70,8 +76,10 @@ impl Records {
         } else {
             self.gone.remove(&key);
         }
+        let record = value.as_ref().map(|versioned| &versioned.value);
+        let is_new = self.world.record(&key) != record;
         self.world.set(key.clone(), value);
-        Some(key)
+        is_new.then_some(key)
     }
 }
 
@@ -99,6 +107,14 @@ mod tests {
         assert!(records.take_change(put(3)).is_none());
         assert!(records.take_change(removed(4)).is_none());
         assert_eq!(records.world().revision(&Key::new(Kind::NodeSpec, "n")), Revision(5));
+    }
+
+    #[test]
+    fn a_new_revision_of_the_same_record_is_no_sign_of_life_but_counts() {
+        let mut records = Records::default();
+        assert!(records.take_change(put(5)).is_some());
+        assert!(records.take_change(put(7)).is_none());
+        assert_eq!(records.world().revision(&Key::new(Kind::NodeSpec, "n")), Revision(7));
     }
 
     #[test]

@@ -20,9 +20,11 @@ pub struct NodeView {
     pub store: StoreHealth,
     /// Whether this node leads the cluster.
     pub leads: bool,
-    /// Whether what the kernel shows has been recorded since the daemon started: before, records may tell of what an earlier start of this
-    /// node had.
+    /// Whether what the kernel shows has been recorded since the daemon started, as far as the store takes it: before, records may tell of
+    /// what an earlier start of this node had.
     pub told: bool,
+    /// Volumes of which the store refuses something, and what: their records may still tell of that.
+    pub frozen: BTreeMap<VolumeName, Reason>,
     /// What the kernel shows.
     pub seen: Observation,
     /// How full the volumes are that are mounted here.

@@ -1,16 +1,19 @@
 //! Where a volume is attached, mounted, and seen.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::NodeName;
+use super::{NodeName, limits};
 
 /// Where a volume is mounted on its owner.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MountRequest {
     /// An absolute directory.
+    #[schemars(length(max = limits::MAX_PATH))]
     pub path: String,
     /// Mounted read-only.
+    #[serde(default)]
     pub read_only: bool,
     /// As `mount -o` takes them.
     #[serde(default)]
@@ -29,17 +32,19 @@ impl MountRequest {
 }
 
 /// One more place where a volume is to be seen on its owner: what is mounted, or the device of a raw volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Publication {
     /// An absolute path.
+    #[schemars(length(max = limits::MAX_PATH))]
     pub path: String,
     /// Nothing can be changed through it.
+    #[serde(default)]
     pub read_only: bool,
 }
 
 /// A place where the owner shows a volume, or is about to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Published {
     /// The place.
@@ -49,7 +54,7 @@ pub struct Published {
 }
 
 /// Where the user wants the volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attachment {
     /// The node that shall own the volume.
@@ -58,6 +63,7 @@ pub struct Attachment {
     pub mount: Option<MountRequest>,
     /// Where else it shall be seen.
     #[serde(default)]
+    #[schemars(length(max = limits::MAX_PUBLISHED))]
     pub published: Vec<Publication>,
 }
 

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Bytes, DriveId, NodeName, Timestamp};
 
 /// What an admin decided about a drive. Written by the API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(clippy::struct_excessive_bools, reason = "what an admin decided about a drive are independent facts")]
 pub struct DriveSpec {
@@ -32,7 +33,7 @@ pub struct DriveSpec {
 }
 
 /// What a drive is to us.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum DriveState {
     /// Empty, could be added.
     #[default]
@@ -66,7 +67,7 @@ impl fmt::Display for DriveState {
 }
 
 /// What the node sees of a drive. Written by the node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DriveStatus {
     /// The node it is in.

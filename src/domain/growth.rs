@@ -1,11 +1,12 @@
 //! How large a volume is, and how large it is being made.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Bytes, FsType, PartitionRecord, ReplicaStatus, Timestamp, VolumeSpec, VolumeStatus};
 
 /// A growth that is under way. Written down by the owner before anything is made larger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Growth {
     /// Usable bytes it leads to.

@@ -1,9 +1,11 @@
 //! Identities. Device names such as `/dev/nvme1n1` and MD slot numbers are never among them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -21,6 +23,9 @@ pub struct InvalidName {
 
 const LABEL_RULE: &str = "use 1 to 63 of a-z, 0-9, '-' and '.', starting and ending with a letter or digit";
 
+/// [`is_label`] for those who check before we do.
+const LABEL_PATTERN: &str = "^[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?$";
+
 fn is_label(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
@@ -32,12 +37,15 @@ fn is_label(text: &str) -> bool {
 
 const DRIVE_RULE: &str = "use 1 to 64 printable characters without spaces or '/'";
 
+/// [`is_drive_id`] for those who check before we do.
+const DRIVE_PATTERN: &str = "^[!-.0-~]{1,64}$";
+
 fn is_drive_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $kind:literal, $rule:expr, $check:expr) => {
+    ($(#[$doc:meta])* $type:ident, $kind:literal, $rule:expr, $check:expr, $pattern:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -82,26 +90,40 @@ macro_rules! name {
                 f.pad(&self.0)
             }
         }
+
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern, "maxLength": 64 })
+            }
+        }
     };
 }
 
 name!(
     /// A volume's name, unique in the cluster.
-    VolumeName, "volume", LABEL_RULE, is_label
+    VolumeName, "volume", LABEL_RULE, is_label, LABEL_PATTERN
 );
 name!(
     /// A node's name, unique in the cluster.
-    NodeName, "node", LABEL_RULE, is_label
+    NodeName, "node", LABEL_RULE, is_label, LABEL_PATTERN
 );
 name!(
     /// A drive's serial number or WWN: what stays the same when the drive moves to another slot.
-    DriveId, "drive", DRIVE_RULE, is_drive_id
+    DriveId, "drive", DRIVE_RULE, is_drive_id, DRIVE_PATTERN
 );
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
         pub struct $type(pub Uuid);
 
@@ -131,7 +153,9 @@ uuid_id!(
 );
 
 /// The number of an ownership. Every hand-over raises it; 0 means "never owned".
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
 

@@ -1,12 +1,13 @@
 //! The node: one machine that runs the daemon.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Endpoint, Timestamp};
 
 /// What an admin decided about a node. Written by the API.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeSpec {
     /// No new replicas. Attachments are asked for by name, and are not refused.
@@ -17,7 +18,7 @@ pub struct NodeSpec {
 }
 
 /// What a node says of itself. Written by the node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
     /// Where its fabric target listens.
@@ -36,6 +37,10 @@ pub struct NodeStatus {
     pub missing: Vec<String>,
     /// Last sign of life, by the node's own clock.
     pub heartbeat_at: Timestamp,
+    /// Without a sign of life for this long it is taken for dead, ms: how often it gives one depends on its store. 0 in records of
+    /// earlier versions.
+    #[serde(default)]
+    pub dead_after_millis: u64,
 }
 
 /// A node: what was decided and what it says.

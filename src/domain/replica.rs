@@ -2,15 +2,17 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Bytes, DriveId, Epoch, NodeName, Reason, ReplicaId, Timestamp, VolumeName, VolumeUid, partition_guid,
+    Bytes, DriveId, Epoch, MemberState, NodeName, Reason, ReplicaId, Timestamp, VolumeName, VolumeStatus,
+    VolumeUid, partition_guid,
 };
 
 /// Whom a provider serves a replica to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExportTo {
     /// The owner.
@@ -22,7 +24,7 @@ pub struct ExportTo {
 }
 
 /// Whether a replica shall exist.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Wanted {
     /// It shall.
     #[default]
@@ -32,7 +34,7 @@ pub enum Wanted {
 }
 
 /// What a provider shall do. Written by whoever writes the volume's status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaSpec {
     /// Identity.
@@ -61,7 +63,7 @@ impl ReplicaSpec {
 }
 
 /// The replica STATE words of seed A.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum ReplicaState {
     /// Written down, not carved.
     #[default]
@@ -101,7 +103,7 @@ impl fmt::Display for ReplicaState {
 }
 
 /// Where a provider's fabric target listens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
     /// IP address.
@@ -119,7 +121,7 @@ impl Endpoint {
 }
 
 /// A carved partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PartitionRecord {
     /// Partition GUID.
@@ -137,7 +139,7 @@ pub struct PartitionRecord {
 }
 
 /// What a provider made of it. Written by the provider.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaStatus {
     /// Requested, Created, Missing, Faulty or Deleting; the rest is the owner's knowledge ([`super::MemberState`]).
@@ -166,4 +168,48 @@ pub struct Replica {
     pub spec: ReplicaSpec,
     /// What it is; `None` until its provider wrote something.
     pub status: Option<ReplicaStatus>,
+}
+
+impl Replica {
+    /// STATE: what the provider says of a replica that is not whole, else what the owner says of its member.
+    #[must_use]
+    pub fn word(&self, volume: Option<&VolumeStatus>) -> ReplicaState {
+        if self.spec.wanted == Wanted::Removed {
+            return ReplicaState::Deleting;
+        }
+        let provider = self.status.as_ref().map(|status| status.state).unwrap_or_default();
+        match provider {
+            ReplicaState::Requested
+            | ReplicaState::Missing
+            | ReplicaState::Faulty
+            | ReplicaState::Deleting => provider,
+            ReplicaState::Created
+            | ReplicaState::Spare
+            | ReplicaState::Syncing
+            | ReplicaState::Synced
+            | ReplicaState::Replacing => {
+                volume.map_or(ReplicaState::Created, |volume| member_word(volume, self.spec.id))
+            }
+        }
+    }
+
+    /// USED: what is in use in the volume's file system, of a copy that has all of it. What one has that is being filled, or
+    /// was left behind, nobody knows.
+    #[must_use]
+    pub fn used(&self, volume: Option<&VolumeStatus>) -> Option<Bytes> {
+        volume.filter(|volume| volume.in_sync.contains(&self.spec.id))?.used
+    }
+}
+
+fn member_word(volume: &VolumeStatus, replica: ReplicaId) -> ReplicaState {
+    let Some(member) = volume.member(replica) else { return ReplicaState::Created };
+    match member.state {
+        MemberState::Joining if !volume.created || volume.owner.is_none() => ReplicaState::Created,
+        MemberState::Leaving => ReplicaState::Replacing,
+        MemberState::Joining
+        | MemberState::Syncing
+        | MemberState::Synced
+        | MemberState::Missing
+        | MemberState::Faulty => member.state.word(),
+    }
 }

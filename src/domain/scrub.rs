@@ -1,12 +1,13 @@
 //! Comparing all copies of a volume in its everyday life.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Timestamp};
 
 /// What the user wants to be compared, and when. Written by the API.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ScrubRequest {
     /// Seconds from the end of one comparison to the next; 0: only when asked.
     pub every_seconds: u64,
@@ -52,7 +53,7 @@ impl ScrubRequest {
 }
 
 /// A comparison that is under way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScrubRun {
     /// When it began.
@@ -67,7 +68,7 @@ pub struct ScrubRun {
 }
 
 /// The last comparison that was finished.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScrubReport {
     /// When.
@@ -79,7 +80,7 @@ pub struct ScrubReport {
 }
 
 /// What became of it. Written by the owner.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScrubStatus {
     /// The last request that was taken up.

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{
     Bytes, DriveState, DriveStatus, Endpoint, FsType, Key, Locality, Member, MemberState, NodeName,
-    NodeStatus, OnStoreLoss, PlacementRequest, Record, ReplicaId, Revision, ScrubRequest, SectorSize,
-    Timestamp, Verify, Versioned, VolumeSpec, VolumeUid, World,
+    NodeStatus, OnStoreLoss, Placed, PlacementRequest, Record, ReplicaId, Revision, ScrubRequest, SectorSize,
+    Timestamp, Verify, Versioned, VolumePhase, VolumeSpec, VolumeStatus, VolumeUid, World,
 };
 
 /// The identity of every [`volume_spec`].
@@ -31,7 +31,32 @@ pub(crate) fn node_status(heartbeat_at: Timestamp) -> NodeStatus {
         boot_id: "b".to_owned(),
         missing: Vec::new(),
         heartbeat_at,
+        dead_after_millis: 0,
     }
+}
+
+/// Statuses of a volume of two copies, and what every table says of them: READY and DEGRADED.
+pub(crate) fn readiness() -> Vec<(VolumeStatus, &'static str, bool)> {
+    let numbers = |count: u128| (1..=count).map(|number| ReplicaId(Uuid::from_u128(number))).collect();
+    let placed = |copies, before| {
+        let (generation, entries) = (1, Vec::new());
+        Some(Placed { generation, replicas: copies, entries, copies, before })
+    };
+    let status = |phase, created, in_sync| {
+        let (in_sync, placed) = (numbers(in_sync), placed(2, None));
+        VolumeStatus { phase, in_sync, created, placed, ..VolumeStatus::default() }
+    };
+    let growing = VolumeStatus { placed: placed(3, Some(2)), ..status(VolumePhase::Syncing, true, 2) };
+    vec![
+        (status(VolumePhase::Requested, false, 2), "0/2", false),
+        (status(VolumePhase::Synced, false, 2), "2/2", false),
+        (status(VolumePhase::Requested, true, 2), "2/2", false),
+        (status(VolumePhase::Synced, true, 2), "2/2", false),
+        (status(VolumePhase::Syncing, true, 1), "1/2", true),
+        (growing, "2/3", false),
+        (status(VolumePhase::Deleting, false, 2), "0/2", false),
+        (status(VolumePhase::Deleting, true, 2), "2/2", false),
+    ]
 }
 
 /// Two copies of 1 GiB, asked for at the beginning of time, everything else at its default.

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     Attachment, Bytes, DriveId, Epoch, Force, Growth, NodeName, Published, Reason, ReplicaId, ReplicaState,
-    ScrubRequest, ScrubStatus, Timestamp, VolumeName, VolumeUid,
+    ScrubRequest, ScrubStatus, Timestamp, VolumeName, VolumeUid, limits,
 };
 
 /// What a volume carries for its user.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FsType {
     /// Nothing: a block device.
@@ -25,7 +26,7 @@ pub enum FsType {
 }
 
 /// The sector size the file system is made for, in bytes. A drive with larger sectors cannot host the volume.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SectorSize {
     /// 512 bytes.
     #[serde(rename = "512")]
@@ -48,7 +49,7 @@ impl SectorSize {
 }
 
 /// Whether the data goes where the owner is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Locality {
     /// An owner without a local replica builds one and drops a remote one in its favour.
@@ -59,7 +60,7 @@ pub enum Locality {
 }
 
 /// How a new copy is compared with the old ones before one of those is dropped in its favour.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verify {
     /// Both ends, places of the file system, and 64 MiB drawn at random: see `plan/windows.rs`.
@@ -72,7 +73,7 @@ pub enum Verify {
 }
 
 /// What an owner that cannot reach the store does when a member is lost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnStoreLoss {
     /// Writes wait until the store answers.
@@ -83,7 +84,7 @@ pub enum OnStoreLoss {
 }
 
 /// One place of a placement list.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlacementEntry {
     /// The node that shall host a replica.
@@ -94,17 +95,18 @@ pub struct PlacementEntry {
 
 /// The list of places a user edited (seed B). It is carried out once: when it, its `generation` or the number of replicas
 /// is another than what was taken up last ([`Placed`]).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
 pub struct PlacementRequest {
     /// Raised by every edit.
     pub generation: u64,
     /// Where replicas shall be.
+    #[schemars(length(max = limits::MAX_PLACES))]
     pub entries: Vec<PlacementEntry>,
 }
 
 /// What the user asked for. Written by the API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeSpec {
     /// Unique name.
@@ -146,7 +148,7 @@ pub struct VolumeSpec {
 }
 
 /// The phase words of seed A.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum VolumePhase {
     /// Asked for, not placed.
     #[default]
@@ -180,7 +182,7 @@ impl fmt::Display for VolumePhase {
 }
 
 /// The MDSTATE words of seed A.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MdState {
     /// No array is running.
@@ -218,7 +220,7 @@ impl fmt::Display for MdState {
 }
 
 /// A replica as its volume knows it. Written down before the replica's own record exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
     /// Identity.
@@ -244,7 +246,7 @@ pub struct Member {
 }
 
 /// A replica's place in the array, as recorded by the owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum MemberState {
     /// Not part of the array yet, or only as an empty spare.
     Joining,
@@ -276,7 +278,7 @@ impl MemberState {
 }
 
 /// Why a replica moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum MoveCause {
     /// The placement list says so.
     Placement,
@@ -292,7 +294,7 @@ pub enum MoveCause {
 
 /// A drive on which a new copy of the volume was begun and could not be finished. It is not tried again while it is the
 /// drive it was: one that is added anew is another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tried {
     /// The drive.
@@ -304,7 +306,7 @@ pub struct Tried {
 }
 
 /// A change of the replica set that is under way: one joins, or one leaves, or one joins and then one leaves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Relocation {
     /// The new replica.
@@ -322,7 +324,7 @@ pub struct Relocation {
 }
 
 /// How the last finished relocation went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MoveReport {
     /// Provider of the dropped replica.
@@ -338,7 +340,7 @@ pub struct MoveReport {
 }
 
 /// The placement request that was taken up last: what the user's record said then, and what that comes to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Placed {
     /// Its generation.
@@ -374,7 +376,7 @@ impl Placed {
 }
 
 /// The running array as the owner last saw it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ArrayReport {
     /// MDSTATE.
@@ -388,7 +390,7 @@ pub struct ArrayReport {
 }
 
 /// Something that happened to a volume, newest last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     /// When.
@@ -400,7 +402,7 @@ pub struct Event {
 }
 
 /// What became of the volume. Written by the owner of `epoch`; by the controller while nobody owns it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(clippy::struct_excessive_bools, reason = "what has happened to a volume once are independent facts")]
 pub struct VolumeStatus {
@@ -480,6 +482,19 @@ impl VolumeStatus {
         self.members.iter().find(|member| member.node == *node)
     }
 
+    /// READY, and ACTIVE: the copies that hold every acknowledged write. Until the array ran for the first time there are none before
+    /// all of them are made, nor in a volume that is being deleted.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        let made = match self.phase {
+            VolumePhase::New | VolumePhase::Requested | VolumePhase::Deleting => self.created,
+            VolumePhase::Syncing | VolumePhase::Synced | VolumePhase::Expanding | VolumePhase::Replacing => {
+                true
+            }
+        };
+        if made { self.in_sync.len() } else { 0 }
+    }
+
     /// How many columns the volume has: those its copies were made with, whatever was written into the spec since.
     #[must_use]
     pub fn columns(&self, spec: &VolumeSpec) -> u8 {
@@ -502,8 +517,14 @@ impl VolumeStatus {
     /// them, as many as before.
     #[must_use]
     pub fn copies_due(&self, spec: &VolumeSpec) -> usize {
+        self.due_of(self.copies(spec))
+    }
+
+    /// The same of the `copies` that there shall be.
+    #[must_use]
+    pub fn due_of(&self, copies: usize) -> usize {
         let before = self.placed.as_ref().and_then(|placed| placed.before).map(usize::from);
-        self.copies(spec).min(before.unwrap_or(usize::MAX))
+        copies.min(before.unwrap_or(usize::MAX))
     }
 
     /// Whether the user's record says what was taken up last.

@@ -158,6 +158,11 @@ impl World {
         self.unreadable = keys.into_iter().collect();
     }
 
+    /// One more that is there and cannot be read; `false` if that was known.
+    pub fn add_unreadable(&mut self, key: Key) -> bool {
+        self.unreadable.insert(key)
+    }
+
     /// A record that is there and cannot be read, if there is one: what no other record speaks of may be what it speaks of.
     #[must_use]
     pub fn unreadable(&self) -> Option<&Key> {

@@ -22,5 +22,6 @@ pub fn report(name: &NodeName, endpoint: Endpoint, checks: &[Check]) -> NodeStat
             .map(|check| check.name.clone())
             .collect(),
         heartbeat_at: Timestamp(0),
+        dead_after_millis: 0,
     }
 }

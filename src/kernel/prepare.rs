@@ -8,7 +8,7 @@ use std::path::Path;
 use kernel_abi::module::{self, ModuleError, Presence};
 use kernel_abi::{CallError, Root, fs, seccomp};
 
-use super::{chain, registry};
+use super::{chain, registry, udev};
 
 /// Modules the daemon cannot work without, in any order; what they depend on is loaded first.
 const MODULES: [&str; 8] =
@@ -74,6 +74,7 @@ fn checks(root: &Root, looks: &Looks) -> Vec<Check> {
     checks.extend(modules(&MODULES, true));
     checks.push(check("configfs", true, (looks.configfs)(root)));
     checks.push(check("legs that no preempted writer holds up", false, (looks.sends)(root)));
+    checks.push(check("members that udev leaves alone", false, udev::find(root)));
     checks.extend(INTERFACES.iter().map(|interface| check(interface.what, true, interface.find(root))));
     checks
 }

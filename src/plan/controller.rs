@@ -44,7 +44,10 @@ pub fn plan(input: &Input) -> Plan {
     let mut plan = Plan::default();
     let mut promised = placement::promised(input.world);
     for volume in input.world.volumes() {
+        let key = Key::new(Kind::VolumeStatus, &volume.spec.name);
         match &volume.status {
+            // It says where copies are.
+            None if input.world.is_unreadable(&key) => {}
             None if volume.spec.deleting => plan.remove(Key::new(Kind::VolumeSpec, &volume.spec.name)),
             None => plan.merge(place(input, &volume.spec, None, &mut promised)),
             Some(status) if is_unplaced(&volume.spec, status) => {

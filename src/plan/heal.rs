@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 
 use super::{Input, Plan, candidate, timing};
+use crate::domain::limits::MEMBER_MISSING_TIMEOUT_LEAST as LEAST;
 use crate::domain::{Member, MemberState, MoveCause, Reason, ReplicaId, Timestamp, VolumeSpec, VolumeStatus};
 
 /// Since when this daemon has seen a copy missing, and what was recorded of it before.
@@ -31,12 +32,9 @@ pub fn waited_millis(input: &Input, member: &Member) -> u64 {
     member.waited_millis + now.map_or(0, |waiting| input.now.since(waiting.since))
 }
 
-/// The least for which a copy is waited, seconds: a node that boots again is no reason to copy everything.
-pub(super) const TIMEOUT_LEAST: u32 = 60;
-
 /// How long a copy is waited for, seconds. A record may be edited past the API: less than the least is [`refused`] by name.
 pub(super) fn timeout_seconds(spec: &VolumeSpec) -> u32 {
-    spec.member_missing_timeout_seconds.max(TIMEOUT_LEAST)
+    spec.member_missing_timeout_seconds.max(LEAST)
 }
 
 /// [`timeout_seconds`] in milliseconds.
@@ -48,13 +46,13 @@ pub fn timeout_millis(spec: &VolumeSpec) -> u64 {
 /// Why copies are waited for longer than the record says.
 pub(super) fn refused(spec: &VolumeSpec) -> Option<Reason> {
     let asked = spec.member_missing_timeout_seconds;
-    (asked < TIMEOUT_LEAST).then(|| {
+    (asked < LEAST).then(|| {
         Reason::warning(
             "MemberMissingTimeoutRefused",
             format_args!(
-                "a copy that is missing is waited for at least {TIMEOUT_LEAST} s; memberMissingTimeout {asked} s is asked for"
+                "a copy that is missing is waited for at least {LEAST} s; memberMissingTimeout {asked} s is asked for"
             ),
-            format_args!("write {TIMEOUT_LEAST} or more into the record's memberMissingTimeoutSeconds"),
+            format_args!("write {LEAST} or more into the record's memberMissingTimeoutSeconds"),
         )
     })
 }

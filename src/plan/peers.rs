@@ -17,8 +17,7 @@ use uuid::Uuid;
 
 use super::Input;
 use super::timing::{
-    ANSWER_MILLIS, BEAT_MILLIS, KEEP_ALIVE_MILLIS, NODE_DEAD_MILLIS, PEER_DEAD_AFTER_MILLIS,
-    PEER_SILENT_MILLIS, SILENT_NODE_DEAD_MILLIS,
+    ANSWER_MILLIS, BEAT_MILLIS, KEEP_ALIVE_MILLIS, PEER_DEAD_AFTER_MILLIS, PEER_SILENT_MILLIS,
 };
 use crate::domain::{Endpoint, Key, Kind, NodeName, Timestamp, World};
 
@@ -311,7 +310,8 @@ impl Input<'_> {
 
     /// How long the store may hear nothing of a node: not as long if we heard it ourselves, and do not any more.
     fn dead_after(&self, node: &NodeName) -> u64 {
-        if self.memory.peers.fell_silent(node) { SILENT_NODE_DEAD_MILLIS } else { NODE_DEAD_MILLIS }
+        let pace = self.memory.liveness.pace();
+        if self.memory.peers.fell_silent(node) { pace.silent_node_dead_millis } else { pace.node_dead_millis }
     }
 }
 

@@ -9,8 +9,6 @@ use crate::domain::{
 /// Bytes at the start of each partition that are not the volume's: superblock, bitmap, room for a longer bitmap.
 pub const HEADER: Bytes = Bytes::mib(1);
 
-/// Most columns of a volume.
-pub const MAX_COLUMNS: u8 = 8;
 /// What lies together in one column of a striped volume. Part of what is on disk, like [`HEADER`]: a volume that was written with
 /// one chunk cannot be read with another, so a version that wants another one has to record it.
 ///

@@ -9,6 +9,8 @@
 mod drives;
 mod growth;
 mod replica;
+#[cfg(test)]
+mod tests;
 
 use super::{Input, Plan, stuck};
 

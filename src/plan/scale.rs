@@ -7,14 +7,12 @@ mod tests;
 use std::cmp::Ordering;
 use std::fmt;
 
+use crate::domain::limits::MAX_REPLICAS;
 use crate::domain::{
     Member, MemberState, Placed, PlacementEntry, Reason, ReplicaId, Timestamp, VolumeSpec, VolumeStatus,
     World,
 };
 use crate::plan::event;
-
-/// The most copies.
-pub const MAX_REPLICAS: u8 = 3;
 
 /// The reason of every event about the number of copies.
 const SCALING: &str = "ScalingVolumeReplicas";

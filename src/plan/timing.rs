@@ -8,6 +8,42 @@ pub const NODE_DEAD_MILLIS: u64 = 15_000;
 pub const SILENT_NODE_DEAD_MILLIS: u64 = 6_000;
 /// How often a node writes its heartbeat into the store.
 pub const HEARTBEAT_MILLIS: u64 = 2_000;
+
+/// How often a node says through the store that it lives, and when others take it for dead. What the store can bear decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How often its heartbeat is written, ms.
+    pub heartbeat_millis: u64,
+    /// A node whose heartbeat did not change for this long, while the store answered, is taken for dead, ms.
+    pub node_dead_millis: u64,
+    /// The same for a node whose daemon was heard over the data network and is not any more, ms.
+    pub silent_node_dead_millis: u64,
+}
+
+impl Pace {
+    /// For a store of our own: thirty beats a minute.
+    pub const FREQUENT: Self = Self {
+        heartbeat_millis: HEARTBEAT_MILLIS,
+        node_dead_millis: NODE_DEAD_MILLIS,
+        silent_node_dead_millis: SILENT_NODE_DEAD_MILLIS,
+    };
+    /// For a store that others use, too: twelve. Two of them may be lost.
+    pub const SPARING: Self =
+        Self { heartbeat_millis: 5_000, node_dead_millis: 20_000, silent_node_dead_millis: 12_000 };
+
+    /// A store that said nothing for this long did not answer: one's own heartbeat would have made it say something, ms.
+    #[must_use]
+    pub const fn store_silent_millis(self) -> u64 {
+        self.heartbeat_millis + 2_500
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::FREQUENT
+    }
+}
+
 /// How often a daemon says to those it has a volume in common with that it is there.
 pub const BEAT_MILLIS: u64 = 100;
 /// Silence after which the kernel is asked whether a peer's kernel still acknowledges, unless `peer-silent-millis` says otherwise:
@@ -20,8 +56,6 @@ pub const PEER_DEAD_AFTER_MILLIS: u64 = 600;
 pub const ANSWER_MILLIS: u64 = 300;
 /// After this long a controller whose peer is not there is not live any more: 2.6 times its keep-alive, and a little.
 pub const KEEP_ALIVE_MILLIS: u64 = 10_000;
-/// A store that said nothing for this long did not answer: one's own heartbeat would have made it say something.
-pub const STORE_SILENT_MILLIS: u64 = HEARTBEAT_MILLIS + 2_500;
 /// How long the controller's lease is valid without renewal.
 pub const LEASE_TERM_MILLIS: u64 = 15_000;
 /// How often the controller renews its lease.
@@ -92,6 +126,12 @@ pub const LOOK_MILLIS: u64 = 30_000;
 pub const TURN_MIN_MILLIS: u64 = 20;
 /// How long a store that did not answer is left alone before the next write is tried.
 pub const STORE_RETRY_MILLIS: u64 = 2_000;
+/// How long nothing is written after a write that was overtaken by what is known already, or is not to be read: the same would be overtaken again.
+pub const OVERTAKEN_MILLIS: u64 = 250;
+/// How long a record that the store refused is not offered to it again as it is.
+pub const REFUSED_MILLIS: u64 = 30_000;
+/// How long after that it is not offered, whatever it says: statuses say what time it is, and would be another one in every turn.
+pub const REFUSED_ANEW_MILLIS: u64 = 1_000;
 
 /// How long the store is asked in vain before an owner that may (`onStoreLoss: continue`) lets a lost copy go without it. Longer
 /// than etcd needs to elect another leader.

@@ -12,17 +12,11 @@ pub use volume::{
     unpublish,
 };
 
+pub use crate::domain::limits::{MAX_COLUMNS, MAX_REPLICAS, MAX_VOLUME, MIN_VOLUME};
 use crate::domain::{
     InvalidName, InvalidSize, Key, NodeName, Record, Volume, VolumeName, VolumeStatus, World,
 };
 use crate::plan::Write;
-pub use crate::plan::placement::MAX_COLUMNS;
-pub use crate::plan::scale::MAX_REPLICAS;
-
-/// The smallest volume: as large as the smallest XFS (`mkfs.xfs` makes none below).
-pub const MIN_VOLUME: crate::domain::Bytes = crate::domain::Bytes::mib(300);
-/// The largest volume: far beyond any drive, far below where sums of sizes could overflow.
-pub const MAX_VOLUME: crate::domain::Bytes = crate::domain::Bytes::gib(1 << 20);
 
 /// The kind of a refusal, as gRPC has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! `stripeWidth` is chosen when a volume is made. A record may be edited past the API: what it says then is refused by name, and nothing
 //! is done by it ([`World::spec_as_made`]).
 
-use super::placement::MAX_COLUMNS;
+use crate::domain::limits::MAX_COLUMNS;
 use crate::domain::{Reason, VolumeSpec, World};
 
 const REFUSED: &str = "StripeWidthRefused";

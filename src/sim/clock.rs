@@ -99,7 +99,7 @@ impl Cluster {
 
     fn next_of_daemon(&self, machine: &Machine, daemon: &Daemon) -> u64 {
         let beat = self.now - self.now % BEAT_MILLIS + BEAT_MILLIS;
-        let store = machine.store_reachable.then(|| daemon.next_from_store(&self.store, machine.lag));
+        let store = machine.store_reachable.then(|| daemon.next_from_store(&self.store, &machine.lags));
         let plan = daemon.may_plan().then_some(if machine.stirred { self.now } else { daemon.next_plan() });
         let timers = [beat, daemon.next_step(), daemon.next_turn()];
         timers.into_iter().chain(store).chain(plan).min().unwrap_or(self.now)

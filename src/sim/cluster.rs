@@ -10,14 +10,18 @@ use super::clock::{Stamp, TICK};
 use super::daemon::Daemon;
 use super::disk::{Disk, Partition};
 use super::drives::Hang;
+use super::heard::{Lags, News};
 use super::kernel::Kernel;
 use super::rng::Rng;
 use super::store::Store;
 use crate::domain::{Bytes, DriveId, NodeName, Timestamp, VolumeName, World};
+use crate::plan::timing::Pace;
 use crate::plan::verbs::{Refusal, Verdict};
 use crate::plan::{Alone, Write};
 
 const START: u64 = 1_000_000;
+/// By how many ticks more one kind of record may be late than another.
+const APART: u64 = 50;
 
 /// What a cluster is made of.
 #[derive(Debug, Clone)]
@@ -32,6 +36,13 @@ pub struct Config {
     pub seed: u64,
     /// Ticks in which nothing happens are played, too.
     pub every_tick: bool,
+    /// How often daemons say through the store that they live.
+    pub pace: Pace,
+    /// What is heard of one kind of record says nothing of how old another is.
+    pub apart: bool,
+    /// A daemon plans with what it wrote itself and with older news of the rest, as the real one does; else it waits until it has heard of what
+    /// it wrote last.
+    pub late: bool,
     /// The guard that every daemon does without.
     #[cfg(any(test, feature = "sabotage"))]
     pub sabotage: Option<crate::plan::safety::Guard>,
@@ -45,6 +56,9 @@ impl Default for Config {
             capacity: Bytes::gib(4),
             seed: 1,
             every_tick: false,
+            pace: Pace::default(),
+            apart: false,
+            late: false,
             #[cfg(any(test, feature = "sabotage"))]
             sabotage: None,
         }
@@ -93,7 +107,9 @@ pub(super) struct Machine {
     /// Its daemon reaches the store.
     pub(super) store_reachable: bool,
     /// Milliseconds until it hears of a change.
-    pub(super) lag: u64,
+    pub(super) lags: Lags,
+    /// The same when all is well.
+    soon: Lags,
     /// Its beats say that it goes down.
     pub(super) goes_down: bool,
     /// What its daemons noted on its own disk.
@@ -179,6 +195,11 @@ impl Cluster {
     pub(super) fn add_machine(&mut self, name: &NodeName, disks: BTreeMap<DriveId, Disk>) {
         let longest = if self.rng.one_in(4) { 50 } else { 4 };
         let lag = self.rng.below(longest) * TICK;
+        let mut lags = Lags::default();
+        for own in &mut lags {
+            let apart = if self.config.apart { self.rng.below(APART) * TICK } else { 0 };
+            *own = lag + apart;
+        }
         let machine = Machine {
             disks,
             kernel: Kernel::default(),
@@ -190,7 +211,8 @@ impl Cluster {
             boots: 0,
             stirred: true,
             store_reachable: true,
-            lag,
+            lags,
+            soon: lags,
             goes_down: false,
             alone: BTreeSet::new(),
             hang: None,
@@ -397,6 +419,14 @@ impl Cluster {
             machine.store_reachable = reachable;
         }
         self.note(format_args!("{node}: store {}", if reachable { "reachable" } else { "out of reach" }));
+    }
+
+    /// How soon a node hears from the store what others write.
+    pub fn set_news(&mut self, node: &NodeName, news: News) {
+        if let Some(machine) = self.nodes.get_mut(node) {
+            machine.lags = news.lags(&machine.soon, &mut self.rng);
+        }
+        self.note(format_args!("{node}: news of the store {news:?}"));
     }
 
     /// The steps under way on a node, as lines.

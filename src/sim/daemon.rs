@@ -1,16 +1,28 @@
 //! A node's daemon: looks, plans, writes, does, remembers. The real one has the same loop with real ports.
+//!
+//! What it wrote itself the real one knows at once, of the rest it knows what it has heard ([`super::Config::late`]). A simulated one may
+//! also wait until it has heard of its own last writes: then it has heard of everything before them, too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
 use super::apply::Effect;
 use super::cluster::{Cluster, CrashWhen};
+use super::heard::{Heard, Lags};
 use super::store::{Change, Store};
-use crate::domain::{Endpoint, Key, Kind, NodeName, NodeStatus, Record, Timestamp, World, host_nqn};
-use crate::plan::{
-    self, FailureKind, Input, Lane, Memory, Observation, Plan, Step, StepFailure, controller, timing,
+use crate::domain::{
+    Endpoint, Key, Kind, NodeName, NodeStatus, Record, Revision, Timestamp, Versioned, World, host_nqn,
 };
+use crate::plan::{
+    self, FailureKind, Input, Lane, Liveness, Memory, Observation, Plan, Step, StepFailure, controller,
+    timing,
+};
+
+/// How often a daemon plans anew at the most because of what it wrote, or somebody else did first.
+const TURNS: usize = 16;
+/// When it tries again what somebody was faster with, ms.
+const AGAIN: u64 = 50;
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -22,10 +34,10 @@ pub(super) struct Running {
 pub(super) struct Daemon {
     pub(super) memory: Memory,
     pub(super) world: World,
-    /// How much of the store's log it has heard.
-    cursor: usize,
-    /// It plans again once it has heard this much: its own last write.
-    barrier: usize,
+    /// What it has heard from the store. It plans again once it has heard of its own last writes, where it waits for them.
+    heard: Heard,
+    /// Removals that it knows of before it has heard of them.
+    gone: BTreeMap<Key, Revision>,
     running: Vec<Running>,
     heartbeat_at: u64,
     wake_at: Option<u64>,
@@ -47,7 +59,7 @@ impl Daemon {
 
     /// Whether it has heard of its own last write.
     pub(super) fn may_plan(&self) -> bool {
-        self.cursor >= self.barrier
+        self.heard.is_current()
     }
 
     /// When it plans though nothing has happened.
@@ -61,9 +73,8 @@ impl Daemon {
     }
 
     /// When it hears of a change or writes its heartbeat.
-    pub(super) fn next_from_store(&self, store: &Store, lag: u64) -> u64 {
-        let change = store.log.get(self.cursor).map_or(u64::MAX, |change| change.at + lag);
-        change.min(self.heartbeat_at)
+    pub(super) fn next_from_store(&self, store: &Store, lags: &Lags) -> u64 {
+        self.heard.next_at(&store.log, lags).min(self.heartbeat_at)
     }
 
     /// When a peer has been silent for long enough to be looked at in another way; 0 while one is.
@@ -82,13 +93,30 @@ impl Daemon {
         match (self.world.record(&change.key), change.value.as_ref().map(|change| &change.value)) {
             (Some(Record::NodeStatus(before)), Some(Record::NodeStatus(after))) => {
                 let same = NodeStatus { heartbeat_at: before.heartbeat_at, ..after.clone() } == *before;
-                same && change.key.name != me.as_str() && lived(timing::SILENT_NODE_DEAD_MILLIS)
+                same && change.key.name != me.as_str()
+                    && lived(self.memory.liveness.pace().silent_node_dead_millis)
             }
             (Some(Record::Lease(before)), Some(Record::Lease(after))) => {
                 before.holder == after.holder && after.holder != *me && lived(timing::LEASE_TERM_MILLIS)
             }
             _ => false,
         }
+    }
+
+    /// Takes in what a record became. `false` when something newer is known: what it wrote itself, say.
+    fn take(&mut self, key: &Key, value: Option<&Versioned<Record>>, revision: Revision) -> bool {
+        let known = self.gone.get(key).copied().unwrap_or_default().max(self.world.revision(key));
+        if revision <= known {
+            return false;
+        }
+        match value {
+            Some(_) => drop(self.gone.remove(key)),
+            None => drop(self.gone.insert(key.clone(), revision)),
+        }
+        self.peers_due |=
+            !matches!(key.kind, Kind::Lease | Kind::NodeStatus) || self.world.record(key).is_none();
+        self.world.set(key.clone(), value.cloned());
+        true
     }
 
     /// Peers are silent until now. Whether that changed how one of them stands.
@@ -119,9 +147,10 @@ impl Cluster {
     pub(super) fn start_daemon(&mut self, name: &NodeName) {
         let now = self.now;
         let world = self.store.world.clone();
-        let cursor = self.store.log.len();
+        let heard = Heard::all(&self.store.log);
         let mut memory = Memory {
             started_at: Timestamp(now),
+            liveness: Liveness::paced(self.config.pace),
             #[cfg(any(test, feature = "sabotage"))]
             sabotage: self.config.sabotage,
             ..Memory::default()
@@ -135,8 +164,8 @@ impl Cluster {
         machine.daemon = Some(Daemon {
             memory,
             world,
-            cursor,
-            barrier: 0,
+            heard,
+            gone: BTreeMap::new(),
             running: Vec::new(),
             heartbeat_at: now,
             wake_at: None,
@@ -169,20 +198,16 @@ impl Cluster {
         let now = self.now;
         let Some(machine) = self.nodes.get_mut(name) else { return };
         let reachable = machine.store_reachable;
-        let (lag, Some(daemon)) = (machine.lag, &mut machine.daemon) else { return };
-        while let Some(change) = self.store.log.get(daemon.cursor).filter(|change| {
-            reachable && change.at + lag <= now || !reachable && daemon.cursor < daemon.barrier
-        }) {
+        let (lags, Some(daemon)) = (machine.lags, &mut machine.daemon) else { return };
+        while let Some(change) = daemon.heard.next(&self.store.log, &lags, now, reachable) {
             let silence = daemon.memory.store;
             daemon.memory.store.answered();
             let says_nothing = silence == daemon.memory.store && daemon.says_nothing(name, change, now);
-            daemon.memory.liveness.store_answered(Timestamp(now));
-            daemon.memory.liveness.heard([change.key.clone()], Timestamp(now));
-            let is_beat = matches!(change.key.kind, Kind::Lease | Kind::NodeStatus);
-            daemon.peers_due |= !is_beat || daemon.world.record(&change.key).is_none();
-            daemon.world.set(change.key.clone(), change.value.clone());
-            daemon.cursor += 1;
-            machine.stirred |= !says_nothing;
+            daemon.memory.liveness.told([&change.key], Timestamp(now));
+            if daemon.take(&change.key, change.value.as_ref(), change.revision) {
+                daemon.memory.liveness.heard([change.key.clone()], Timestamp(now));
+                machine.stirred |= !says_nothing;
+            }
         }
     }
 
@@ -255,7 +280,8 @@ impl Cluster {
         let Some(daemon) = machine.daemon.as_mut().filter(|daemon| daemon.heartbeat_at <= now) else {
             return;
         };
-        daemon.heartbeat_at = now + timing::HEARTBEAT_MILLIS;
+        let pace = daemon.memory.liveness.pace();
+        daemon.heartbeat_at = now + pace.heartbeat_millis;
         if !reachable {
             daemon.memory.store.asked_in_vain(Timestamp(now));
             machine.stirred = true;
@@ -270,13 +296,71 @@ impl Cluster {
             boot_id: boots.to_string(),
             missing: Vec::new(),
             heartbeat_at: Timestamp(now),
+            dead_after_millis: pace.node_dead_millis,
         };
         let key = Key::new(Kind::NodeStatus, name);
         let revision = self.store.world.revision(&key);
         drop(self.store.put(&key, Some(&Record::NodeStatus(status)), revision, now));
+        if self.config.late {
+            self.know(name, &key);
+            // A beat that is due brings a turn.
+            self.stir(name);
+        }
+    }
+
+    /// What a record is now is known here, before it is heard of: it was written here, or read after somebody else was faster.
+    fn know(&mut self, name: &NodeName, key: &Key) {
+        let now = Timestamp(self.now);
+        let there = self.store.world.record(key).cloned();
+        let revision = self.store.world.revision(key);
+        let value = there.map(|value| Versioned { revision, value });
+        let Some(daemon) = self.daemon_mut(name) else { return };
+        // When one that is gone went is not known.
+        let revision = value.as_ref().map_or(Revision(daemon.world.revision(key).0 + 1), |_| revision);
+        daemon.memory.store.answered();
+        if daemon.take(key, value.as_ref(), revision) {
+            daemon.memory.liveness.heard([key.clone()], now);
+        }
+    }
+
+    /// Plans until nothing more can be recorded, then begins what may be begun.
+    fn turn(&mut self, name: &NodeName) {
+        for turn in 1..=TURNS {
+            let Some((mut plan, reachable)) = self.decide(name) else { return };
+            self.leave_out_what_is_gone(name, &mut plan);
+            let overtaken = reachable && !self.record_all(name, &plan);
+            let now = self.now;
+            let again = overtaken.then_some(now + AGAIN);
+            let Some(daemon) = self.daemon_mut(name) else { return };
+            daemon.wake_at = plan.wake_at.map(|at| at.0.max(now + 1)).into_iter().chain(again).min();
+            if !reachable || plan.writes.is_empty() || turn == TURNS && !overtaken {
+                return self.act(name, plan);
+            }
+        }
+    }
+
+    /// What is not there is not removed again.
+    fn leave_out_what_is_gone(&mut self, name: &NodeName, plan: &mut Plan) {
+        if let Some(daemon) = self.daemon_mut(name) {
+            plan.writes.retain(|write| write.record.is_some() || daemon.world.record(&write.key).is_some());
+        }
+    }
+
+    /// The lease first: who lost it records nothing by it. `false` where somebody else was faster; what that one wrote is known then.
+    fn record_all(&mut self, name: &NodeName, plan: &Plan) -> bool {
+        let (leases, rest): (Vec<_>, Vec<_>) =
+            plan.writes.iter().partition(|write| write.key.kind == Kind::Lease);
+        leases.into_iter().chain(rest).all(|write| {
+            let done = self.record(name, write);
+            self.know(name, &write.key);
+            done
+        })
     }
 
     fn plan_and_act(&mut self, name: &NodeName) {
+        if self.config.late {
+            return self.turn(name);
+        }
         let Some((plan, reachable)) = self.decide(name) else { return };
         let mut wrote = true;
         for write in &plan.writes {
@@ -286,21 +370,30 @@ impl Cluster {
             }
         }
         let now = self.now;
-        let barrier = if reachable { self.store.log.len() } else { 0 };
-        let Some(daemon) = self.daemon_mut(name) else {
+        let written: Vec<Kind> = plan.writes.iter().map(|write| write.key.kind).collect();
+        let own = self.config.apart.then_some(written.as_slice());
+        let Some(daemon) = self.nodes.get_mut(name).and_then(|machine| machine.daemon.as_mut()) else {
             return;
         };
-        daemon.barrier = barrier;
+        if reachable {
+            daemon.heard.wait(&self.store.log, own);
+        } else {
+            daemon.heard.wait_for_nothing();
+        }
         daemon.wake_at = plan.wake_at.map(|at| at.0.max(now + 1));
         if !wrote {
-            daemon.wake_at = Some(now + 50);
+            daemon.wake_at = Some(now + AGAIN);
         }
         // R5: without the store only what the stored records already say is done; that is every step.
         if wrote || !reachable {
-            let told = plan.abandon.clone();
-            self.start_steps(name, plan);
-            self.give_way(name, &told);
+            self.act(name, plan);
         }
+    }
+
+    fn act(&mut self, name: &NodeName, plan: Plan) {
+        let told = plan.abandon.clone();
+        self.start_steps(name, plan);
+        self.give_way(name, &told);
     }
 
     /// Comparisons look whether they shall give way, and end as abandoned; whatever else runs in those lanes goes on.

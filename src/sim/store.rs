@@ -7,6 +7,7 @@ pub(super) struct Change {
     pub(super) at: u64,
     pub(super) key: Key,
     pub(super) value: Option<Versioned<Record>>,
+    pub(super) revision: Revision,
 }
 
 /// Somebody else wrote the record first.
@@ -21,14 +22,14 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Compare-and-swap by revision.
+    /// Compare-and-swap by revision. Gives the new one.
     pub(super) fn put(
         &mut self,
         key: &Key,
         record: Option<&Record>,
         expected: Revision,
         now: u64,
-    ) -> Result<(), Conflict> {
+    ) -> Result<Revision, Conflict> {
         if self.world.revision(key) != expected {
             return Err(Conflict);
         }
@@ -36,7 +37,7 @@ impl Store {
         let revision = Revision(self.revision);
         let value = record.map(|record| Versioned { revision, value: record.clone() });
         self.world.set(key.clone(), value.clone());
-        self.log.push(Change { at: now, key: key.clone(), value });
-        Ok(())
+        self.log.push(Change { at: now, key: key.clone(), value, revision });
+        Ok(revision)
     }
 }

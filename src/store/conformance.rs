@@ -1,5 +1,7 @@
 //! What every store has to do, as one suite. Each check names its records after itself, so that all can share a store.
 
+mod kinds;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -39,6 +41,8 @@ pub(super) async fn run(subject: &dyn Subject) {
     check("a refused record changes nothing", refused_record_changes_nothing(store)).await;
     check("names of all sorts are kept apart", names_are_kept_apart(store)).await;
     check("the largest records are kept", large_records(store)).await;
+    check("every kind is kept", kinds::every_kind_is_kept(store)).await;
+    check("every kind is shown", kinds::every_kind_is_shown(store)).await;
     check("a watch sees every change in order", watch_sees_every_change(store)).await;
     check("a watch resumes where another ended", watch_resumes(store)).await;
     check("a dropped wait loses nothing", dropped_wait_loses_nothing(store)).await;
@@ -217,6 +221,7 @@ pub(super) fn status(length: usize) -> Record {
         boot_id: String::new(),
         missing: Vec::new(),
         heartbeat_at: crate::domain::Timestamp(1),
+        dead_after_millis: 15_000,
     })
 }
 
@@ -339,10 +344,11 @@ async fn listing_and_watch_make_a_whole(subject: &dyn Subject) {
     let mut watch = store.watch(listing.revision).await.unwrap();
     writers.join_all().await;
 
+    let end = put(store.as_ref(), "whole-end", 1, Revision(0)).await;
     let last = store.list().await.unwrap();
     let mut world: BTreeMap<_, _> = listing.records.into_iter().collect();
     let mut now = listing.revision;
-    while now < last.revision {
+    while now < end {
         for change in watch.next().await.unwrap() {
             assert!(change.revision > now, "{} after {}", change.revision.0, now.0);
             now = change.revision;

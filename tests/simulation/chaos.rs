@@ -10,13 +10,16 @@ use mdfabric::domain::{
 };
 use mdfabric::plan::scale;
 use mdfabric::plan::verbs::{self, Cordon, CreateVolume, EditVolume, NewSize, Refusal, Scrub, Verdict};
-use mdfabric::sim::{Cluster, Config, DriveFault, Rng};
+use mdfabric::sim::{Cluster, Config, DriveFault, News, Rng};
 
 use super::support::{
     Failure, Scene, edit_record, failure, has_all, has_copies, is_served, name, node, wish,
 };
 
 const NODES: u8 = 4;
+
+/// Where news come late there is more time between two acts: so many times as much.
+const SLOWNESS: u64 = 10;
 
 /// A life as it is meant to go.
 #[derive(Debug, Clone)]
@@ -319,14 +322,27 @@ pub(crate) fn played(script: &Script) -> Scene {
         scene.cluster.app(&wish.name).writing = true;
         attach(&mut scene, *first_on);
     }
+    let slowness = if script.config.late { SLOWNESS } else { 1 };
+    if script.config.late {
+        hear_late(&mut scene, script.config.seed);
+    }
     for act in &script.acts {
-        scene.cluster.run_for(act.pause);
+        scene.cluster.run_for(act.pause * slowness);
         happen(&mut scene, &act.what, &mut wrong);
         scene.demand(scene.cluster.violations().is_empty(), "no promise is broken");
     }
     let volumes: Vec<VolumeName> = script.volumes.iter().map(|volume| volume.wish.name.clone()).collect();
     settle(&mut scene, &volumes, wrong);
     scene
+}
+
+/// Of four nodes one hears soon what others write, two hear it late, and one does not hear it before the end.
+fn hear_late(scene: &mut Scene, seed: u64) {
+    let news = [News::Soon, News::Late, News::Never, News::Late];
+    for (index, node) in scene.cluster.node_names().into_iter().enumerate() {
+        let turned = (index + usize::try_from(seed).unwrap()) % news.len();
+        scene.cluster.set_news(&node, news[turned]);
+    }
 }
 
 fn happen(scene: &mut Scene, what: &What, wrong: &mut Wrong) {
@@ -399,6 +415,9 @@ fn attach(scene: &mut Scene, on: u8) {
 /// The faults are over: everything becomes whole, mounts, takes writes, moves on and goes without a trace.
 fn settle(scene: &mut Scene, volumes: &[VolumeName], mut wrong: Wrong) {
     wrong.end_all(scene);
+    for node in scene.cluster.node_names() {
+        scene.cluster.set_news(&node, News::Soon);
+    }
     scene.until(60_000, "everybody is back", Cluster::is_up);
     for_each(scene, volumes, |scene| attach(scene, 1));
     put_back(scene, &wrong.faults);

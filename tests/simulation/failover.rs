@@ -1,9 +1,11 @@
 //! An owner dies or goes silent: the volume goes on elsewhere, and what comes back is no danger.
 
-use mdfabric::domain::{Force, MemberState};
-use mdfabric::sim::Config;
+use mdfabric::domain::{Force, MemberState, PlacementEntry};
+use mdfabric::sim::{Config, News};
 
+use mdfabric::plan::controller::LEASE;
 use mdfabric::plan::verbs::{self, CreateVolume, ForceStart};
+use mdfabric::ports::Pace;
 
 use super::support::{Scene, is_mounted, name, node, wish};
 
@@ -47,6 +49,13 @@ fn the_volume_of_a_dead_owner_is_attached_elsewhere_and_its_copy_is_made_anew() 
     for seed in 0..8 {
         let scene = the_owner_dies(Config { seed: 100 + seed, ..Config::default() });
         scene.demand(joins(&scene, "(Bitmap recovery)") == 0, "nothing comes back by bitmap");
+    }
+}
+
+#[test]
+fn where_daemons_spare_the_store_a_dead_owner_is_found_as_well() {
+    for seed in 0..4 {
+        the_owner_dies(Config { seed: 140 + seed, pace: Pace::SPARING, apart: true, ..Config::default() });
     }
 }
 
@@ -314,6 +323,37 @@ fn store_is_away(seed: u64) {
         !status.events.iter().any(|event| event.reason == "OwnerLost"),
         "no owner was taken for dead",
     );
+}
+
+/// What it writes is taken, and others hear of it: its watch of nodes alone is broken, or all of them are.
+#[test]
+fn who_leads_and_hears_nothing_of_nodes_takes_nobody_for_dead() {
+    for seed in 170..174 {
+        hears_nothing_of_nodes(seed, News::NotOfNodes);
+        hears_nothing_of_nodes(seed, News::Never);
+    }
+}
+
+fn hears_nothing_of_nodes(seed: u64, news: News) {
+    let (pace, nodes) = (Pace::SPARING, 4);
+    let mut scene = Scene::with(Config { seed, nodes, pace, apart: true, late: true, ..Config::default() });
+    let leader = scene.cluster.world().lease(LEASE).unwrap().holder.clone();
+    let others: Vec<u8> = (1..=nodes).filter(|index| node(*index) != leader).take(2).collect();
+    let placement = others.iter().map(|index| PlacementEntry { node: node(*index), drive: None }).collect();
+    scene.create(&CreateVolume { placement, ..wish(2) });
+    scene.attach(others[0]);
+    scene.whole();
+    scene.cluster.set_news(&leader, news);
+    scene.write_for(60_000);
+    // Whoever takes its owner for dead takes the volume from it while it cannot release it.
+    scene.cluster.kill_daemon(&node(others[0]), 3_000);
+    scene.detach();
+    let status = scene.status().unwrap();
+    scene.demand(
+        !status.taken_over && !status.events.iter().any(|event| event.reason == "OwnerLost"),
+        "no owner was taken for dead",
+    );
+    scene.demand(status.in_sync.len() == 2, "no copy was dropped");
 }
 
 /// The owner loses power at every step of its volume's life and does not come back until somebody else has the volume.

@@ -1,8 +1,9 @@
-//! What is checked without a guest: format, lints, unit tests, licences and sources of dependencies, the Vagrantfile, fuzz
-//! targets.
+//! What is checked without a guest: format, lints, unit tests, licences and sources of dependencies, the Vagrantfile, the
+//! chart, fuzz targets.
 
 mod deny;
 mod fuzz;
+mod helm_chart;
 mod vagrantfile;
 
 use std::process::Command;
@@ -21,7 +22,7 @@ pub struct Check {
 }
 
 /// All of them, the quickest to say no first.
-pub const ALL: [Check; 9] = [
+pub const ALL: [Check; 10] = [
     Check { name: "fmt", run: |cache| cargo(cache, &["fmt", "--check"]) },
     Check { name: "vagrantfile", run: vagrantfile::check },
     Check {
@@ -40,6 +41,7 @@ pub const ALL: [Check; 9] = [
     },
     Check { name: "search", run: search },
     Check { name: "deny", run: deny::check },
+    Check { name: "helm_chart", run: helm_chart::check },
     Check { name: "fuzz", run: fuzz::check },
 ];
 

@@ -65,7 +65,8 @@ enum Verb {
     Chaos(chaos::Options),
     /// Everything that shows that the project does what it says.
     Test {
-        /// A part of a name: a scenario, or `fmt`, `clippy`, `unit_tests`, `search`, `deny`, `vagrantfile`, `fuzz`.
+        /// A part of a name: a scenario, or `fmt`, `clippy`, `unit_tests`, `search`, `deny`, `helm_chart`, `vagrantfile`,
+        /// `fuzz`.
         filter: Option<String>,
     },
     #[command(hide = true)]

@@ -2,6 +2,7 @@
 
 pub mod accel;
 pub mod cache;
+pub mod helm;
 pub mod image;
 pub mod initramfs;
 pub mod mirror;

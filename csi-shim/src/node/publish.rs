@@ -25,7 +25,7 @@ pub(super) async fn publish(
     if request.staging_target_path.is_empty() {
         return Err(Status::failed_precondition("staging_target_path is missing: stage the volume first"));
     }
-    let (node, cluster) = (daemon.node().await?, daemon.cluster().await?);
+    let (node, cluster) = (daemon.node_of(id).await?, daemon.cluster().await?);
     let fs = here(&cluster, id, &node)?.spec.fs();
     capability.suits(fs).map_err(|why| Status::invalid_argument(format!("volume {id}: {why}")))?;
     let wish = PublishVolumeRequest {
@@ -65,6 +65,7 @@ pub(super) async fn unpublish(
         dry_run: false,
     };
     daemon.tell(|mut client| async move { client.unpublish_volume(wish).await }).await?;
+    daemon.node_of(id).await?;
     let is_left = |volume: Volume| {
         volume.status.is_some_and(|status| status.published.iter().any(|place| place.path == path))
     };

@@ -24,7 +24,7 @@ pub(super) async fn stage(
     let path = required("staging_target_path", &request.staging_target_path)?;
     let capability = Capability::of(request.volume_capability.as_ref())?;
     let epoch = epoch(&request.publish_context)?;
-    let node = daemon.node().await?;
+    let node = daemon.node_of(id).await?;
     daemon.until(deadline, |cluster| is_known_to_be_ours(cluster, (id, &node), epoch)).await?;
     let cluster = daemon.cluster().await?;
     let fs = here(&cluster, id, &node)?.spec.fs();
@@ -100,6 +100,7 @@ pub(super) async fn unstage(
         dry_run: false,
     };
     daemon.tell(|mut client| async move { client.unmount_volume(wish).await }).await?;
+    daemon.node_of(id).await?;
     until_gone(daemon, (id, &node), deadline, |volume| is_unmounted(volume, path)).await?;
     Ok(NodeUnstageVolumeResponse {})
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mdfabric::api::server::{Api, bind, serve};
 use mdfabric::daemon::{NodeView, StoreHealth, View};
-use mdfabric::domain::{Bytes, DriveState, Key, NodeName, Record, Revision, Timestamp, Versioned, World};
+use mdfabric::domain::{
+    Bytes, DriveState, Key, NodeName, Reason, Record, Revision, Timestamp, Versioned, VolumeName, World,
+};
 use mdfabric::plan::verbs;
 use mdfabric::plan::{Usage, Used, Write};
 use mdfabric::ports::{Listing, PortFuture, Store, StoreError, Watch};
@@ -90,12 +91,18 @@ pub(crate) struct Doors {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// What of their nodes the daemons have recorded.
+#[derive(Clone, Default)]
+struct Recorded {
+    told: bool,
+    frozen: BTreeMap<VolumeName, Reason>,
+}
+
 /// See the module.
 pub(crate) struct House {
     pub(crate) cluster: Shared,
     pub(crate) nodes: Vec<Doors>,
-    /// Whether the daemons have recorded what there is on their nodes.
-    told: Arc<AtomicBool>,
+    recorded: Arc<Mutex<Recorded>>,
     clock: JoinHandle<()>,
     dir: tempfile::TempDir,
 }
@@ -119,7 +126,7 @@ fn cluster() -> Cluster {
 }
 
 /// What a daemon on this node shows. How full a file system is only its own memory knows: here, what the record says.
-fn view(me: &NodeName, world: &Arc<World>, told: bool) -> View {
+fn view(me: &NodeName, world: &Arc<World>, Recorded { told, frozen }: Recorded) -> View {
     let figure = |volume: mdfabric::domain::Volume| {
         let (name, status) = (volume.spec.name.clone(), volume.status?);
         status.array.mounted_at.as_ref()?;
@@ -129,7 +136,7 @@ fn view(me: &NodeName, world: &Arc<World>, told: bool) -> View {
         Some((name, Used { usage, at: Timestamp(1) }))
     };
     let used: BTreeMap<_, _> = world.volumes().filter_map(figure).collect();
-    let node = NodeView { store: StoreHealth::Good, told, used, ..NodeView::default() };
+    let node = NodeView { store: StoreHealth::Good, told, frozen, used, ..NodeView::default() };
     View { me: me.clone(), world: Arc::clone(world), node: Arc::new(node) }
 }
 
@@ -140,7 +147,7 @@ async fn channel(path: &Path) -> Channel {
 impl Doors {
     async fn new(me: &NodeName, cluster: &Shared, dir: &Path) -> Self {
         let world = Arc::new(cluster.with(|cluster| cluster.world().clone()));
-        let (view, reader) = watch::channel(view(me, &world, true));
+        let (view, reader) = watch::channel(view(me, &world, Recorded { told: true, ..Recorded::default() }));
         let [inner, outer] = ["m", "csi"].map(|kind| dir.join(format!("{me}.{kind}")));
         let place = Place { recorder: dir.to_owned(), root: dir.to_owned(), config: "{}".to_owned() };
         let api = Api::new(Arc::new(cluster.clone()), reader, Arc::new(Vec::new), place, now);
@@ -169,9 +176,9 @@ impl House {
             nodes.push(Doors::new(&name, &cluster, dir.path()).await);
         }
         let shown: Vec<_> = nodes.iter().map(|node| node.view.clone()).collect();
-        let told = Arc::new(AtomicBool::new(true));
-        let clock = tokio::spawn(tick(cluster.clone(), shown, Arc::clone(&told)));
-        Self { cluster, nodes, told, clock, dir }
+        let recorded = Arc::new(Mutex::new(Recorded { told: true, ..Recorded::default() }));
+        let clock = tokio::spawn(tick(cluster.clone(), shown, Arc::clone(&recorded)));
+        Self { cluster, nodes, recorded, clock, dir }
     }
 
     /// The node of this number, from 1 on.
@@ -188,9 +195,22 @@ impl House {
 
     /// Every daemon has begun anew, and not recorded yet what there is on its node.
     pub(crate) async fn begins_anew(&self) {
-        self.told.store(false, Ordering::Release);
+        self.recorded.lock().unwrap().told = false;
+        self.shows(|view| !view.node.told).await;
+    }
+
+    /// What there is of these volumes is refused by the store.
+    pub(crate) async fn freezes(&self, names: &[&str]) {
+        let why = Reason::blocked("StoreRefused", "a rule is against it", "change the rule");
+        let frozen: BTreeMap<_, _> = names.iter().map(|name| (name.parse().unwrap(), why.clone())).collect();
+        self.recorded.lock().unwrap().frozen.clone_from(&frozen);
+        self.shows(|view| view.node.frozen == frozen).await;
+    }
+
+    /// Waits until every daemon shows it.
+    async fn shows(&self, is_so: impl Fn(&View) -> bool) {
         for node in &self.nodes {
-            node.view.subscribe().wait_for(|view| !view.node.told).await.unwrap();
+            node.view.subscribe().wait_for(&is_so).await.unwrap();
         }
     }
 
@@ -206,7 +226,7 @@ impl House {
 }
 
 /// Time passes as fast as it can be played, and every daemon shows what it comes to.
-async fn tick(cluster: Shared, views: Vec<watch::Sender<View>>, told: Arc<AtomicBool>) {
+async fn tick(cluster: Shared, views: Vec<watch::Sender<View>>, recorded: Arc<Mutex<Recorded>>) {
     loop {
         let world = Arc::new(cluster.with(|cluster| {
             cluster.run_for(STRIDE);
@@ -214,7 +234,7 @@ async fn tick(cluster: Shared, views: Vec<watch::Sender<View>>, told: Arc<Atomic
         }));
         for sender in &views {
             let me = sender.borrow().me.clone();
-            sender.send_replace(view(&me, &world, told.load(Ordering::Acquire)));
+            sender.send_replace(view(&me, &world, recorded.lock().unwrap().clone()));
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -303,3 +303,28 @@ async fn what_records_say_of_an_earlier_start_of_the_node_is_told_to_nobody() {
     }
     house.close();
 }
+
+/// The records of such a volume may be of before: nothing is answered by them, and what is to go goes all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_whose_records_the_store_refuses_holds_up_no_other() {
+    let house = House::new().await;
+    let mut node = house.on(1).node.clone();
+    attached(&house, &writer()).await;
+    house.freezes(&["other"]).await;
+    node.node_stage_volume(stage("vol", &writer())).await.unwrap();
+    node.node_publish_volume(publish("vol", "/a", &writer())).await.unwrap();
+    house.freezes(&["vol"]).await;
+    let info = node.node_get_info(NodeGetInfoRequest {}).await.unwrap().into_inner();
+    assert_eq!(info.node_id, "node-1");
+    let staged = node.node_stage_volume(stage("vol", &writer())).await.unwrap_err();
+    let published = node.node_publish_volume(publish("vol", "/a", &writer())).await.unwrap_err();
+    let gone = node.node_unpublish_volume(unpublish("vol", "/a")).await.unwrap_err();
+    for refused in [staged, published, gone] {
+        assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+        assert!(refused.message().contains("volume vol on node-1 cannot be recorded: a rule"), "{refused:?}");
+    }
+    house.freezes(&[]).await;
+    node.node_unpublish_volume(unpublish("vol", "/a")).await.unwrap();
+    assert_eq!(shown(&house), ["mount /staged"]);
+    house.close();
+}

@@ -7,10 +7,10 @@ use tonic::Status;
 
 use super::{Answer, Api, answer, status};
 use crate::api::proto;
-use crate::domain::{Key, Record, Revision, Versioned, World};
+use crate::domain::{Key, Record, Revision, World};
 use crate::plan::Write;
 use crate::plan::verbs::{Refusal, Verdict};
-use crate::ports::StoreError;
+use crate::ports::{Change, StoreError};
 
 /// Decisions that may be overtaken by other writers before the caller hears of it.
 const TRIES: usize = 5;
@@ -37,7 +37,7 @@ impl Api {
         decide: impl Fn(&World) -> Result<Verdict, Refusal> + Send,
     ) -> Answer<proto::Change> {
         let view = self.readable()?;
-        let mut fresh: Option<World> = None;
+        let (mut read, mut fresh): (Vec<Change>, Option<World>) = (Vec::new(), None);
         for _ in 0..TRIES {
             let world = fresh.as_ref().unwrap_or(view.world.as_ref());
             let verdict = decide(world).map_err(|refusal| status::refused(&refusal))?;
@@ -56,7 +56,10 @@ impl Api {
                 Ok(written) => {
                     return Ok(answer(&view, proto::Change { already_so, steps, object, chosen, written }));
                 }
-                Err(Failure::Overtaken(key)) => fresh = Some(self.overtaken(&key).await?),
+                Err(Failure::Overtaken(key)) => {
+                    read.push(self.overtaken(&key, world.revision(&key)).await?);
+                    fresh = Some(self.known_with(&read));
+                }
                 Err(Failure::Final(status)) => return Err(status),
             }
         }
@@ -90,11 +93,25 @@ impl Api {
         Ok(written)
     }
 
-    /// What is recorded now. If it is as the caller wants it already, whoever asks this daemon next sees that, too.
-    async fn overtaken(&self, key: &Key) -> Result<World, Status> {
-        let fresh = self.list().await?;
-        self.echo(key, fresh.record(key).map(|_| fresh.revision(key))).await;
-        Ok(fresh)
+    /// What is recorded where somebody else was faster. If it is as the caller wants it already, whoever asks this daemon next sees that,
+    /// too.
+    async fn overtaken(&self, key: &Key, expected: Revision) -> Result<Change, Status> {
+        let there = Change::read(&*self.store, key, expected).await;
+        let there = there.map_err(|error| status::not_stored(&error))?;
+        self.echo(key, there.value.as_ref().map(|value| value.revision)).await;
+        Ok(there)
+    }
+
+    /// What this daemon shows by now, and what was read of the store beside it: to list everything is too much where many are overtaken
+    /// at once.
+    fn known_with(&self, read: &[Change]) -> World {
+        let mut world = World::clone(&self.seen().world);
+        for Change { key, value, revision } in read {
+            if world.revision(key) < *revision {
+                world.set(key.clone(), value.clone());
+            }
+        }
+        world
     }
 
     /// A caller that asks this daemon next sees what is recorded, or that it is gone, unless the daemon is slow: then it has to compare
@@ -107,15 +124,6 @@ impl Api {
         });
         // Too late is no failure: the record is written.
         drop(tokio::time::timeout(ECHO, shown).await);
-    }
-
-    async fn list(&self) -> Result<World, Status> {
-        let listing = self.store.list().await.map_err(|error| status::not_stored(&error))?;
-        let mut world = World::default();
-        for (key, Versioned { revision, value }) in listing.records {
-            world.set(key, Some(Versioned { revision, value }));
-        }
-        Ok(world)
     }
 }
 

@@ -3,7 +3,7 @@
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
-use crate::domain::{NodeName, VolumeName};
+use crate::domain::{NodeName, Reason, VolumeName};
 use crate::plan::verbs::{Refusal, RefusalKind};
 use crate::ports::StoreError;
 
@@ -34,6 +34,12 @@ pub(super) fn not_stored(error: &StoreError) -> Status {
             "what runs goes on; repeat the command when the store answers",
         ),
         StoreError::Conflict { .. } => overtaken(),
+        StoreError::Refused { .. } => hinted(
+            Code::FailedPrecondition,
+            "StoreRefused",
+            &error.to_string(),
+            "change the request, or the store's rules and rights",
+        ),
         StoreError::Corrupt { .. } => hinted(
             Code::Internal,
             "RecordUnreadable",
@@ -70,6 +76,16 @@ pub(super) fn untold(me: &NodeName) -> Status {
         "Starting",
         &format!("the daemon has not recorded yet what there is on {me}"),
         "repeat the command in a moment",
+    )
+}
+
+/// The store does not take what there is of a volume on this node: what the records say of it may be of before.
+pub(super) fn frozen(volume: &str, me: &NodeName, why: &Reason) -> Status {
+    hinted(
+        Code::Unavailable,
+        "StoreRefused",
+        &format!("what there is of volume {volume} on {me} cannot be recorded: {}", why.message),
+        &why.next_step,
     )
 }
 

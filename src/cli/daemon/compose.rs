@@ -14,8 +14,7 @@ use crate::domain::Endpoint;
 use crate::kernel::{self, NodeKernel};
 use crate::plan::Peers;
 use crate::ports::{Kernel, Store};
-use crate::store::LocalStore;
-use crate::store::etcd::EtcdStore;
+use crate::store::{EtcdStore, KubeStore, LocalStore};
 
 /// How long getting the kernel ready may take: a dozen modules.
 const PREPARE: Duration = Duration::from_mins(1);
@@ -31,7 +30,7 @@ pub(super) struct Parts {
 
 /// Opens the store and the kernel, and says who this node is. What the kernel lacks is said before anything is tried.
 pub(super) async fn compose(config: &Config) -> Result<Parts, Failure> {
-    let store = store(&config.store).await?;
+    let store = store(config).await?;
     let kernel = NodeKernel::new(&config.state_dir);
     let events = kernel::events(&kernel).map_err(|error| {
         Failure::caused("the kernel's events cannot be followed", "the daemon has to run as root", error)
@@ -61,14 +60,18 @@ pub(super) fn forbid_exec() -> Result<(), Failure> {
     })
 }
 
-async fn store(config: &StoreConfig) -> Result<Arc<dyn Store>, Failure> {
-    match config {
+async fn store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
+    match &config.store {
         StoreConfig::Local(path) => {
             let path = path.clone();
             let opened = tokio::task::spawn_blocking(move || LocalStore::open(&path)).await;
             Ok(Arc::new(
                 opened.map_err(|error| Failure::caused("the store could not be opened", "", error))??,
             ))
+        }
+        StoreConfig::Kubernetes { kubeconfig, namespace } => {
+            let (kubeconfig, namespace) = (kubeconfig.as_deref(), namespace.as_deref());
+            Ok(Arc::new(KubeStore::connect(kubeconfig, namespace, &config.node).await?))
         }
         StoreConfig::Etcd { endpoints, prefix } => Ok(Arc::new(EtcdStore::connect(endpoints, prefix).await?)),
     }

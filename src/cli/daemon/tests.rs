@@ -12,8 +12,8 @@ use crate::api::server::{Api, REASON, bind, serve};
 use crate::cli::session::Session;
 use crate::daemon::{self, Identity, Running, StoreHealth};
 use crate::domain::{
-    Bytes, DriveState, DriveStatus, Endpoint, Key, NodeName, NodeStatus, Record, ReplicaState, ReplicaStatus,
-    Revision, Timestamp, Verify, Versioned, VolumeName, VolumeSpec, World, host_id, host_nqn,
+    Bytes, DriveState, DriveStatus, Endpoint, Key, Kind, NodeName, NodeStatus, Record, ReplicaState,
+    ReplicaStatus, Revision, Timestamp, Verify, Versioned, VolumeName, VolumeSpec, World, host_id, host_nqn,
 };
 use crate::plan::{FailureKind, Lane, Observation, Outcome, Peers, Sample, Step, StepFailure};
 use crate::ports::{InCalls, Kernel, Listing, PortFuture, Store, StoreError, Watch};
@@ -67,6 +67,7 @@ fn node_status(name: &NodeName) -> NodeStatus {
         boot_id: "b".to_owned(),
         missing: Vec::new(),
         heartbeat_at: daemon::now(),
+        dead_after_millis: 0,
     }
 }
 
@@ -298,6 +299,17 @@ struct Frail {
     inner: LocalStore,
     away: Arc<AtomicBool>,
     overtaken: AtomicU32,
+    /// The record that it does not take.
+    refused: Option<Key>,
+    /// How often everything was asked for.
+    lists: Arc<AtomicU32>,
+}
+
+impl From<LocalStore> for Frail {
+    fn from(inner: LocalStore) -> Self {
+        let (away, overtaken, refused, lists) = (Arc::default(), AtomicU32::new(0), None, Arc::default());
+        Self { inner, away, overtaken, refused, lists }
+    }
 }
 
 impl Frail {
@@ -322,6 +334,7 @@ impl Store for Frail {
     fn list(&self) -> PortFuture<'_, Result<Listing, StoreError>> {
         Box::pin(async move {
             self.check("list")?;
+            self.lists.fetch_add(1, SeqCst);
             self.inner.list().await
         })
     }
@@ -342,6 +355,9 @@ impl Store for Frail {
         let (key, record) = (key.clone(), record.cloned());
         Box::pin(async move {
             self.check("put")?;
+            if self.refused.as_ref() == Some(&key) {
+                return Err(StoreError::Refused { key, why: "a rule is against it".to_owned() });
+            }
             let ours = matches!(record, Some(Record::DriveSpec(_)));
             if ours && self.overtaken.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
                 let there = self.inner.get(&key).await?.unwrap();
@@ -360,7 +376,7 @@ async fn frail(away: &Arc<AtomicBool>) -> House {
     let away = Arc::clone(away);
     House::with(|path| {
         let inner = LocalStore::open(&path).unwrap();
-        Arc::new(Frail { inner, away, overtaken: AtomicU32::new(0) })
+        Arc::new(Frail { away, ..Frail::from(inner) })
     })
     .await
 }
@@ -404,14 +420,15 @@ async fn a_request_that_is_overtaken_is_decided_again() {
         let dir = tempfile::tempdir().unwrap();
         let inner = LocalStore::open(&dir.path().join("s")).unwrap();
         furnish(&inner).await;
-        let mut house =
-            House::with(|_| Arc::new(Frail { inner, away: Arc::default(), overtaken: overtaken.into() }))
-                .await;
+        let frail = Frail { overtaken: overtaken.into(), ..Frail::from(inner) };
+        let lists = Arc::clone(&frail.lists);
+        let mut house = House::with(|_| Arc::new(frail)).await;
         house.until(is_furnished).await;
         let request =
             proto::CordonDriveRequest { id: "S2".to_owned(), cordoned: true, empty: false, dry_run: false };
         let result = house.client.cordon_drive(request).await;
         assert_eq!(result.map(drop).map_err(|status| status.code()), expected);
+        assert_eq!(lists.load(SeqCst), 1, "everything was listed once, when the daemon began");
         house.close().await;
     }
 }
@@ -442,5 +459,32 @@ async fn a_dump_answers_as_the_daemon_did_and_changes_nothing() {
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let cut = Session::of_dump(&path).err().unwrap().text();
     assert!(cut.contains("dump.tar"), "{cut}");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_is_refused_for_good_freezes_its_volume_and_not_the_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = LocalStore::open(&dir.path().join("s")).unwrap();
+    furnish(&inner).await;
+    for name in ["a", "b"] {
+        put(&inner, name, Record::VolumeSpec(crate::domain::testing::volume_spec(name))).await;
+    }
+    let refused = Some(Key::new(Kind::VolumeStatus, "a"));
+    let store = Frail { refused, ..Frail::from(inner) };
+    let mut house = House::with(|_| Arc::new(store)).await;
+    let mut view = house.running.view.clone();
+    let ready = view.wait_for(|view| view.node.told && !view.node.frozen.is_empty());
+    tokio::time::timeout(Duration::from_secs(20), ready).await.expect("the node is ready").unwrap();
+    house.until(|world| world.volume_status(&"b".parse().unwrap()).is_some()).await;
+    for volume in ["", "b"] {
+        let request = proto::GetInfoRequest { volume: volume.to_owned() };
+        assert_eq!(house.client.get_info(request).await.unwrap().into_inner().node, "n1");
+    }
+    let request = proto::GetInfoRequest { volume: "a".to_owned() };
+    let status = house.client.get_info(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.metadata().get(REASON).unwrap(), "StoreRefused");
+    assert!(status.message().contains("a rule is against it"), "{status:?}");
     house.close().await;
 }

@@ -3,9 +3,10 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::testing::{self, put};
 use crate::domain::{
-    ArrayReport, DriveSpec, Epoch, MdState, NodeSpec, Record, ReplicaId, ReplicaSpec, ReplicaStatus,
-    VolumeSpec,
+    ArrayReport, DriveSpec, Epoch, MdState, Member, NodeSpec, NodeStatus, Record, ReplicaId, ReplicaSpec,
+    ReplicaStatus, VolumeSpec, VolumeStatus, Wanted,
 };
+use crate::plan::timing::Pace;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -106,6 +107,19 @@ fn a_volume_without_places_is_new() {
     assert_eq!(cells(&volumes(&world, NOW, false))[0][1], "Deleting");
 }
 
+/// By the volume's own record alone, as `kubectl get` does, which has no other.
+#[test]
+fn ready_and_degraded_are_those_of_kubectl() {
+    for (status, ready, degraded) in testing::readiness() {
+        let mut world = World::default();
+        put(&mut world, "a", Record::VolumeSpec(volume_spec()));
+        put(&mut world, "a", Record::VolumeStatus(status.clone()));
+        let row = volumes(&world, NOW, true).rows.remove(0).cells;
+        assert_eq!((row[3].as_str(), row[4].as_str()), (ready, degraded.to_string().as_str()), "{status:?}");
+        assert_eq!(ready.split('/').next(), Some(row[9].as_str()), "{status:?}");
+    }
+}
+
 #[test]
 fn replicas_show_what_provider_and_owner_say() {
     let table = replicas(&syncing(), NOW, false);
@@ -190,6 +204,14 @@ fn drives_and_nodes() {
         [["S1", "n1", "QEMU", "4 GiB", "1 GiB", "3 GiB", "false", "Good", "Ready", "5m"]]
     );
     assert_eq!(cells(&nodes(&world, NOW, false)), [["n1", "Unknown", "-", "1", "1", "1", "3 GiB", "-"]]);
+    let pace = Pace::SPARING;
+    let silent = Timestamp(NOW.0 - pace.node_dead_millis);
+    for (heartbeat_at, state) in [(Timestamp(silent.0 + 1), "Cordoned"), (silent, "Silent")] {
+        let dead_after_millis = pace.node_dead_millis;
+        let status = NodeStatus { dead_after_millis, ..testing::node_status(heartbeat_at) };
+        put(&mut world, "n1", Record::NodeStatus(status));
+        assert_eq!(cells(&nodes(&world, NOW, false))[0][1], state);
+    }
     for wide in [drives(&world, NOW, true), nodes(&world, NOW, true), replicas(&world, NOW, true)] {
         assert!(wide.rows.iter().all(|row| row.cells.len() == wide.headers.len()), "{wide:?}");
     }

@@ -28,7 +28,7 @@ impl Brain {
             let next = self.memory.sample_in(&self.seen, now);
             self.sample_due = next.map_or(Timestamp(u64::MAX), |millis| now.plus(millis));
         }
-        turned || changed || lost || clock::now() >= self.heartbeat_due
+        turned || changed || lost || clock::now() >= self.beats.due()
     }
 
     /// Takes in what is heard of other daemons. `true` when one of them stands otherwise than before.

@@ -2,17 +2,19 @@
 //!
 //! Guarantees: a lease is written first and alone, so that who lost it records nothing by it; the writes that concern one volume
 //! are made one after the other in the plan's order, and none of them after one that was not taken. Writes of different volumes,
-//! drives and nodes wait for nobody: the store is asked for all of them at once.
+//! drives and nodes wait for nobody: the store is asked for all of them at once. The node's heartbeat does not wait for them either.
+//! A write that the store refuses, a lease's too, holds up only what it is in one chain with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::{Brain, Written};
 use crate::daemon::clock;
-use crate::domain::{Key, Kind, Record, Revision, Versioned, World};
-use crate::plan::Write;
+use crate::domain::{Key, Kind, Record, Revision, Versioned, VolumeName, World};
+use crate::plan::{Write, timing};
 use crate::ports::{Change, Store, StoreError};
 
 /// Writes that keep their order.
@@ -34,39 +36,83 @@ impl Brain {
 
     /// A store that did not answer is not asked again at once: its time-out would hold everything up.
     async fn write_side_by_side(&mut self, writes: Vec<Write>) -> Written {
-        let chains = chains(self.records.world(), writes);
+        let (chains, held_back) = self.offered(chains(self.records.world(), writes));
         if chains.is_empty() {
-            return Written::Nothing;
+            return held_back;
         }
         if clock::now() < self.store_retry_at {
             return Written::Unavailable;
         }
+        if clock::now() < self.overtaken_until {
+            self.offer_at = self.offer_at.min(self.overtaken_until);
+            return Written::Overtaken;
+        }
         let mut under_way = put_all(&self.ports.store, chains);
-        let mut written = Written::Nothing;
-        while let Some(said) = under_way.join_next().await {
-            for (write, answer) in
-                said.inspect_err(|error| tracing::error!(%error, "a writer died")).unwrap_or_default()
-            {
+        let mut written = held_back;
+        while let Some(said) = self.next_of(&mut under_way).await {
+            for (write, answer) in said {
                 written = written.max(self.take_answer(&write, answer).await);
             }
         }
         written
     }
 
-    async fn take_answer(&mut self, write: &Write, answer: Result<Revision, StoreError>) -> Written {
+    /// The chains without what was refused a moment ago, and what stands behind that: it is planned again once it may be offered.
+    fn offered(&mut self, chains: Vec<Chain>) -> (Vec<Chain>, Written) {
+        let now = clock::now();
+        let mut held_back = Written::Nothing;
+        let offered = chains.into_iter().map(|mut chain| {
+            let hold = |(at, (write, _)): (usize, &(Write, Revision))| {
+                self.refusals.hold(write, now).map(|until| (at, until))
+            };
+            if let Some((at, until)) = chain.iter().enumerate().find_map(hold) {
+                chain.truncate(at);
+                held_back = Written::Refused;
+                self.offer_at = self.offer_at.min(until);
+            }
+            chain
+        });
+        let offered: Vec<Chain> = offered.filter(|chain| !chain.is_empty()).collect();
+        (offered, held_back)
+    }
+
+    /// What the store said to the next chain; `None` after the last. Meanwhile the heart beats.
+    async fn next_of(&mut self, under_way: &mut JoinSet<Said>) -> Option<Said> {
+        loop {
+            let due = Duration::from_millis(self.beats.due().since(clock::now()));
+            tokio::select! {
+                said = under_way.join_next() => {
+                    let said = said?.inspect_err(|error| tracing::error!(%error, "a writer died"));
+                    return Some(said.unwrap_or_default());
+                }
+                said = self.beats.said() => self.take_beat(said).await,
+                () = tokio::time::sleep(due) => self.beat(),
+            }
+        }
+    }
+
+    pub(super) async fn take_answer(
+        &mut self,
+        write: &Write,
+        answer: Result<Revision, StoreError>,
+    ) -> Written {
         match answer {
             Ok(revision) => {
                 self.find_store();
+                self.refusals.forget(&write.key);
                 self.notes.written(clock::now(), self.records.world(), write, revision);
                 let value = write.record.clone().map(|value| Versioned { revision, value });
                 let changed = self.records.take_change(Change { key: write.key.clone(), value, revision });
                 self.memory.liveness.heard(changed, clock::now());
                 Written::Some
             }
-            Err(StoreError::Conflict { key, .. }) => {
+            Err(StoreError::Conflict { key, expected, .. }) => {
                 self.notes.refused(clock::now(), &key, "somebody else wrote it first");
-                self.refresh(&key).await;
-                Written::Overtaken
+                self.refresh(write, expected).await
+            }
+            Err(error @ (StoreError::Refused { .. } | StoreError::Corrupt { .. })) => {
+                self.refuse(write, &error);
+                Written::Refused
             }
             Err(error) => {
                 tracing::warn!(key = %write.key, %error, "could not record");
@@ -77,17 +123,44 @@ impl Brain {
         }
     }
 
-    /// Somebody else wrote the record: read it, and plan with what it says. That it is gone the watch will tell.
-    async fn refresh(&mut self, key: &Key) {
-        match self.ports.store.get(key).await {
-            Ok(Some(value)) => {
-                let change = Change { key: key.clone(), revision: value.revision, value: Some(value) };
-                let changed = self.records.take_change(change);
-                self.memory.liveness.heard(changed, clock::now());
+    /// A write that the store does not take as it is. The store answers, and somebody has to know.
+    fn refuse(&mut self, write: &Write, error: &StoreError) {
+        let now = clock::now();
+        tracing::warn!(key = %write.key, %error, "refused");
+        self.find_store();
+        self.notes.refused(now, &write.key, error);
+        let volume = volume_of(self.records.world(), write);
+        self.refusals.note(write, volume, &error.to_string(), now);
+    }
+
+    /// Somebody else wrote the record: read it, and plan with what it says. One that cannot be read is in nobody's way, once it is planned
+    /// with that: a step may hang on what is not known any more.
+    async fn refresh(&mut self, write: &Write, expected: Revision) -> Written {
+        let key = &write.key;
+        let change = match Change::read(&*self.ports.store, key, expected).await {
+            Ok(change) => change,
+            Err(error @ StoreError::Corrupt { .. }) => {
+                self.refuse(write, &error);
+                let is_new = self.records.take_unreadable(key.clone());
+                return if is_new { Written::Some } else { Written::Refused };
             }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%key, %error, "could not read"),
-        }
+            Err(error) => {
+                tracing::warn!(%key, %error, "could not read");
+                return self.wait_for_news();
+            }
+        };
+        let known = self.records.world().revision(key);
+        let changed = self.records.take_change(change);
+        self.memory.liveness.heard(changed, clock::now());
+        // A store that was restored from a backup has what is older than what is known, until everything is listed again.
+        if self.records.world().revision(key) == known { self.wait_for_news() } else { Written::Overtaken }
+    }
+
+    /// What overtook a write is not known, so that the same would be overtaken again at once.
+    fn wait_for_news(&mut self) -> Written {
+        self.overtaken_until = clock::now().plus(timing::OVERTAKEN_MILLIS);
+        self.offer_at = self.offer_at.min(self.overtaken_until);
+        Written::Overtaken
     }
 }
 
@@ -105,16 +178,20 @@ fn chains(world: &World, writes: Vec<Write>) -> Vec<Chain> {
 
 /// What a write concerns: a volume, with everything of its copies, else what is written.
 fn concerns(world: &World, write: &Write) -> Key {
-    let volume = match (&write.record, write.key.kind) {
-        (_, Kind::VolumeSpec | Kind::VolumeStatus) => Some(write.key.name.clone()),
-        (Some(Record::ReplicaSpec(spec)), _) => Some(spec.volume.to_string()),
+    volume_of(world, write).map_or_else(|| write.key.clone(), |name| Key::new(Kind::VolumeSpec, name))
+}
+
+/// The volume that a write is about, itself or a copy of it.
+fn volume_of(world: &World, write: &Write) -> Option<VolumeName> {
+    match (&write.record, write.key.kind) {
+        (_, Kind::VolumeSpec | Kind::VolumeStatus) => write.key.name.parse().ok(),
+        (Some(Record::ReplicaSpec(spec)), _) => Some(spec.volume.clone()),
         (_, Kind::ReplicaSpec | Kind::ReplicaStatus) => {
             let id = write.key.name.parse().ok();
-            id.and_then(|id| world.replica(&id)).map(|replica| replica.spec.volume.to_string())
+            id.and_then(|id| world.replica(&id)).map(|replica| replica.spec.volume)
         }
         (_, Kind::DriveSpec | Kind::DriveStatus | Kind::NodeSpec | Kind::NodeStatus | Kind::Lease) => None,
-    };
-    volume.map_or_else(|| write.key.clone(), |name| Key::new(Kind::VolumeSpec, name))
+    }
 }
 
 fn put_all(store: &Arc<dyn Store>, chains: Vec<Chain>) -> JoinSet<Said> {
@@ -127,7 +204,7 @@ async fn put(store: Arc<dyn Store>, chain: Chain) -> Said {
     let mut made: BTreeMap<Key, Revision> = BTreeMap::new();
     for (write, expected) in chain {
         let expected = made.get(&write.key).copied().unwrap_or(expected);
-        let answer = store.put(&write.key, write.record.as_ref(), expected).await;
+        let answer = gone_is_gone(&write, store.put(&write.key, write.record.as_ref(), expected).await);
         let taken = answer.as_ref().ok().copied();
         made.extend(taken.map(|revision| (write.key.clone(), revision)));
         said.push((write, answer));
@@ -136,6 +213,18 @@ async fn put(store: Arc<dyn Store>, chain: Chain) -> Said {
         }
     }
     said
+}
+
+/// A record that was to be removed and is not there any more is removed, some time after the revision that was expected. When is not
+/// known: a change in between that the watch still has to bring shows it once more, until its end is brought. Then its removal is tried again,
+/// and that is all: whatever else is written of it meets a conflict.
+fn gone_is_gone(write: &Write, answer: Result<Revision, StoreError>) -> Result<Revision, StoreError> {
+    match answer {
+        Err(StoreError::Conflict { expected, found: Revision(0), .. }) if write.record.is_none() => {
+            Ok(Revision(expected.0.saturating_add(1)))
+        }
+        answer => answer,
+    }
 }
 
 #[cfg(test)]

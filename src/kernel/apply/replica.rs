@@ -3,14 +3,17 @@
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
 use std::ops::{ControlFlow, Range};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use kernel_abi::Root;
 use kernel_abi::block::zero::{self, Thoroughness, Verified};
 use kernel_abi::nvme::{Fabric, Nguid, Nqn, Nsid};
 use kernel_abi::nvmet::{self, Model, NamespaceIdentity, PortAddress, Serial, Target};
+use kernel_abi::{CallError, Root};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use uuid::Uuid;
 
 use super::array::superblock;
@@ -42,15 +45,21 @@ fn is_no_member(path: &Path, partition: Uuid) -> Done {
 }
 
 /// Zeroes all of a partition on its own drive and reads all of it back: what a new replica starts from, and what is left
-/// of a dropped one.
+/// of a dropped one. Nothing of one that an array or a mount has.
 pub(super) fn zero(root: &Root, dev: Dev) -> Done {
     zero_all(&device::node(root, dev).map_err(|error| retry(&error))?)
 }
 
 fn zero_all(path: &Path) -> Done {
-    let file = std::fs::File::open(path).map_err(|error| retry(&error))?;
-    let size = kernel_abi::block::device::size_bytes(&file, path).map_err(|error| retry(&error))?;
+    let size = free_bytes(path).map_err(|error| retry(&error))?;
     zero_range(path, 0..size)
+}
+
+/// The size of a partition that nobody claims; EBUSY where somebody does. An export claims nothing.
+fn free_bytes(path: &Path) -> Result<u64, CallError> {
+    let open = File::options().read(true).custom_flags(OFlag::O_EXCL.bits()).open(path);
+    let file = open.map_err(|error| CallError::new("open O_EXCL", path.display(), error))?;
+    kernel_abi::block::device::size_bytes(&file, path)
 }
 
 /// Zeroes a range, bytes, and reads it back.
@@ -142,5 +151,5 @@ pub(super) fn fence(root: &Root, partition: Uuid, epoch: Epoch) -> Done {
         }
         Ok(())
     };
-    all().map_err(|error: kernel_abi::CallError| retry(&error))
+    all().map_err(|error: CallError| retry(&error))
 }

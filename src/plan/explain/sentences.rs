@@ -5,7 +5,7 @@ use crate::domain::{
     Bytes, DriveId, DriveStatus, Event, Member, NodeName, NodeStatus, Reason, Relocation, ReplicaId, Volume,
     VolumeName, VolumeSpec, VolumeStatus, World, array_device, partition_guid,
 };
-use crate::plan::{controller, timing};
+use crate::plan::{self, controller};
 
 /// How many events are told.
 const EVENTS: usize = 8;
@@ -103,7 +103,7 @@ fn ownership(facts: &Facts, volume: &Volume, status: &VolumeStatus) -> String {
 
 /// For how long another node's daemon has been silent, if that is too long. Without a store nobody can be heard.
 fn silence(facts: &Facts, node: &NodeName, status: &NodeStatus) -> Option<String> {
-    let silent = facts.now.since(status.heartbeat_at) >= timing::NODE_DEAD_MILLIS;
+    let silent = plan::is_silent(status, facts.now);
     (silent && node != facts.me && facts.store_lost.is_none()).then(|| age(facts.now, status.heartbeat_at))
 }
 

@@ -2,7 +2,9 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::testing::{member, node_status, put, volume_spec};
-use crate::domain::{Epoch, Event, MemberState, NodeSpec, Record, VolumePhase, VolumeSpec, VolumeStatus};
+use crate::domain::{
+    Epoch, Event, MemberState, NodeSpec, NodeStatus, Record, VolumePhase, VolumeSpec, VolumeStatus,
+};
 
 const NOW: Timestamp = Timestamp(10_000_000);
 
@@ -195,6 +197,15 @@ fn that_an_owner_or_a_provider_is_silent_is_said_by_whoever_answers() {
         "not answered yet, and was last heard 40s ago.",
     ] {
         assert!(said(&world).contains(expected), "{expected:?} in\n{}", said(&world));
+    }
+    let dead_after_millis = 60_000;
+    for node in ["n1", "n2"] {
+        let sparing = NodeStatus { dead_after_millis, ..node_status(Timestamp(NOW.0 - 40_000)) };
+        put(&mut world, node, Record::NodeStatus(sparing));
+    }
+    assert!(!said(&world).contains("last heard"), "where nodes say less often that they live");
+    for node in ["n1", "n2"] {
+        put(&mut world, node, Record::NodeStatus(node_status(Timestamp(NOW.0 - 40_000))));
     }
     let lost = Facts { store_lost: Some("no answer"), ..other.facts() };
     let said = explain(&world, &lost, "volume/a").unwrap().join("\n");

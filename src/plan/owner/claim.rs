@@ -61,9 +61,9 @@ fn maintainer<'a>(input: &Input, status: &'a VolumeStatus) -> Option<&'a NodeNam
     holders.map(|member| &member.node).filter(|node| input.is_alive(node)).min()
 }
 
-/// Before the first start every copy has to be carved and zeroed.
+/// Before the first start there have to be copies, and every one has to be carved and zeroed.
 fn is_made(input: &Input, status: &VolumeStatus) -> bool {
     let made =
         |member: &Member| input.world.replica_status(&member.replica).is_some_and(|status| status.zeroed);
-    status.created || status.members.iter().all(made)
+    status.created || !status.members.is_empty() && status.members.iter().all(made)
 }

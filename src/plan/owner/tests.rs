@@ -203,6 +203,16 @@ fn add_third(scene: &mut Scene) {
 }
 
 #[test]
+fn a_volume_without_copies_is_nobody_s() {
+    let mut scene = Scene::mounted();
+    scene.seen = Observation::default();
+    put(&mut scene.world, "v", Record::VolumeStatus(VolumeStatus::default()));
+    assert_eq!(scene.plan().writes, [], "its epoch would go back when it is placed");
+    let members = scene.world.volume_status(&"v".parse().unwrap()).unwrap().members.len();
+    assert_eq!(members, 0);
+}
+
+#[test]
 fn the_use_of_a_mounted_file_system_is_measured_now_and_every_minute() {
     let mut scene = Scene::mounted();
     assert_eq!(scene.plan().steps, [measure()]);

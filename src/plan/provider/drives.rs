@@ -1,6 +1,6 @@
 //! Drives: report what is seen, prepare what was added, give back what is to go.
 
-use crate::domain::{Bytes, DriveId, DriveSpec, DriveState, DriveStatus, Key, Kind, Record};
+use crate::domain::{Bytes, DriveId, DriveSpec, DriveState, DriveStatus, Key, Kind, Reason, Record};
 use crate::plan::{DriveSeen, Input, Plan, Step, TableSeen, stuck};
 
 pub(super) fn plan(input: &Input) -> Plan {
@@ -23,7 +23,21 @@ fn is_elsewhere(input: &Input, id: &DriveId) -> bool {
     })
 }
 
+/// A record that may say that a drive is ours, and cannot be read.
+fn unread(input: &Input, id: &DriveId) -> Option<Reason> {
+    let keys = [Kind::DriveSpec, Kind::DriveStatus].map(|kind| Key::new(kind, id));
+    let key = keys.into_iter().find(|key| input.world.is_unreadable(key))?;
+    Some(Reason::blocked(
+        "RecordUnreadable",
+        format_args!("{key} cannot be read: nothing is done to drive {id} meanwhile"),
+        "start a version of the daemon that can read it, or put it back",
+    ))
+}
+
 fn one_seen(input: &Input, id: &DriveId, seen: &DriveSeen, plan: &mut Plan) {
+    if let Some(reason) = unread(input, id) {
+        return plan.reasons.push(reason);
+    }
     let spec = input.world.drive_spec(id).filter(|spec| spec.node == *input.me);
     let stored = input.world.drive_status(id);
     if seen.unanswered.is_some() || stuck::drive(input, id).is_some() {

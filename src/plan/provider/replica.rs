@@ -11,12 +11,14 @@ use crate::plan::safety::{self, Guard, Refusal};
 use crate::plan::{Dev, DriveSeen, Input, Lane, PartitionSeen, Plan, Step, TableSeen, stuck};
 
 pub(super) fn plan(input: &Input, replica: &Replica) -> Plan {
+    let mut plan = Plan::default();
     // What it says may be that the replica was made.
-    if input.world.is_unreadable(&Key::new(Kind::ReplicaStatus, replica.spec.id)) {
-        return Plan::default();
+    let key = Key::new(Kind::ReplicaStatus, replica.spec.id);
+    if input.world.is_unreadable(&key) {
+        plan.reasons.push(Refusal::Unread { key }.into());
+        return plan;
     }
     let status = replica.status.clone().unwrap_or_default();
-    let mut plan = Plan::default();
     let mut next = match (is_silent(input, replica), replica.spec.wanted) {
         (true, _) => wait_for_drive(input, replica, &status, &mut plan),
         (false, Wanted::Present) if status.zeroed => serve(input, replica, &status, &mut plan),
@@ -71,6 +73,10 @@ fn make(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut Pla
         return refused(status, refusal);
     }
     let mut next = free(status, ReplicaState::Requested);
+    if !is_let_go(input, replica, &mut next, plan) {
+        report_failures(input, replica, plan, &mut next);
+        return next;
+    }
     let mut zeroing = Vec::new();
     for (guid, drive) in replica.spec.partitions() {
         match input.seen.partition(drive, guid) {
@@ -315,17 +321,27 @@ fn unmake(input: &Input, replica: &Replica, status: &ReplicaStatus, plan: &mut P
         return refused(status, refusal);
     }
     let mut next = free(status, ReplicaState::Deleting);
-    let fences = all_exports(input, replica);
-    if !fences.is_empty() {
-        plan.steps.extend(fences);
-    } else if let Some((_, array)) = devices(input, replica).find_map(|dev| input.seen.array_holding(dev)) {
-        next.reason =
-            Some(Reason::waiting("InUse", format_args!("{} still holds it on {}", array.name, input.me)));
-    } else {
+    if is_let_go(input, replica, &mut next, plan) {
         erase(input, replica, &mut next, plan);
     }
     report_failures(input, replica, plan, &mut next);
     next
+}
+
+/// Whether nobody reaches it and nobody holds it: who did could write to it while it is wiped. One that is being made is reached or held
+/// only if its records were lost.
+fn is_let_go(input: &Input, replica: &Replica, next: &mut ReplicaStatus, plan: &mut Plan) -> bool {
+    let fences = all_exports(input, replica);
+    let holder = devices(input, replica).find_map(|dev| input.seen.array_holding(dev));
+    match (fences.is_empty(), holder) {
+        (false, _) => plan.steps.extend(fences),
+        (true, Some((_, array))) => {
+            let message = format_args!("{} still holds it on {}", array.name, input.me);
+            next.reason = Some(Reason::waiting("InUse", message));
+        }
+        (true, None) => return true,
+    }
+    false
 }
 
 fn erase(input: &Input, replica: &Replica, next: &mut ReplicaStatus, plan: &mut Plan) {

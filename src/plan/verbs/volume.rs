@@ -17,20 +17,15 @@ pub use scrub::{Scrub, scrub};
 use super::{
     MAX_COLUMNS, MAX_REPLICAS, MAX_VOLUME, MIN_VOLUME, Refusal, RefusalKind, Verdict, known_node, live_volume,
 };
+use crate::domain::limits::{MEMBER_MISSING_TIMEOUT_LEAST, MEMBER_MISSING_TIMEOUT_SECONDS, REPLICAS};
 use crate::domain::{
     Bytes, DriveId, FsType, Locality, Member, MemberState, NodeName, OnStoreLoss, PlacementEntry,
     PlacementRequest, Record, ScrubRequest, SectorSize, Timestamp, Verify, VolumeName, VolumeSpec,
     VolumeStatus, VolumeUid, World,
 };
 use crate::plan::candidate;
-use crate::plan::heal::TIMEOUT_LEAST;
 use crate::plan::placement::{self, Request, Unfit};
 use crate::plan::scale;
-
-/// Seconds a lost replica is waited for unless the user says otherwise.
-const MEMBER_MISSING_TIMEOUT_SECONDS: u32 = 900;
-/// Copies unless the user says otherwise.
-const REPLICAS: u32 = 2;
 
 /// A wish for a volume, parsed but not checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +63,7 @@ impl CreateVolume {
         Self {
             name,
             size,
-            replicas: REPLICAS,
+            replicas: REPLICAS.into(),
             stripe_width: 1,
             fs: FsType::default(),
             sector_size: SectorSize::default(),
@@ -183,12 +178,12 @@ fn check_whole(name: &VolumeName, size: Bytes, columns: u8) -> Result<(), Refusa
 }
 
 fn check_timeout(name: &VolumeName, seconds: u32) -> Result<(), Refusal> {
-    if seconds >= TIMEOUT_LEAST {
+    if seconds >= MEMBER_MISSING_TIMEOUT_LEAST {
         return Ok(());
     }
     Err(invalid(
         format_args!("volume {name}: memberMissingTimeout {seconds} s"),
-        format_args!("use at least {TIMEOUT_LEAST} s"),
+        format_args!("use at least {MEMBER_MISSING_TIMEOUT_LEAST} s"),
     ))
 }
 

@@ -47,6 +47,7 @@ impl From<NodeStatus> for proto::NodeStatus {
             boot_id: value.boot_id,
             missing: value.missing,
             heartbeat_at_millis: value.heartbeat_at.0,
+            dead_after_millis: value.dead_after_millis,
         }
     }
 }
@@ -65,6 +66,7 @@ impl TryFrom<proto::NodeStatus> for NodeStatus {
             boot_id: wire.boot_id,
             missing: wire.missing,
             heartbeat_at: Timestamp(wire.heartbeat_at_millis),
+            dead_after_millis: wire.dead_after_millis,
         })
     }
 }

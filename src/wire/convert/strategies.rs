@@ -311,9 +311,12 @@ prop_compose! {
         (host_nqn, kernel, version, boot_id) in (text(), text(), text(), text()),
         missing in vec(text(), 0..3),
         heartbeat_at in time(),
+        dead_after_millis in any::<u32>().prop_map(u64::from),
     ) -> NodeStatus {
         let endpoint = Endpoint { address, port };
-        NodeStatus { endpoint, host_nqn, host_id, kernel, version, boot_id, missing, heartbeat_at }
+        NodeStatus {
+            endpoint, host_nqn, host_id, kernel, version, boot_id, missing, heartbeat_at, dead_after_millis,
+        }
     }
 }
 

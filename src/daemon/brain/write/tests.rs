@@ -128,7 +128,21 @@ fn what_is_not_there_is_not_removed() {
 }
 
 #[test]
+fn what_was_to_be_removed_and_is_gone_is_removed() {
+    let conflict = |found| {
+        let key = Key::new(Kind::NodeSpec, "n1");
+        Err(StoreError::Conflict { key, expected: Revision(7), found })
+    };
+    let removal = Write { key: Key::new(Kind::NodeSpec, "n1"), record: None };
+    assert!(matches!(gone_is_gone(&removal, conflict(Revision(0))), Ok(Revision(8))));
+    assert!(gone_is_gone(&removal, conflict(Revision(9))).is_err());
+    assert!(gone_is_gone(&volume("a"), conflict(Revision(0))).is_err());
+}
+
+#[test]
 fn a_plan_that_was_overtaken_is_so_whatever_else_became_of_it() {
     assert_eq!(Written::Unavailable.max(Written::Overtaken), Written::Overtaken);
     assert_eq!(Written::Some.max(Written::Unavailable), Written::Unavailable);
+    assert_eq!(Written::Unavailable.max(Written::Refused), Written::Unavailable);
+    assert_eq!(Written::Refused.max(Written::Some), Written::Some, "what was recorded is planned with");
 }

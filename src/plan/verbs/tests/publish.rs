@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::Publication;
+use crate::domain::limits::{MAX_PATH, MAX_PUBLISHED};
 use crate::plan::verbs::{self, At, Publish, detach_at, mount_on, unmount_at, unpublish};
 
 fn place(path: &str) -> Publication {
@@ -62,6 +63,8 @@ fn a_volume_is_published_where_it_is_mounted_and_at_several_places() {
     for bad in ["", "a", "/", "/a/", "//a", "/a/../b", "/a/."] {
         refused(publish(&world, &volume(), &node(1), &place(bad)), InvalidArgument, &["vol"]);
     }
+    let long = format!("/{}", "a".repeat(MAX_PATH.into()));
+    refused(publish(&world, &volume(), &node(1), &place(&long)), InvalidArgument, &["vol"]);
     let alone = |path: &str| {
         verbs::publish(&world, &volume(), &node(1), &Publish { place: place(path), alone: true })
     };
@@ -74,6 +77,17 @@ fn a_volume_is_published_where_it_is_mounted_and_at_several_places() {
     assert_eq!(paths(&world), ["/b"]);
     let alone = Publish { place: place("/b"), alone: true };
     already(verbs::publish(&world, &volume(), &node(1), &alone));
+}
+
+#[test]
+fn a_volume_is_published_at_so_many_places_and_at_no_more() {
+    let mut world = mounted();
+    for number in 0..MAX_PUBLISHED {
+        let verdict = publish(&world, &volume(), &node(1), &place(&format!("/{number}")));
+        done(&mut world, verdict);
+    }
+    refused(publish(&world, &volume(), &node(1), &place("/more")), ResourceExhausted, &["vol", "128"]);
+    already(publish(&world, &volume(), &node(1), &place("/0")));
 }
 
 #[test]

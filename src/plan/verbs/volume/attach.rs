@@ -1,6 +1,7 @@
 //! Who owns a volume, and where it is mounted there.
 
 use super::{invalid, precondition};
+use crate::domain::limits::MAX_PATH;
 use crate::domain::{Attachment, FsType, MountRequest, NodeName, Record, VolumeName, VolumeSpec, World};
 use crate::plan::verbs::{Refusal, RefusalKind, Verdict, known_node, known_volume, live_volume};
 
@@ -85,12 +86,15 @@ pub(super) fn attached(
 /// A path on which something is put, written as the kernel tells of it later.
 pub(super) fn checked_path(name: &VolumeName, path: &str, verb: &str) -> Result<(), Refusal> {
     let is_plain = |below: &str| below.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if path.strip_prefix('/').is_some_and(is_plain) && !path.contains('\0') {
+    let fits = path.len() <= usize::from(MAX_PATH);
+    if fits && path.strip_prefix('/').is_some_and(is_plain) && !path.contains('\0') {
         return Ok(());
     }
     Err(invalid(
         format_args!("{path:?} is no place to {verb} volume {name}"),
-        "use an absolute path other than /, without `.`, `..` and a slash too many",
+        format_args!(
+            "use an absolute path of at most {MAX_PATH} bytes other than /, without `.`, `..` and a slash too many"
+        ),
     ))
 }
 

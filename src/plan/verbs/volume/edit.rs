@@ -1,11 +1,12 @@
 //! `volume edit`: where the copies are, how many there are, and how the volume is looked after.
 
 use super::{check_timeout, invalid, kept, moving, precondition};
+use crate::domain::limits::MAX_REPLICAS;
 use crate::domain::{
     DriveId, Locality, Member, MoveCause, NodeName, OnStoreLoss, Placed, PlacementEntry, PlacementRequest,
     Record, ReplicaId, Verify, VolumeName, VolumeSpec, VolumeStatus, World,
 };
-use crate::plan::scale::{self, Difference, MAX_REPLICAS};
+use crate::plan::scale::{self, Difference};
 use crate::plan::verbs::{Refusal, RefusalKind, Verdict, known_node, live_volume};
 use crate::plan::{candidate, placement};
 

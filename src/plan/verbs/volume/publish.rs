@@ -2,6 +2,7 @@
 
 use super::attach::{At, attached, checked_path, set};
 use super::precondition;
+use crate::domain::limits::MAX_PUBLISHED;
 use crate::domain::{Attachment, FsType, NodeName, Publication, VolumeName, World};
 use crate::plan::verbs::{Refusal, RefusalKind, Verdict, known_volume, live_volume};
 
@@ -31,11 +32,20 @@ pub fn publish(
         (_, Some(other)) if wish.alone => Err(not_alone(name, &wish.place, other)),
         (Some(there), _) if **there == wish.place => Ok(Verdict::already(format!("volume/{name}"))),
         (Some(there), _) => Err(published_already(name, there)),
+        (None, _) if attachment.published.len() >= usize::from(MAX_PUBLISHED) => Err(shown_enough(name)),
         (None, _) => {
             attachment.published.push(wish.place.clone());
             Ok(set(&volume.spec, Some(attachment)))
         }
     }
+}
+
+fn shown_enough(name: &VolumeName) -> Refusal {
+    Refusal::new(
+        RefusalKind::ResourceExhausted,
+        format_args!("volume {name} is published at {MAX_PUBLISHED} places, and at no more"),
+        "take it away from one of them first",
+    )
 }
 
 fn not_alone(name: &VolumeName, place: &Publication, other: &Publication) -> Refusal {
