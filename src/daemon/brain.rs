@@ -53,6 +53,17 @@ enum Stale {
     Everything,
 }
 
+/// Whether the kernel was looked at since the daemon started, the most at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Looked {
+    /// Not yet: nothing is decided.
+    NotYet,
+    /// Once at least.
+    Seen,
+    /// And what it shows was recorded, as far as the store takes it.
+    Told,
+}
+
 /// What became of a plan's writes, the worst at the end: it counts for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Written {
@@ -80,10 +91,7 @@ pub struct Brain {
     /// Until when nothing is written because of whoever overtook us, and is not known.
     overtaken_until: Timestamp,
     seen: Observation,
-    /// The kernel was looked at.
-    observed: bool,
-    /// And what it shows was recorded, once since the daemon started, as far as the store takes it.
-    told: bool,
+    looked: Looked,
     observing: Asked<Result<Observation, String>>,
     sampling: Asked<Result<Sample, String>>,
     stale: Stale,
@@ -121,8 +129,7 @@ impl Brain {
             store_retry_at: Timestamp(0),
             overtaken_until: Timestamp(0),
             seen: Observation::default(),
-            observed: false,
-            told: false,
+            looked: Looked::NotYet,
             observing: Asked::default(),
             sampling: Asked::default(),
             stale: Stale::Everything,
@@ -294,7 +301,9 @@ impl Brain {
                 }
             }
             // What the store refuses is unknown of one volume, and no more.
-            self.told |= self.observed && matches!(written, Written::Nothing | Written::Refused);
+            if self.looked == Looked::Seen && matches!(written, Written::Nothing | Written::Refused) {
+                self.looked = Looked::Told;
+            }
             // A plan somebody overtook was decided from records that are not so any more.
             if written != Written::Overtaken {
                 self.start_all(&plan.steps);
@@ -310,7 +319,7 @@ impl Brain {
         let now = clock::now();
         let input =
             Input { me: &self.me, world: self.records.world(), seen: &self.seen, memory: &self.memory, now };
-        if !self.observed || self.memory.look.is_some() {
+        if self.looked == Looked::NotYet || self.memory.look.is_some() {
             return stuck::plan(&input);
         }
         let mut plan = plan::node(&input);
@@ -354,7 +363,7 @@ impl Brain {
             reasons: plan.reasons.iter().cloned().chain(refused).chain(held).collect(),
             store: self.store.clone(),
             leads: self.leads,
-            told: self.told,
+            told: self.looked == Looked::Told,
             frozen: self.refusals.frozen(),
             seen: self.seen.clone(),
             used: self.memory.used.clone(),
@@ -368,7 +377,9 @@ impl Brain {
     /// Why what somebody deleted in the store itself is there still; told there, too.
     fn tell_held(&self) -> Vec<Reason> {
         let held = plan::held::reasons(self.records.world(), &self.me, &self.ports.store.held());
-        held.iter().for_each(|(key, reason)| self.ports.store.tell(key, reason));
+        for (key, reason) in &held {
+            self.ports.store.tell(key, reason);
+        }
         held.into_iter().map(|(_, reason)| reason).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Brain, Stale};
+use super::{Brain, Looked, Stale};
 use crate::daemon::clock;
 use crate::domain::{Endpoint, NodeName, Timestamp};
 use crate::plan::{ArraySeen, timing};
@@ -86,7 +86,7 @@ impl Brain {
             Some(Ok(seen)) => {
                 self.notes.observed(clock::now(), &seen);
                 self.seen = seen;
-                self.observed = true;
+                self.looked = self.looked.max(Looked::Seen);
             }
             Some(Err(why)) => tracing::warn!(why, "the kernel could not be observed"),
             None => {

@@ -30,7 +30,9 @@ impl KubeStore {
         let all: Vec<_> = std::iter::once((first, of_first)).chain(of_others).collect();
         let mut listing = Listing { revision, ..Listing::default() };
         for (place, objects) in &all {
-            objects.iter().for_each(|object| self.sort_in(&mut listing, *place, object));
+            for object in objects {
+                self.sort_in(&mut listing, *place, object);
+            }
         }
         self.forget_others(&listing);
         self.came_to(revision);

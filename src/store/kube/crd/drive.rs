@@ -1,5 +1,6 @@
 //! `mddrive`
 #![allow(unreachable_pub, reason = "KubeSchema puts a copy of the struct into a function")]
+#![allow(clippy::duplicated_attributes, reason = "columns may well have the same type")]
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

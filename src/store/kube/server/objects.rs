@@ -222,9 +222,9 @@ impl Objects {
 
     /// What is applied has to be declared. It is no client's error to this API server, and nothing is stored.
     fn check_typed(&self, plural: &str, name: &str, patch: &Value) -> Result<(), Refused> {
-        let Some(path) = self.undeclared(plural, patch) else { return Ok(()) };
+        let Some(field) = self.undeclared(plural, patch) else { return Ok(()) };
         let message = format!(
-            "failed to create typed patch object (/{name}; {}, Kind={}): {path}: field not declared in schema",
+            "failed to create typed patch object (/{name}; {}, Kind={}): {field}: field not declared in schema",
             patch["apiVersion"].as_str().unwrap(),
             patch["kind"].as_str().unwrap()
         );
