@@ -102,7 +102,7 @@ fn one_mistake_is_noticed_and_named() {
         ("DaemonSet", &of("livenessProbe/periodSeconds"), json!(19), "is ended after 57 s without an answer"),
         ("DaemonSet", &of("startupProbe/exec/command/0"), json!("/bin/cat"), "is asked by /bin/cat"),
         ("ValidatingAdmissionPolicyBinding", "/spec/policyName", json!("q"), "no policy \"q\""),
-        ("ValidatingAdmissionPolicyBinding", "/spec/policyName", json!("q"), "policy p: nothing is denied"),
+        ("ValidatingAdmissionPolicyBinding", "/spec/policyName", json!("q"), "Policy p: nothing is denied"),
         ("ValidatingAdmissionPolicyBinding", "/spec/validationActions/0", json!("Warn"), "nothing is denied"),
         (
             "ValidatingAdmissionPolicy",
