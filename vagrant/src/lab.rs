@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::command::tail;
+use crate::kube::keys;
 use crate::node::Node;
 use crate::setup::cache::{Cache, remove_tree, try_lock};
 use crate::setup::{Parts, payload};
-use crate::spec::{Accel, ETCD, ETCD_ADDRESS, ETCD_PORT, LabSpec, MTU, NodeSpec};
+use crate::spec::{Accel, ETCD, ETCD_ADDRESS, ETCD_PORT, KubeSpec, LabSpec, MTU, NodeSpec};
 use crate::supervisor::control::{self, Net, Power, Request, Status};
 use crate::supervisor::{self, Life};
 use crate::wait::{Missed, wait_for};
@@ -34,7 +35,7 @@ pub struct Lab {
 impl Lab {
     /// Starts a private lab of `count` usual nodes and waits until they are up.
     pub fn private(parts: &Parts, count: u8) -> Result<Self> {
-        Self::private_with(parts, (1..=count).map(NodeSpec::usual).collect())
+        Self::private_with(parts, usual_nodes(parts, count))
     }
 
     /// Starts a private lab of these nodes and waits until they are up.
@@ -46,7 +47,7 @@ impl Lab {
 
     /// Starts the lab `name`, which goes on after this process.
     pub fn detached(parts: &Parts, name: &str, count: u8) -> Result<Self> {
-        Self::start(parts, name, (1..=count).map(NodeSpec::usual).collect(), Life::Detached)
+        Self::start(parts, name, usual_nodes(parts, count), Life::Detached)
     }
 
     fn start(parts: &Parts, name: &str, nodes: Vec<NodeSpec>, life: Life) -> Result<Self> {
@@ -57,8 +58,11 @@ impl Lab {
         remove_tree(&dir)?;
         remove_orphans(&parts.cache)?;
         fs::create_dir_all(&dir)?;
-        let spec = spec(parts, name, nodes, &dir);
+        let spec = spec(parts, name, nodes, &dir)?;
         spec.save(&dir)?;
+        if spec.kube.is_some() {
+            keys::write(&dir, &spec.nodes)?;
+        }
         payload::build(&dir, &parts.programs)?;
         let supervisor = supervisor::spawn(&dir, life)?;
         let mut lab = Self { dir, spec, supervisor: Some(supervisor), is_patient: AtomicBool::new(false) };
@@ -153,14 +157,23 @@ impl Lab {
         control::status(&self.dir)
     }
 
-    /// Changes the power of etcd.
-    pub fn etcd_power(&self, action: Power) -> Result<()> {
-        control::ask(&self.dir, &Request::Power { party: ETCD.to_owned(), action }).map(drop)
+    /// What makes it a lab with Kubernetes.
+    #[must_use]
+    pub fn kube(&self) -> Option<&KubeSpec> {
+        self.spec.kube.as_ref()
     }
 
-    /// Changes the power of a node, or of `etcd`.
+    /// Changes the power of etcd.
+    pub fn etcd_power(&self, action: Power) -> Result<()> {
+        self.power(ETCD, action)
+    }
+
+    /// Changes the power of a node, of `etcd`, or of a program of the control plane.
     pub fn power(&self, party: &str, action: Power) -> Result<()> {
-        if party == ETCD { self.etcd_power(action) } else { self.node(party)?.power(action) }
+        match self.node(party) {
+            Ok(node) => node.power(action),
+            Err(_) => control::ask(&self.dir, &Request::Power { party: party.to_owned(), action }).map(drop),
+        }
     }
 
     /// Cuts the network between two parties, both ways.
@@ -277,8 +290,15 @@ fn remove_orphans(cache: &Cache) -> Result<()> {
     Ok(())
 }
 
-fn spec(parts: &Parts, name: &str, nodes: Vec<NodeSpec>, dir: &Path) -> LabSpec {
-    LabSpec {
+/// Nodes as labs of these parts have them.
+fn usual_nodes(parts: &Parts, count: u8) -> Vec<NodeSpec> {
+    let node = if parts.kube.is_some() { NodeSpec::of_kubernetes } else { NodeSpec::usual };
+    (1..=count).map(node).collect()
+}
+
+fn spec(parts: &Parts, name: &str, nodes: Vec<NodeSpec>, dir: &Path) -> Result<LabSpec> {
+    let kube = parts.kube.as_ref().map(|kube| own_disk(kube, dir)).transpose()?;
+    Ok(LabSpec {
         name: name.to_owned(),
         nodes,
         accel: parts.accel.clone(),
@@ -287,5 +307,13 @@ fn spec(parts: &Parts, name: &str, nodes: Vec<NodeSpec>, dir: &Path) -> LabSpec 
         root: parts.image.root.clone(),
         payload: dir.join("payload.img"),
         mtu: MTU,
-    }
+        kube,
+    })
+}
+
+/// A lab has a name of its own for the disk: the cache keeps the newest one only.
+fn own_disk(kube: &KubeSpec, dir: &Path) -> Result<KubeSpec> {
+    let disk = dir.join("kube.img");
+    fs::hard_link(&kube.disk, &disk).with_context(|| kube.disk.display().to_string())?;
+    Ok(KubeSpec { disk, ..kube.clone() })
 }

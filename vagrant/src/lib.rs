@@ -15,6 +15,7 @@ pub mod daemon;
 pub mod demo;
 pub mod faults;
 pub mod guest;
+pub mod kube;
 pub mod lab;
 pub mod load;
 pub mod node;

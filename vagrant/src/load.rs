@@ -53,11 +53,19 @@ impl Work {
     /// As [`Work::start`], its writes logged on this one of the node's log ports.
     pub fn start_logged(&self, node: &Node, first_version: u64, port: usize) -> Result<Writer> {
         let log = LOG_PORTS.get(port).with_context(|| format!("no log port {port}"))?;
-        let (size, seed, first) = (self.size.to_string(), self.seed.to_string(), first_version.to_string());
+        let argv = self.writer(&first_version.to_string(), log);
+        let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+        Ok(Writer { node: node.clone(), spawned: node.spawn_captured(&argv)? })
+    }
+
+    /// The writer's command line.
+    #[must_use]
+    pub fn writer(&self, first_version: &str, log: &str) -> Vec<String> {
+        let (size, seed) = (self.size.to_string(), self.seed.to_string());
         let rest = self.rest.as_micros().to_string();
         let mut argv = vec!["lab", "writer", "--path", &self.path, "--size", &size, "--seed", &seed];
-        argv.extend(["--first-version", &first, "--log", log, "--pause-us", &rest]);
-        Ok(Writer { node: node.clone(), spawned: node.spawn_captured(&argv)? })
+        argv.extend(["--first-version", first_version, "--log", log, "--pause-us", &rest]);
+        argv.into_iter().map(str::to_owned).collect()
     }
 
     /// Checks on `node` that the storage holds every write of `logs`, given in the order in which their writers ran.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use lab::guest::{lives, reader, tcp, verify, writer};
+use lab::kube::{Cluster, Kubectl};
 use lab::lab::{Lab, is_running};
 use lab::setup::Parts;
 use lab::setup::cache::Cache;
@@ -36,6 +37,16 @@ enum Verb {
         /// How many nodes.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
         nodes: u8,
+        /// With Kubernetes: a control plane, every node with a kubelet, and mdfabric from its chart. The first time it is built, which takes
+        /// a quarter of an hour.
+        #[arg(long)]
+        kube: bool,
+    },
+    /// kubectl on a lab with Kubernetes.
+    Kubectl {
+        /// What kubectl is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// Show what runs.
     Status,
@@ -49,9 +60,9 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// Change the power of a node, or of `etcd`.
+    /// Change the power of a node, of `etcd`, or of `apiserver`, `controller-manager`, `scheduler`.
     Power {
-        /// The node, or `etcd`.
+        /// Whose.
         party: String,
         /// What to do.
         action: Power,
@@ -146,7 +157,8 @@ fn run(args: Args) -> Result<ExitCode> {
             supervisor::run(&dir, if private { Life::Private } else { Life::Detached })?;
         }
         Verb::SuperviseInside { dir } => supervisor::run_inside(&dir)?,
-        Verb::Up { nodes } => up(&args.lab, nodes)?,
+        Verb::Up { nodes, kube } => up(&args.lab, nodes, kube)?,
+        Verb::Kubectl { arguments } => return kubectl(&args.lab, &arguments),
         Verb::Status => status(&args.lab)?,
         Verb::Down => Lab::down(&Cache::open()?.run_dir(&args.lab))?,
         Verb::Shell { node, command } => return shell(&args.lab, &node, &command),
@@ -194,12 +206,29 @@ fn open(name: &str) -> Result<Lab> {
     Lab::open(&Cache::open()?.run_dir(name))
 }
 
-fn up(name: &str, nodes: u8) -> Result<()> {
-    let parts = Parts::prepare()?;
+fn up(name: &str, nodes: u8, kube: bool) -> Result<()> {
+    let mut parts = Parts::prepare()?;
+    if kube {
+        parts = parts.with_kube()?;
+    }
     let start = Instant::now();
     let lab = Lab::detached(&parts, name, nodes)?;
     println!("{} nodes up in {:.1} s ({})", nodes, start.elapsed().as_secs_f64(), lab.accel().accel);
+    if kube {
+        Cluster::start(&parts, &lab)?;
+        println!(
+            "Kubernetes and mdfabric ready in {:.1} s: try lab kubectl get nodes",
+            start.elapsed().as_secs_f64()
+        );
+    }
     Ok(())
+}
+
+/// Input, output and exit status are kubectl's.
+fn kubectl(name: &str, arguments: &[String]) -> Result<ExitCode> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let status = Kubectl::of(&open(name)?)?.command(&arguments).status()?;
+    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(255)))
 }
 
 fn status(name: &str) -> Result<()> {
@@ -215,6 +244,9 @@ fn status(name: &str) -> Result<()> {
         println!("{:8} {:12} {}", node.name(), node.address(), if on { "on" } else { "off" });
     }
     println!("{:8} {:12} {}", "etcd", lab.etcd_endpoint(), if status.etcd { "on" } else { "off" });
+    for (program, is_on) in &status.plane {
+        println!("{program:21} {}", if *is_on { "on" } else { "off" });
+    }
     status.network.iter().for_each(|line| println!("network: {line}"));
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::node::Node;
 const WRITES_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Bytes that a scenario's writer uses.
-const WORK_BYTES: u64 = 32 << 20;
+pub const WORK_BYTES: u64 = 32 << 20;
 
 /// The writers of one volume, one after the other, and what each of them had acknowledged.
 pub struct Load<'a> {
@@ -53,12 +53,9 @@ impl<'a> Load<'a> {
     /// Waits until `more` further writes are acknowledged.
     pub fn goes_on(&self, more: usize) -> Result<()> {
         let (node, _, writer) = self.now.as_ref().context("no writer writes")?;
-        let before = node.ack_log()?.len();
-        self.lab.wait_for(&format!("{more} writes on {}", node.name()), WRITES_DEADLINE, || {
-            if let Some(summary) = writer.poll()? {
-                anyhow::bail!("the writer on {} ended: {summary:?}", node.name());
-            }
-            Ok((node.ack_log()?.len() >= before + more * RECORD).then_some(()))
+        more_writes(self.lab, node, more, || match writer.poll()? {
+            Some(summary) => anyhow::bail!("the writer on {} ended: {summary:?}", node.name()),
+            None => Ok(()),
         })
     }
 
@@ -101,6 +98,15 @@ impl<'a> Load<'a> {
         ensure!(verdict.is_good() && verdict.acknowledged > 0, "{}: {path}: {verdict:?}", node.name());
         Ok(verdict)
     }
+}
+
+/// Waits until `more` further writes on `node` are acknowledged, as long as `writes` finds nothing against it.
+pub fn more_writes(lab: &Lab, node: &Node, more: usize, writes: impl Fn() -> Result<()>) -> Result<()> {
+    let before = node.ack_log()?.len();
+    lab.wait_for(&format!("{more} writes on {}", node.name()), WRITES_DEADLINE, || {
+        writes()?;
+        Ok((node.ack_log()?.len() >= before + more * RECORD).then_some(()))
+    })
 }
 
 /// The file that writers of [`written_volume`] use.

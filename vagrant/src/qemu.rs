@@ -85,17 +85,24 @@ fn processors(cpus: u8) -> String {
 /// `arch/x86/kernel/apic/io_apic.c`).
 fn kernel_command_line(lab: &LabSpec, node: &NodeSpec) -> String {
     let init = if node.systemd { "/sbin/init" } else { "/usr/sbin/lab-init" };
+    let kube = if lab.kube.is_some() { " lab.kube" } else { "" };
     format!(
-        "console=ttyS0 quiet loglevel=4 mitigations=off norandmaps noautogroup no_timer_check lab.init={init} lab.node={} lab.ip={} lab.mtu={}",
+        "console=ttyS0 quiet loglevel=4 mitigations=off norandmaps noautogroup no_timer_check lab.init={init} lab.node={} lab.ip={} lab.mtu={}{kube}",
         node.name,
         node.address(),
         lab.mtu
     )
 }
 
+/// What is written to such a disk is gone with the guest's power.
+const OVERLAY: &str = "snapshot=on,cache=unsafe";
+
 fn disks(qemu: &mut Command, lab: &LabSpec, lab_dir: &Path, node: &NodeSpec, files: &NodeFiles) {
     let payload = lab_dir.join("payload.img");
-    virtio_disk(qemu, "root", &lab.root, "snapshot=on,cache=unsafe");
+    virtio_disk(qemu, "root", &lab.root, OVERLAY);
+    if let Some(kube) = &lab.kube {
+        virtio_disk(qemu, "kube", &kube.disk, OVERLAY);
+    }
     virtio_disk(qemu, "payload", &payload, "readonly=on");
     virtio_disk(qemu, "state", &files.state(), "cache=unsafe,discard=unmap");
     for drive in &node.drives {

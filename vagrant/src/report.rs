@@ -21,6 +21,8 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("dmesg", "dmesg | tail -n 25"),
     ("flight recorder", "timeout 10 mdfabric recorder --tail 40 2>/dev/null"),
     ("daemon log", "tail -n 25 /var/log/mdfabric.log 2>/dev/null"),
+    ("kubelet", "grep -v ' I[0-9]' /var/log/kubelet.log 2>/dev/null | tail -n 15"),
+    ("containerd", "grep -v level=info /var/log/containerd.log 2>/dev/null | tail -n 10"),
 ];
 
 /// As much of the console of a node that does not answer: the whole of what a kernel says when it panics.
@@ -36,14 +38,16 @@ pub fn of(lab: &Lab) -> String {
     match lab.status() {
         Ok(status) => {
             writeln!(text, "etcd answers: {}; network: {:?}", status.etcd, status.network).ok();
-            for (node, pid) in status.nodes {
-                writeln!(text, "{node}: {}", if pid.is_some() { "on" } else { "off" }).ok();
+            let nodes = status.nodes.into_iter().map(|(node, pid)| (node, pid.is_some()));
+            for (party, is_on) in nodes.chain(status.plane) {
+                writeln!(text, "{party}: {}", if is_on { "on" } else { "off" }).ok();
             }
         }
         Err(err) => {
             writeln!(text, "no status: {err:#}").ok();
         }
     }
+    text.push_str(&crate::kube::told(lab));
     lab.nodes().iter().for_each(|node| text.push_str(&of_node(node)));
     text
 }

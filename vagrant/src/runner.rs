@@ -99,7 +99,8 @@ pub fn run(filter: Option<&str>) -> Result<Tally> {
     let wanted = |name: &str| filter.is_none_or(|filter| filter.split(',').any(|part| name.contains(part)));
     let checks = checks::ALL.iter().filter(|check| wanted(check.name));
     let (last, checks): (Vec<&Check>, Vec<_>) = checks.partition(|check| checks::is_alone(check.name));
-    let chosen = scenarios::all().into_iter().filter(|scenario| wanted(scenario.name));
+    let is_chosen = |name: &str| wanted(name) && (filter.is_some() || !scenarios::is_on_request(name));
+    let chosen = scenarios::all().into_iter().filter(|scenario| is_chosen(scenario.name));
     let (alone, beside): (Vec<_>, Vec<_>) = chosen.partition(|scenario| scenarios::is_alone(scenario.name));
     let is_double = beside.len() >= WORTH_TWO && can_hold_two();
     let run = Run {

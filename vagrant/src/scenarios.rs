@@ -16,6 +16,7 @@ mod force;
 mod growth;
 mod healing;
 mod interruption;
+mod kube;
 mod leaks;
 mod ledger;
 mod life;
@@ -38,7 +39,7 @@ mod verification;
 mod zombie;
 
 use anyhow::{Result, ensure};
-pub use order::{is_alone, is_strict};
+pub use order::{is_alone, is_on_request, is_strict};
 
 use crate::daemon::mdfabric;
 use crate::lab::Lab;
@@ -68,6 +69,9 @@ pub enum Needs {
     /// Three nodes whose daemons run, each with its drive `a` added and its drive `b` blank, and no volume. The scenario
     /// leaves no volume behind.
     Cluster,
+    /// Three nodes of Kubernetes with mdfabric from its chart, each with its drive `a` added, and no claim. The scenario leaves no claim
+    /// and no pod behind.
+    Kube,
     /// None: the scenario starts what it needs.
     Nothing,
 }
@@ -119,6 +123,7 @@ pub fn all() -> Vec<Scenario> {
         surroundings::SCENARIOS,
         ledger::SCENARIOS,
         csi::SCENARIOS,
+        kube::SCENARIOS,
         conform::SCENARIOS,
         dump::SCENARIOS,
         service::SCENARIOS,

@@ -15,6 +15,16 @@ pub const ETCD_ADDRESS: &str = "10.77.0.254";
 /// etcd's client port.
 pub const ETCD_PORT: u16 = 2379;
 
+/// Where pods find the API server: the first address of [`SERVICES`], which is an address of the host's side too. No other Service can be
+/// reached: there is no kube-proxy.
+pub const API_SERVICE_ADDRESS: &str = "10.96.0.1";
+
+/// The range of Services' addresses.
+pub const SERVICES: &str = "10.96.0.0/16";
+
+/// The image with a shell that pods of scenarios are made of: a name that no registry answers to.
+pub const SHELL_IMAGE: &str = "localhost/shell:1";
+
 /// The name under which the host's side takes part in the network.
 pub const ETCD: &str = "etcd";
 
@@ -43,6 +53,19 @@ pub struct LabSpec {
     pub payload: PathBuf,
     /// Link MTU in bytes.
     pub mtu: u32,
+    /// What a lab with Kubernetes has more.
+    pub kube: Option<KubeSpec>,
+}
+
+/// What makes a lab one with Kubernetes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KubeSpec {
+    /// Directory of the control plane's programs, and of kubectl.
+    pub programs: PathBuf,
+    /// etcd, of the version that the API server is made for.
+    pub etcd: PathBuf,
+    /// The disk with what its nodes need, never written: guests run on a throw-away overlay.
+    pub disk: PathBuf,
 }
 
 /// One guest.
@@ -116,10 +139,22 @@ impl NodeSpec {
         Self { name, index, memory_mib: 768, cpus: 1, drives, systemd: false }
     }
 
+    /// The usual node of Kubernetes: the kubelet, containerd and the chart's pods take about 400 MiB more.
+    #[must_use]
+    pub fn of_kubernetes(index: u8) -> Self {
+        Self { memory_mib: 1152, ..Self::usual(index) }
+    }
+
     /// Its address in the lab network.
     #[must_use]
     pub fn address(&self) -> String {
         node_address(self.index)
+    }
+
+    /// The range of its pods' addresses.
+    #[must_use]
+    pub fn pods(&self) -> String {
+        format!("10.244.{}.0/24", self.index)
     }
 }
 

@@ -11,6 +11,8 @@ pub mod control;
 pub(crate) mod disks;
 mod etcd;
 mod inside;
+mod plane;
+mod service;
 
 use std::fs::{self, File};
 use std::io::Read as _;

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, anyhow};
 
 use crate::daemon;
+use crate::kube::Cluster;
 use crate::lab::Lab;
 use crate::report;
 use crate::scenarios::{self, Needs, Scenario, Stage};
@@ -46,6 +47,12 @@ impl<'a> Shared<'a> {
     }
 
     fn prepare(&mut self, needs: Needs, patient: bool) -> Result<()> {
+        if needs == Needs::Kube {
+            return self.prepare_kube();
+        }
+        if self.lab.as_ref().is_some_and(|lab| lab.kube().is_some()) {
+            self.lab = None;
+        }
         if needs == Needs::Cluster {
             return self.prepare_cluster(patient);
         }
@@ -62,7 +69,7 @@ impl<'a> Shared<'a> {
                 lab.reset()?;
                 self.fresh = true;
             }
-            (Needs::Blank | Needs::AsIs | Needs::Cluster, Some(_)) => {}
+            (Needs::Blank | Needs::AsIs | Needs::Cluster | Needs::Kube, Some(_)) => {}
         }
         if needs == Needs::Blank {
             self.fresh = false;
@@ -71,6 +78,19 @@ impl<'a> Shared<'a> {
             lab.set_patient(patient);
         }
         Ok(())
+    }
+
+    /// One whose last player came to its end has neither claims nor pods.
+    fn prepare_kube(&mut self) -> Result<()> {
+        if self.lab.as_ref().is_some_and(|lab| lab.kube().is_some()) {
+            return Ok(());
+        }
+        // First: two labs at a time would take more memory than there is.
+        self.lab = None;
+        let parts = self.parts.with_kube()?;
+        let lab = self.lab.insert(Lab::private(&parts, NODES)?);
+        self.cluster = None;
+        Cluster::start(&parts, lab).map(drop)
     }
 
     /// A cluster whose last player left no volume is good for the next one.

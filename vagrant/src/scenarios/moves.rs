@@ -189,17 +189,19 @@ impl Phases {
                 phases.push(phase);
             }
         }
-        println!("    PHASE went {}", phases.join(", "));
-        let mut seen = phases.iter();
-        for wanted in through {
-            ensure!(
-                seen.any(|phase| phase == wanted),
-                "PHASE went {}: no {wanted} in its place",
-                phases.join(", ")
-            );
-        }
-        Ok(())
+        come_in_order("PHASE", &phases, through)
     }
+}
+
+/// What a column showed came in this order; more may have come between.
+pub(super) fn come_in_order(column: &str, seen: &[String], through: &[&str]) -> Result<()> {
+    let all = seen.join(", ");
+    println!("    {column} went {all}");
+    let mut seen = seen.iter();
+    for wanted in through {
+        ensure!(seen.any(|word| word == wanted), "{column} went {all}: no {wanted} in its place");
+    }
+    Ok(())
 }
 
 /// A two-slot array with one local member and one missing one, as mdadm sees it.
@@ -224,5 +226,12 @@ mod tests {
         let Sampled { fewest, slots, looks } = counted("[2/2]\n[3/2]\n[3/3]\n[2/2]\n").unwrap();
         assert_eq!((fewest, slots, looks), (2, 3, 4));
         assert!(counted("").is_none());
+    }
+
+    #[test]
+    fn what_comes_between_does_not_count_but_order_does() {
+        let seen = ["Synced", "Waiting", "Syncing", "Synced"].map(str::to_owned);
+        assert!(come_in_order("PHASE", &seen, &["Synced", "Syncing", "Synced"]).is_ok());
+        assert!(come_in_order("PHASE", &seen, &["Syncing", "Waiting"]).is_err());
     }
 }

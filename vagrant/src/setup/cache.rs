@@ -71,6 +71,21 @@ impl Cache {
         fs::rename(&draft, &done)?;
         Ok(done)
     }
+
+    /// As [`Self::entry`], for what is large and made anew whenever the product is: earlier ones of its kind go. What uses one of them has to
+    /// have a name of its own for it.
+    pub fn newest(&self, kind: &str, key: &Key, build: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        let newest = self.entry(kind, key, build)?;
+        let begin = format!("{kind}-");
+        for entry in fs::read_dir(&self.root)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path != newest && name.starts_with(&begin) {
+                remove_tree(&path)?;
+            }
+        }
+        Ok(newest)
+    }
 }
 
 /// The hash of what an entry is made from.
@@ -140,6 +155,8 @@ mod tests {
         let second = cache.entry("thing", &key, |_| anyhow::bail!("must not build again")).unwrap();
         assert_eq!(first, second);
         assert_eq!(fs::read_to_string(first.join("f")).unwrap(), "1");
+        let other = cache.newest("thing", &Key::of(&["y"]), |_| Ok(())).unwrap();
+        assert!(other.exists() && !first.exists());
         remove_tree(&root).unwrap();
     }
 }

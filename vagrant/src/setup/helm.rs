@@ -5,17 +5,21 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::cache::{Cache, Key, remove_tree};
+use super::go;
 use crate::command;
 
-/// Where Go is looked for beside the search path: where its own archives put it.
-const GO: &str = "/usr/local/go/bin/go";
-/// What is built: programs of the module in `vagrant/helm`.
-const PACKAGES: [&str; 2] = ["helm.sh/helm/v3/cmd/helm", "./strict"];
+/// What is built: programs of a module of our own.
+const BUILD: go::Build<'_> = go::Build {
+    house: "vagrant/helm",
+    packages: &["helm.sh/helm/v3/cmd/helm", "./strict"],
+    tags: "",
+    linker: "",
+};
 /// What they are made of.
 const MADE_OF: [&str; 3] = [
     include_str!("../../helm/go.mod"),
@@ -60,8 +64,10 @@ pub struct Rendered {
 impl Helm {
     /// Builds the programs, or finds them in the cache.
     pub fn prepare(cache: &Cache) -> Result<Self> {
-        let house = cache.workspace().join("vagrant/helm");
-        let tools = cache.entry("helm", &Key::of(&MADE_OF), |draft| build(&house, draft))?;
+        let tools = cache.entry("helm", &Key::of(&MADE_OF), |draft| {
+            println!("      building helm, once");
+            BUILD.run(&cache.workspace(), draft)
+        })?;
         let work = cache.target().join("helm");
         fs::create_dir_all(&work).with_context(|| work.display().to_string())?;
         Ok(Self { tools, chart: cache.workspace().join(CHART), work })
@@ -139,22 +145,5 @@ impl Helm {
         let out = child.wait_with_output()?;
         ensure!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr).trim_end());
         Ok(String::from_utf8(out.stdout)?)
-    }
-}
-
-fn build(house: &Path, draft: &Path) -> Result<()> {
-    println!("      building helm, once");
-    let mut go = Command::new("nice");
-    go.args(["-n", "10"]).arg(find_go()?).args(["build", "-mod=readonly", "-trimpath", "-ldflags=-s -w"]);
-    go.arg("-o").arg(format!("{}/", draft.display())).args(PACKAGES);
-    command::run(go.env("CGO_ENABLED", "0").env("GOFLAGS", "-buildvcs=false").current_dir(house))
-}
-
-fn find_go() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).map(|place| place.join("go")).chain([GO.into()]);
-    match places.into_iter().find(|place| place.is_file()) {
-        Some(go) => Ok(go),
-        None => bail!("go is missing: install Go 1.26 or newer (go.dev/dl) into /usr/local/go"),
     }
 }

@@ -9,15 +9,20 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::cache::{Cache, Key, remove_tree};
-use super::{initramfs, mirror};
+use super::{disk, initramfs, mirror, step};
 use crate::command::{output, run};
 
 /// Debian 13.
 const SUITE: &str = "trixie";
 
-/// What the guests have besides the minimal base: an init, the agent, and the judges that scenarios ask.
+/// What the guests have besides the minimal base: an init, the agent, the judges that scenarios ask, and what of a node of Kubernetes is not
+/// built here.
 const PACKAGES: &str = "systemd-sysv,udev,dbus,busybox-static,qemu-guest-agent,mdadm,nvme-cli,e2fsprogs,xfsprogs,\
-                        fdisk,gdisk,fio,dmsetup,kmod,iproute2,iputils-ping,procps,mount,util-linux";
+                        fdisk,gdisk,fio,dmsetup,kmod,iproute2,iputils-ping,procps,mount,util-linux,runc,\
+                        containernetworking-plugins";
+
+/// Size of the root disk in bytes, sparse.
+const ROOT_BYTES: u64 = 2 << 30;
 
 /// Module directories that no lab guest can need. Everything of md, nvme, dm, file systems and crypto stays.
 const UNUSED_MODULES: &[&str] = &[
@@ -70,10 +75,13 @@ const MASKED_UNITS: &[&str] = &[
     "mdadm-shutdown.service",
     "nvmefc-boot-connections.service",
     "nvmf-autoconnect.service",
+    "cni-dhcp.service",
+    "cni-dhcp.socket",
 ];
 
 const LAB_INIT: &str = include_str!("../../guest/lab-init");
 const LAB_SETUP: &str = include_str!("../../guest/lab-setup");
+const LAB_KUBE: &str = include_str!("../../guest/lab-kube");
 const INITTAB: &str = include_str!("../../guest/inittab");
 const SETUP_UNIT: &str = include_str!("../../guest/lab-setup.service");
 
@@ -86,6 +94,8 @@ pub struct Image {
     pub initramfs: PathBuf,
     /// The root disk, ext4, never written: guests run on a throw-away overlay.
     pub root: PathBuf,
+    /// A static busybox, as the guests have it.
+    pub busybox: PathBuf,
 }
 
 /// The image, built if this cache has none for these inputs.
@@ -99,13 +109,19 @@ pub fn prepare(cache: &Cache) -> Result<Image> {
         &units,
         LAB_INIT,
         LAB_SETUP,
+        LAB_KUBE,
         INITTAB,
         SETUP_UNIT,
         initramfs::INIT,
-        "format 2",
+        "format 3",
     ];
     let dir = cache.entry("image", &Key::of(&parts), build)?;
-    Ok(Image { kernel: dir.join("vmlinuz"), initramfs: dir.join("initramfs"), root: dir.join("root.img") })
+    Ok(Image {
+        kernel: dir.join("vmlinuz"),
+        initramfs: dir.join("initramfs"),
+        root: dir.join("root.img"),
+        busybox: dir.join("busybox"),
+    })
 }
 
 fn build(dir: &Path) -> Result<()> {
@@ -114,16 +130,9 @@ fn build(dir: &Path) -> Result<()> {
     let version = step("guest image: stock kernel", || install_kernel(&tree, dir))?;
     step("guest image: initramfs", || initramfs::build(&tree, &version, &dir.join("initramfs")))?;
     customize(&tree)?;
-    step("guest image: file system", || format_root(&tree, &dir.join("root.img")))?;
+    step("guest image: file system", || disk::of_tree(&tree, &dir.join("root.img"), ROOT_BYTES))?;
+    fs::copy(tree.join("usr/bin/busybox"), dir.join("busybox"))?;
     remove_tree(&tree)
-}
-
-/// Runs `work` and says on the screen what it was and how long it took.
-fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let start = std::time::Instant::now();
-    let done = work().with_context(|| what.to_owned())?;
-    eprintln!("lab: {what}: {:.1} s", start.elapsed().as_secs_f64());
-    Ok(done)
 }
 
 /// The kernel comes beside the packages, unpacked only: installing it would build an initramfs nobody uses.
@@ -176,6 +185,7 @@ fn install_kernel(tree: &Path, dir: &Path) -> Result<String> {
 fn customize(tree: &Path) -> Result<()> {
     install(tree, "usr/sbin/lab-init", LAB_INIT, 0o755)?;
     install(tree, "usr/sbin/lab-setup", LAB_SETUP, 0o755)?;
+    install(tree, "usr/sbin/lab-kube", LAB_KUBE, 0o755)?;
     install(tree, "etc/inittab", INITTAB, 0o644)?;
     install(tree, "etc/systemd/system/lab-setup.service", SETUP_UNIT, 0o644)?;
     install(tree, "etc/fstab", "", 0o644)?;
@@ -200,14 +210,6 @@ fn hosts() -> String {
         writeln!(text, "{} {}", crate::spec::node_address(index), crate::spec::node_name(index)).ok();
     }
     text
-}
-
-fn format_root(tree: &Path, image: &Path) -> Result<()> {
-    fs::File::create(image)?.set_len(2 << 30)?;
-    run(Command::new("mke2fs")
-        .args(["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d"])
-        .arg(tree)
-        .arg(image))
 }
 
 fn install(tree: &Path, path: &str, text: &str, mode: u32) -> Result<()> {

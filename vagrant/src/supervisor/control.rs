@@ -15,7 +15,7 @@ pub enum Request {
     Status,
     /// Change a party's power.
     Power {
-        /// A node, or `etcd`.
+        /// A node, `etcd`, or a program of the control plane.
         party: String,
         /// What to do.
         action: Power,
@@ -82,6 +82,8 @@ pub struct Status {
     pub nodes: Vec<(String, Option<u32>)>,
     /// Whether etcd answers.
     pub etcd: bool,
+    /// The programs of a control plane, and whether each runs.
+    pub plane: Vec<(String, bool)>,
     /// The rules of the network, one line each.
     pub network: Vec<String>,
 }

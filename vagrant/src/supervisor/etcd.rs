@@ -1,86 +1,64 @@
 //! The store of the lab: one etcd on the host's side of the lab network, its data in memory.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MsFlags, mount};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use super::control::Power;
+use super::service::Service;
 use crate::spec::{ETCD_ADDRESS, ETCD_PORT};
 
-/// Data in RAM: an fsync there costs nothing, and the mount goes with the lab's namespace.
-const DATA_SIZE: &str = "size=256m";
+/// Data in RAM: an fsync there costs nothing, and the mount goes with the lab's namespace. What is not used takes none. Of its log etcd keeps whole files of
+/// 64 MiB, up to five of them, and one more is made ready; a control plane fills them within hours.
+const DATA_SIZE: &str = "size=1g";
 
 pub(super) struct Etcd {
     dir: PathBuf,
-    log: PathBuf,
-    child: Option<Child>,
+    program: PathBuf,
+    service: Service,
 }
 
 impl Etcd {
     /// Mounts the data directory; nothing runs yet.
-    pub(super) fn prepare(lab_dir: &Path) -> Result<Self> {
+    pub(super) fn prepare(lab_dir: &Path, program: &Path) -> Result<Self> {
         let dir = lab_dir.join("etcd");
         fs::create_dir_all(&dir)?;
         mount(Some("tmpfs"), &dir, Some("tmpfs"), MsFlags::empty(), Some(DATA_SIZE))
             .context("mount etcd's tmpfs")?;
-        Ok(Self { dir, log: lab_dir.join("etcd.log"), child: None })
+        Ok(Self { dir, program: program.to_path_buf(), service: Service::new("etcd", lab_dir) })
     }
 
     pub(super) fn power(&mut self, action: Power) -> Result<()> {
         match action {
-            Power::On => self.start(),
-            Power::Cut => self.cut(),
-            Power::Pause => self.signal(Signal::SIGSTOP),
-            Power::Resume => self.signal(Signal::SIGCONT),
+            Power::On => self.service.start(&mut self.command()),
+            Power::Cut => self.service.cut(),
+            Power::Pause => self.service.signal(Signal::SIGSTOP),
+            Power::Resume => self.service.signal(Signal::SIGCONT),
             Power::Fill => alarm("ACTIVATE"),
             Power::Free => alarm("DEACTIVATE"),
-            Power::Blank => self.cut().and_then(|()| self.forget()),
+            Power::Blank => self.service.cut().and_then(|()| self.forget()),
         }
     }
 
-    fn start(&mut self) -> Result<()> {
-        if self.child.is_some() {
-            return Ok(());
-        }
-        let log = File::options().create(true).append(true).open(&self.log)?;
+    fn command(&self) -> Command {
         let urls = format!("http://{ETCD_ADDRESS}:{ETCD_PORT}");
-        let child = Command::new("etcd")
-            .args(["--name", "lab", "--log-level", "warn", "--data-dir"])
+        let mut etcd = Command::new(&self.program);
+        etcd.args(["--name", "lab", "--log-level", "warn", "--data-dir"])
             .arg(self.dir.join("data"))
             .args(["--listen-client-urls", &urls, "--advertise-client-urls", &urls])
-            .args(["--listen-peer-urls", "http://127.0.0.1:2380"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("cannot start etcd")?;
-        self.child = Some(child);
-        Ok(())
-    }
-
-    fn cut(&mut self) -> Result<()> {
-        if let Some(mut child) = self.child.take() {
-            child.kill()?;
-            child.wait()?;
-        }
-        Ok(())
+            .args(["--listen-peer-urls", "http://127.0.0.1:2380"]);
+        etcd
     }
 
     fn forget(&self) -> Result<()> {
         crate::setup::cache::remove_tree(&self.dir.join("data"))
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        let child = self.child.as_ref().context("etcd is off")?;
-        Ok(kill(Pid::from_raw(i32::try_from(child.id())?), signal)?)
     }
 
     /// Whether it answers its health check.

@@ -1,4 +1,4 @@
-//! Process 1 of a lab: the switch, etcd, the guests, and the control socket.
+//! Process 1 of a lab: the switch, etcd, a control plane where there is one, the guests, and the control socket.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,6 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::control::{Net, Power, Reply, Request, Status, socket_path};
 use super::disks;
 use super::etcd::Etcd;
+use super::plane::Plane;
 use crate::command::run as run_command;
 use crate::spec::{ETCD, ETCD_ADDRESS, LabSpec};
 use crate::switch::{Switch, port::Port, tap};
@@ -29,14 +30,17 @@ pub fn run(dir: &Path) -> Result<()> {
     private_mounts()?;
     disks::prepare(dir)?;
     let switch = start_switch(dir, &spec)?;
-    let mut etcd = Etcd::prepare(dir)?;
+    let program = spec.kube.as_ref().map_or(Path::new("etcd"), |kube| kube.etcd.as_path());
+    let mut etcd = Etcd::prepare(dir, program)?;
     etcd.power(Power::On)?;
+    let plane = Plane::prepare(&spec, dir, TAP)?;
     let lab = Arc::new(Inside {
         dir: dir.to_path_buf(),
         spec,
         switch,
         state: Mutex::default(),
         etcd: Mutex::new(etcd),
+        plane: Mutex::new(plane),
     });
     for node in &lab.spec.nodes {
         lab.power(&node.name, Power::On)?;
@@ -85,6 +89,7 @@ struct Inside {
     switch: Arc<Switch>,
     state: Mutex<HashMap<String, Child>>,
     etcd: Mutex<Etcd>,
+    plane: Mutex<Plane>,
 }
 
 impl Inside {
@@ -111,6 +116,9 @@ impl Inside {
         match request {
             Request::Status => return Ok(Reply::Status(self.status())),
             Request::Power { party, action } if party == ETCD => self.etcd().power(action)?,
+            Request::Power { party, action } if self.plane().has(&party) => {
+                self.plane().power(&party, action)?;
+            }
             Request::Power { party, action } => self.power(&party, action)?,
             Request::Net(change) => self.change_network(&change)?,
         }
@@ -124,7 +132,8 @@ impl Inside {
             nodes.push((node.name.clone(), guests.get_mut(&node.name).and_then(running)));
         }
         drop(guests);
-        Status { nodes, etcd: Etcd::answers(), network: self.switch.rules().lines() }
+        let plane = self.plane().status();
+        Status { nodes, etcd: Etcd::answers(), plane, network: self.switch.rules().lines() }
     }
 
     fn power(&self, name: &str, action: Power) -> Result<()> {
@@ -182,13 +191,17 @@ impl Inside {
     fn etcd(&self) -> MutexGuard<'_, Etcd> {
         self.etcd.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn plane(&self) -> MutexGuard<'_, Plane> {
+        self.plane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn running(child: &mut Child) -> Option<u32> {
+pub(super) fn running(child: &mut Child) -> Option<u32> {
     matches!(child.try_wait(), Ok(None)).then(|| child.id())
 }
 
-fn end(child: Option<Child>) -> Result<()> {
+pub(super) fn end(child: Option<Child>) -> Result<()> {
     if let Some(mut child) = child {
         child.kill()?;
         child.wait()?;
