@@ -42,6 +42,12 @@ enum Verb {
         #[arg(long)]
         kube: bool,
     },
+    /// Build what labs are made of, and start none.
+    Build {
+        /// What a lab with Kubernetes is made of, too.
+        #[arg(long)]
+        kube: bool,
+    },
     /// kubectl on a lab with Kubernetes.
     Kubectl {
         /// What kubectl is told.
@@ -158,6 +164,7 @@ fn run(args: Args) -> Result<ExitCode> {
         }
         Verb::SuperviseInside { dir } => supervisor::run_inside(&dir)?,
         Verb::Up { nodes, kube } => up(&args.lab, nodes, kube)?,
+        Verb::Build { kube } => parts(kube).map(drop)?,
         Verb::Kubectl { arguments } => return kubectl(&args.lab, &arguments),
         Verb::Status => status(&args.lab)?,
         Verb::Down => Lab::down(&Cache::open()?.run_dir(&args.lab))?,
@@ -206,11 +213,13 @@ fn open(name: &str) -> Result<Lab> {
     Lab::open(&Cache::open()?.run_dir(name))
 }
 
+fn parts(kube: bool) -> Result<Parts> {
+    let parts = Parts::prepare()?;
+    if kube { parts.with_kube() } else { Ok(parts) }
+}
+
 fn up(name: &str, nodes: u8, kube: bool) -> Result<()> {
-    let mut parts = Parts::prepare()?;
-    if kube {
-        parts = parts.with_kube()?;
-    }
+    let parts = parts(kube)?;
     let start = Instant::now();
     let lab = Lab::detached(&parts, name, nodes)?;
     println!("{} nodes up in {:.1} s ({})", nodes, start.elapsed().as_secs_f64(), lab.accel().accel);
