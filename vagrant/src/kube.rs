@@ -3,6 +3,7 @@
 mod cluster;
 pub mod keys;
 mod kubectl;
+pub mod metrics;
 pub mod objects;
 pub mod plane;
 pub mod watch;

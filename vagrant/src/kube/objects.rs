@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use crate::spec::SHELL_IMAGE;
 
+/// What the driver calls itself.
+const DRIVER: &str = "csi.mdfabric.io";
+
 /// A namespace in which pods may be privileged.
 #[must_use]
 pub fn namespace(name: &str) -> Value {
@@ -18,8 +21,20 @@ pub fn class(name: &str, parameters: &Value) -> Value {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
         "metadata": {"name": name},
-        "provisioner": "csi.mdfabric.io",
+        "provisioner": DRIVER,
         "volumeBindingMode": "WaitForFirstConsumer",
+        "parameters": parameters,
+    })
+}
+
+/// A class of attributes: what a claim can change of a volume that there is.
+#[must_use]
+pub fn attributes(name: &str, parameters: &Value) -> Value {
+    json!({
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "VolumeAttributesClass",
+        "metadata": {"name": name},
+        "driverName": DRIVER,
         "parameters": parameters,
     })
 }
@@ -29,6 +44,21 @@ pub fn class(name: &str, parameters: &Value) -> Value {
 pub fn claim(name: &str, class: &str, size: &str) -> Value {
     let spec = claimed(class, size);
     json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec})
+}
+
+/// The same claim, but for a block device.
+#[must_use]
+pub fn block(claim: Value) -> Value {
+    with(claim, "volumeMode", json!("Block"))
+}
+
+/// The object with one more field in its `spec`.
+#[must_use]
+pub fn with(mut object: Value, field: &str, said: Value) -> Value {
+    if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert(field.to_owned(), said);
+    }
+    object
 }
 
 fn claimed(class: &str, size: &str) -> Value {
@@ -105,11 +135,8 @@ pub fn stateful(name: &str, class: &str, size: &str, script: &str) -> Value {
 
 /// The same pod, but on no other node than this one.
 #[must_use]
-pub fn on(node: &str, mut pod: Value) -> Value {
-    if let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) {
-        spec.insert("nodeSelector".to_owned(), json!({"kubernetes.io/hostname": node}));
-    }
-    pod
+pub fn on(node: &str, pod: Value) -> Value {
+    with(pod, "nodeSelector", json!({"kubernetes.io/hostname": node}))
 }
 
 /// Whether a node, a pod or whatever else has conditions says that it is `Ready`.

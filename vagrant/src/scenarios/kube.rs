@@ -1,7 +1,11 @@
 //! The product as users of Kubernetes meet it: claims and pods on a real control plane, a real kubelet and a real containerd.
 
+mod growth;
+mod killed;
+mod many;
 mod placement;
 mod relocation;
+mod uses;
 mod written;
 
 use std::path::Path;
@@ -66,6 +70,51 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 told in events and in the tables, the space of the one that went is free again, and nothing is lost",
         lab: Needs::Kube,
         run: placement::patched,
+    },
+    Scenario {
+        name: "kube_scale_down_waits_while_degraded",
+        shows: "while one of three copies is without power no other one is dropped by an edit: a condition and an event name its node; once it is \
+                back and whole, it is done",
+        lab: Needs::Kube,
+        run: placement::waits_while_degraded,
+    },
+    Scenario {
+        name: "kube_claim_grows_under_load",
+        shows: "a claim asks for more while its pod writes: all copies and the file system grow, nothing is lost",
+        lab: Needs::Kube,
+        run: growth::grown,
+    },
+    Scenario {
+        name: "kube_attributes_class_three_copies",
+        shows: "a claim gets a VolumeAttributesClass with three copies while its pod writes: a third one is made",
+        lab: Needs::Kube,
+        run: growth::three_copies,
+    },
+    Scenario {
+        name: "kube_ways_to_use_volumes",
+        shows: "fsGroup, a claim used read-only, a raw block device, two claims of one pod, and the device's content on another node",
+        lab: Needs::Kube,
+        run: uses::of_pods,
+    },
+    Scenario {
+        name: "kube_twenty_claims",
+        shows: "twenty claims with a pod each, at once; what daemons and drivers have in memory then, how often the API server is asked while there \
+                is nothing to do, and nothing is listed; all of them go again",
+        lab: Needs::Kube,
+        run: many::twenty,
+    },
+    Scenario {
+        name: "kube_ten_moves",
+        shows: "a pod is made again on another node ten times, and finds what all before it wrote",
+        lab: Needs::Kube,
+        run: many::ten_moves,
+    },
+    Scenario {
+        name: "kube_killed_at_random",
+        shows: "daemons, drivers, sidecars and the API server killed at random, fifty times, while claims come, are used, grow and go: all of it ends \
+                right, and nothing is left",
+        lab: Needs::Kube,
+        run: killed::at_random,
     },
 ];
 

@@ -15,8 +15,8 @@ use crate::product::{WORK_BYTES, more_writes};
 use crate::qemu::LOG_PORTS;
 
 const SET: &str = "writer";
-const POD: &str = "writer-0";
-const CLAIM: &str = "data-writer-0";
+pub(super) const POD: &str = "writer-0";
+pub(super) const CLAIM: &str = "data-writer-0";
 /// What it writes to, in the pod and below the mount.
 const FILE: &str = "file";
 /// For a writer that was told to end: its last write may be held by the storage.

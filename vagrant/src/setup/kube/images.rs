@@ -1,5 +1,6 @@
 //! Which images there are, under the names that the chart gives them where nobody says otherwise.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,15 +37,16 @@ pub(super) fn all(sources: &Sources<'_>) -> Result<Vec<Image>> {
         ("registrar", standins.join("registrar")),
         ("livenessProbe", standins.join("liveness")),
     ] {
-        images.push(of_program(reference(&values, &format!("/sidecars/{name}/image"))?, program));
+        images.push(of_program(reference(&values, &format!("/sidecars/{name}/image"))?, &program)?);
     }
     Ok(images)
 }
 
-/// An image with nothing in it but a program.
-pub(super) fn of_program(reference: String, program: PathBuf) -> Image {
-    let content = vec![("program".to_owned(), Content::Program(program))];
-    Image { reference, entrypoint: "/program".to_owned(), content }
+/// An image with nothing in it but a program, under its own name: by that it is found among the processes of a node.
+pub(super) fn of_program(reference: String, program: &Path) -> Result<Image> {
+    let name = program.file_name().and_then(OsStr::to_str).context("a program without a name")?;
+    let content = vec![(name.to_owned(), Content::Program(program.to_path_buf()))];
+    Ok(Image { reference, entrypoint: format!("/{name}"), content })
 }
 
 /// As `deploy/image/Dockerfile` makes it. Its tag is the chart's version of the product.

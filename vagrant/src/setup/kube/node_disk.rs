@@ -42,7 +42,7 @@ pub(super) fn prepare(cache: &Cache, programs: &Programs, images: Vec<Image>) ->
 fn build(draft: &Path, programs: &Programs, mut images: Vec<Image>, kubernetes: &Path) -> Result<()> {
     let tree = draft.join("tree");
     install(&tree, programs)?;
-    images.push(images::of_program(PAUSE.to_owned(), pause(draft, kubernetes)?));
+    images.push(images::of_program(PAUSE.to_owned(), &pause(draft, kubernetes)?)?);
     preload(draft, &tree, &images)?;
     disk::of_tree(&tree, &draft.join(IMAGE), BYTES)?;
     remove_tree(&tree)
