@@ -14,7 +14,7 @@ pub fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 }
 
-/// A class of volumes, beside those of the chart.
+/// A class of volumes, beside those of the chart and like them.
 #[must_use]
 pub fn class(name: &str, parameters: &Value) -> Value {
     json!({
@@ -23,6 +23,7 @@ pub fn class(name: &str, parameters: &Value) -> Value {
         "metadata": {"name": name},
         "provisioner": DRIVER,
         "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": true,
         "parameters": parameters,
     })
 }
@@ -133,6 +134,31 @@ pub fn stateful(name: &str, class: &str, size: &str, script: &str) -> Value {
     })
 }
 
+/// What logs outside of a guest, by name.
+const PORTS: &str = "/dev/virtio-ports";
+
+/// The same set, but its volume is a block device, at `/data` too. The pod has a `/dev` of its own then, with all that the guest's had when it
+/// began: no container gets a device of its own where the guest's `/dev` is mounted.
+#[must_use]
+pub fn of_device(mut set: Value) -> Value {
+    if let Some(claim) = set.pointer_mut("/spec/volumeClaimTemplates/0") {
+        *claim = block(claim.take());
+    }
+    if let Some(path) = set.pointer_mut("/spec/template/spec/volumes/0/hostPath/path") {
+        *path = json!(PORTS);
+    }
+    let container = set.pointer_mut("/spec/template/spec/containers/0").and_then(Value::as_object_mut);
+    if let Some(container) = container {
+        container.insert("volumeDevices".to_owned(), json!([{"name": "data", "devicePath": "/data"}]));
+        let mounts = json!([
+            {"name": "dev", "mountPath": PORTS},
+            {"name": "programs", "mountPath": PROGRAMS, "readOnly": true},
+        ]);
+        container.insert("volumeMounts".to_owned(), mounts);
+    }
+    set
+}
+
 /// The same pod, but on no other node than this one.
 #[must_use]
 pub fn on(node: &str, pod: Value) -> Value {
@@ -183,6 +209,26 @@ mod tests {
         let mounted = named(&pod["containers"][0]["volumeMounts"], "/name");
         assert_eq!(mounted, [claims, named(&pod["volumes"], "/name")].concat());
         assert_eq!(set["spec"]["selector"]["matchLabels"], set["spec"]["template"]["metadata"]["labels"]);
+    }
+
+    #[test]
+    fn a_set_on_a_device_claims_one_and_has_the_guest_s_ports() {
+        let set = of_device(stateful("s", "class", "1Gi", "true"));
+        let (claim, pod) = (&set["spec"]["volumeClaimTemplates"][0], &set["spec"]["template"]["spec"]);
+        assert_eq!(
+            (&claim["spec"]["volumeMode"], &claim["spec"]["storageClassName"]),
+            (&json!("Block"), &json!("class"))
+        );
+        let container = &pod["containers"][0];
+        assert_eq!(
+            container["volumeDevices"],
+            json!([{"name": claim["metadata"]["name"], "devicePath": "/data"}])
+        );
+        for mount in container["volumeMounts"].as_array().unwrap() {
+            let source =
+                pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == mount["name"]);
+            assert_eq!(source.unwrap()["hostPath"]["path"], mount["mountPath"], "{mount}");
+        }
     }
 
     #[test]

@@ -82,7 +82,20 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "kube_claim_grows_under_load",
         shows: "a claim asks for more while its pod writes: all copies and the file system grow, nothing is lost",
         lab: Needs::Kube,
-        run: growth::grown,
+        run: growth::of_xfs,
+    },
+    Scenario {
+        name: "kube_ext4_claim_grows_under_load",
+        shows: "the same with ext4, of a class that asks for it",
+        lab: Needs::Kube,
+        run: growth::of_ext4,
+    },
+    Scenario {
+        name: "kube_raw_block",
+        shows: "a claim for a block device is written by its pod, then by the next one on another node, and grows meanwhile: every acknowledged \
+                write is there",
+        lab: Needs::Kube,
+        run: growth::of_device,
     },
     Scenario {
         name: "kube_attributes_class_three_copies",
