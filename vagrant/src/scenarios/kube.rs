@@ -118,7 +118,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "kube_ten_moves",
-        shows: "a pod is made again on another node ten times, and finds what all before it wrote",
+        shows: "a pod that writes all the time is made again on another node ten times: every acknowledged write is there, and the one copy is \
+                where the last one is",
         lab: Needs::Kube,
         run: many::ten_moves,
     },

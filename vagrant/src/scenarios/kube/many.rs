@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{CLAIM, LOCAL, POD, POD_DEADLINE, SIZE, clear_claim, no_more, remove, run};
+use super::written::Written;
+use super::{LOCAL, SIZE, no_more, settled};
 use crate::kube::Cluster;
 use crate::kube::metrics::{Requests, requests};
 use crate::kube::objects::{self, is_ready};
@@ -101,26 +102,17 @@ fn print_memory(node: &Node) -> Result<()> {
 
 pub(super) fn ten_moves(stage: &mut Stage<'_>) -> Result<()> {
     let cluster = Cluster::of(stage.lab()?)?;
-    cluster.make(&objects::claim(CLAIM, LOCAL, SIZE))?;
-    let nodes = cluster.lab.nodes();
+    let written = Written::start(&cluster, LOCAL, 111)?;
     let mut took = Vec::new();
-    for (turn, node) in nodes.iter().cycle().take(MOVES + 1).enumerate() {
+    for _ in 0..MOVES {
         let start = Instant::now();
-        run(&cluster, &objects::on(node.name(), objects::pod(POD, CLAIM, "date >>/data/lines && sync")))?;
-        has_lines(&cluster, turn + 1)?;
-        remove(&cluster, "pod", POD)?;
+        written.moves()?;
         took.push(format!("{:.0}", start.elapsed().as_secs_f64()));
     }
-    println!("    seconds from a pod to its end, each on another node: {}", took.join(" "));
-    clear_claim(&cluster, CLAIM)
-}
-
-/// Every pod wrote one line, and each of them is there.
-fn has_lines(cluster: &Cluster<'_>, count: usize) -> Result<()> {
-    cluster.lab.wait_for(&format!("{count} lines"), POD_DEADLINE, || {
-        let said = cluster.kubectl.run(&["exec", POD, "--", "wc", "-l", "/data/lines"]).unwrap_or_default();
-        Ok((said.split_whitespace().next() == Some(&count.to_string())).then_some(()))
-    })
+    println!("    seconds until the pod wrote elsewhere: {}", took.join(" "));
+    let node = written.node()?;
+    settled(&cluster, "its copy where the pod is", |nodes| nodes == [node.name()])?;
+    written.end()
 }
 
 #[cfg(test)]

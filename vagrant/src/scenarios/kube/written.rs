@@ -109,6 +109,15 @@ impl<'a> Written<'a> {
         Ok(new)
     }
 
+    /// The pod is deleted while its node takes no other: it is made again elsewhere. Waits until it writes there.
+    pub(super) fn moves(&self) -> Result<()> {
+        let (old, kubectl) = (self.node()?, &self.cluster.kubectl);
+        kubectl.run(&["cordon", old.name()])?;
+        kubectl.run(&["delete", "pod", POD, "--wait=false"])?;
+        self.moved_from(&old)?;
+        kubectl.run(&["uncordon", old.name()]).map(drop)
+    }
+
     /// Waits until `more` further writes are acknowledged.
     pub(super) fn goes_on(&self, more: usize) -> Result<()> {
         more_writes(self.cluster.lab, &self.node()?, more, || Ok(()))
