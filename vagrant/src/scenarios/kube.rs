@@ -1,5 +1,6 @@
 //! The product as users of Kubernetes meet it: claims and pods on a real control plane, a real kubelet and a real containerd.
 
+mod dead;
 mod growth;
 mod killed;
 mod many;
@@ -20,7 +21,6 @@ use crate::daemon::{synced_on, word};
 use crate::kube::Cluster;
 use crate::kube::objects::{self, is_ready};
 use crate::lab::Lab;
-use crate::node::Node;
 use crate::product::{is_settled_on, nothing_left};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -122,6 +122,26 @@ pub(super) const SCENARIOS: &[Scenario] = &[
                 where the last one is",
         lab: Needs::Kube,
         run: many::ten_moves,
+    },
+    Scenario {
+        name: "kube_node_dies_out_of_service",
+        shows: "the node of a writing pod loses its power and gets the out-of-service taint: the pod writes on elsewhere with all that was \
+                acknowledged, nothing is attached to the dead node, and back again it has nothing of the pod but a copy",
+        lab: Needs::Kube,
+        run: dead::out_of_service,
+    },
+    Scenario {
+        name: "kube_node_dies_and_is_deleted",
+        shows: "the same where nobody does anything but delete the Node object",
+        lab: Needs::Kube,
+        run: dead::deleted,
+    },
+    Scenario {
+        name: "kube_claim_deleted_while_a_node_is_down",
+        shows: "a claim is deleted while the node of its other copy is without power: the claim goes at once, that copy is erased when the node is \
+                back",
+        lab: Needs::Kube,
+        run: dead::with_a_copy,
     },
     Scenario {
         name: "kube_killed_at_random",
@@ -243,9 +263,23 @@ fn clear_claim(cluster: &Cluster<'_>, claim: &str) -> Result<()> {
     no_more(cluster, "volumeattachments")?;
     remove(cluster, "persistentvolumeclaim", claim)?;
     ["persistentvolumes", "mdvol", "mdrep"].iter().try_for_each(|kind| no_more(cluster, kind))?;
+    nothing_of_claims(cluster)
+}
+
+/// Prints the mounts of volumes, and the loop devices by which the kubelet holds raw ones open.
+const MOUNTED: &str = "grep -E ' /var/lib/kubelet/.*/(kubernetes.io~csi|kubernetes.io/csi)/' /proc/mounts; \
+                       ls -d /sys/block/loop*/loop 2>/dev/null; true";
+
+/// No node has anything that a claim needed: in records, in its kernel, below the kubelet's directory.
+fn nothing_of_claims(cluster: &Cluster<'_>) -> Result<()> {
     nothing_left(cluster.lab)?;
-    // The kubelet has a kernel that panicked start anew, and then everything of the node comes back.
-    cluster.lab.nodes().iter().try_for_each(Node::has_kernel)
+    for node in cluster.lab.nodes() {
+        let said = node.sh(MOUNTED)?.ok()?;
+        ensure!(said.text().is_empty(), "{} still has mounted\n{}", node.name(), said.text());
+        // The kubelet has a kernel that panicked start anew, and then everything of the node comes back.
+        node.has_kernel()?;
+    }
+    Ok(())
 }
 
 fn remove(cluster: &Cluster<'_>, kind: &str, name: &str) -> Result<()> {

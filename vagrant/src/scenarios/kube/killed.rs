@@ -5,15 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::{CLAIM, FILE, POD, REPLICATED, SIZE, WORDS, no_more};
+use super::{CLAIM, FILE, POD, REPLICATED, SIZE, WORDS, no_more, nothing_of_claims};
 use crate::daemon::word;
 use crate::guest::pattern::Dice;
 use crate::kube::Cluster;
 use crate::kube::objects::{self, is_ready};
 use crate::kube::plane::API_SERVER;
 use crate::lab::Lab;
-use crate::node::Node;
-use crate::product::nothing_left;
 use crate::scenarios::Stage;
 use crate::supervisor::control::Power;
 
@@ -73,8 +71,7 @@ fn one_life(cluster: &Cluster<'_>, deaths: &mut Deaths<'_>) -> Result<()> {
     }
     ["mdvol", "mdrep"].iter().try_for_each(|kind| no_more(cluster, kind))?;
     cluster.wait_whole()?;
-    nothing_left(cluster.lab)?;
-    cluster.lab.nodes().iter().try_for_each(Node::has_kernel)
+    nothing_of_claims(cluster)
 }
 
 fn in_time(lab: &Lab, what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {

@@ -7,12 +7,11 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::written::Written;
-use super::{LOCAL, SIZE, no_more, settled};
+use super::{LOCAL, SIZE, no_more, nothing_of_claims, settled};
 use crate::kube::Cluster;
 use crate::kube::metrics::{Requests, requests};
 use crate::kube::objects::{self, is_ready};
 use crate::node::Node;
-use crate::product::nothing_left;
 use crate::scenarios::Stage;
 
 const CLAIMS: usize = 20;
@@ -44,7 +43,7 @@ pub(super) fn twenty(stage: &mut Stage<'_>) -> Result<()> {
     gone(&cluster, "persistentvolumeclaims")?;
     ["persistentvolumes", "mdvol", "mdrep"].iter().try_for_each(|kind| no_more(&cluster, kind))?;
     println!("    all of them gone again: {:.1} s", start.elapsed().as_secs_f64());
-    nothing_left(cluster.lab)?;
+    nothing_of_claims(&cluster)?;
     ensure!(quiet.lists == 0, "{} listings within {} s of nothing to do", quiet.lists, WATCHED.as_secs());
     Ok(())
 }

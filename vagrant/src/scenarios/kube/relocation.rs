@@ -119,7 +119,7 @@ fn held(volume: &Value) -> [Option<Value>; 2] {
 }
 
 /// The lab's controller has an empty directory for its socket, which an eviction takes with it.
-fn drain(cluster: &Cluster<'_>, node: &str) -> Result<()> {
+pub(super) fn drain(cluster: &Cluster<'_>, node: &str) -> Result<()> {
     let said = cluster.kubectl.run(&[
         "drain",
         node,
@@ -131,7 +131,7 @@ fn drain(cluster: &Cluster<'_>, node: &str) -> Result<()> {
     Ok(())
 }
 
-fn uncordon(cluster: &Cluster<'_>, node: &str) -> Result<()> {
+pub(super) fn uncordon(cluster: &Cluster<'_>, node: &str) -> Result<()> {
     cluster.kubectl.run(&["uncordon", node]).map(drop)
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
+use super::relocation::uncordon;
 use super::{POD_DEADLINE, SIZE, clear_claim, only_volume, remove};
 use crate::daemon::word;
 use crate::kube::Cluster;
@@ -115,7 +116,7 @@ impl<'a> Written<'a> {
         kubectl.run(&["cordon", old.name()])?;
         kubectl.run(&["delete", "pod", POD, "--wait=false"])?;
         self.moved_from(&old)?;
-        kubectl.run(&["uncordon", old.name()]).map(drop)
+        uncordon(self.cluster, old.name())
     }
 
     /// Waits until `more` further writes are acknowledged.
