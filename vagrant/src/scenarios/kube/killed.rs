@@ -12,6 +12,7 @@ use crate::kube::Cluster;
 use crate::kube::objects::{self, is_ready};
 use crate::kube::plane::API_SERVER;
 use crate::lab::Lab;
+use crate::node::Node;
 use crate::scenarios::Stage;
 use crate::supervisor::control::Power;
 
@@ -38,7 +39,11 @@ pub(super) fn at_random(stage: &mut Stage<'_>) -> Result<()> {
         one_life(&cluster, &mut deaths).with_context(|| {
             format!("round {round} of {ROUNDS}, seed {SEED}, killed were {}", deaths.told.join(", "))
         })?;
-        println!("    {:.0} s: {}", start.elapsed().as_secs_f64(), deaths.told.join(", "));
+        println!(
+            "    seed {SEED}, round {round}, {:.0} s: {}",
+            start.elapsed().as_secs_f64(),
+            deaths.told.join(", ")
+        );
     }
     Ok(())
 }
@@ -86,7 +91,8 @@ struct Deaths<'a> {
 }
 
 impl Deaths<'_> {
-    /// In a moment somebody dies. Kubernetes starts it again; who it is that asks the API server for us waits for that one.
+    /// In a moment somebody dies. Kubernetes starts it again; who it is that asks the API server for us waits for that one. Who died a moment ago is
+    /// waited for: nobody's death is none.
     fn one(&mut self) -> Result<()> {
         let (lab, start) = (self.cluster.lab, Instant::now());
         let moment = Duration::from_millis(self.dice.below(SOON));
@@ -98,12 +104,12 @@ impl Deaths<'_> {
             lab.power(API_SERVER, Power::Cut)?;
             return self.cluster.start_plane();
         };
-        let nodes = all.iter().skip(if victim < EVERYWHERE { at } else { 0 });
-        let nodes = nodes.take(if victim < EVERYWHERE { 1 } else { all.len() });
-        let killed = nodes.map(|node| Ok(node.kill_process(program, "KILL")?.then(|| node.name())));
-        let on: Vec<&str> = killed.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-        self.told
-            .push(format!("{program} of {}", if on.is_empty() { "nobody".into() } else { on.join(" and ") }));
+        let nodes = if victim < EVERYWHERE { all.get(at..=at).unwrap_or_default() } else { all.as_slice() };
+        let on = lab.wait_for(&format!("a {program} that can be killed"), DEADLINE, || {
+            let on = killed(nodes, program)?;
+            Ok((!on.is_empty()).then_some(on))
+        })?;
+        self.told.push(format!("{program} of {}", on.join(" and ")));
         Ok(())
     }
 
@@ -111,4 +117,10 @@ impl Deaths<'_> {
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         usize::try_from(self.dice.below(limit)).unwrap_or_default()
     }
+}
+
+/// Ends every process of this name on these nodes; gives those that had one.
+fn killed<'a>(nodes: &'a [Node], program: &str) -> Result<Vec<&'a str>> {
+    let killed = nodes.iter().map(|node| Ok(node.kill_process(program, "KILL")?.then(|| node.name())));
+    Ok(killed.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
