@@ -11,31 +11,20 @@ const COUNTER: &str = "apiserver_request_total{";
 /// The API groups that say something about the product: its own kinds, and leases, which kubelets and sidecars have too.
 const GROUPS: [&str; 2] = ["mdfabric.io", "coordination.k8s.io"];
 
-/// Requests about [`GROUPS`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Requests {
-    /// By verb and kind: `PATCH storagenodes`.
-    pub by_kind: BTreeMap<String, u64>,
-    /// Listings among them of the product's own kinds.
-    pub lists: u64,
+/// Requests about [`GROUPS`], by verb and kind: `PATCH storagenodes`.
+pub type Requests = BTreeMap<String, u64>;
+
+/// Those of `after` that came after `before`.
+#[must_use]
+pub fn since(before: &Requests, after: &Requests) -> Requests {
+    let more = |(what, count): (&String, &u64)| {
+        let more = count.saturating_sub(before.get(what).copied().unwrap_or_default());
+        (more > 0).then(|| (what.clone(), more))
+    };
+    after.iter().filter_map(more).collect()
 }
 
-impl Requests {
-    /// Those since `before`.
-    #[must_use]
-    pub fn since(&self, before: &Self) -> Self {
-        let more = |(what, count): (&String, &u64)| {
-            let more = count.saturating_sub(before.by_kind.get(what).copied().unwrap_or_default());
-            (more > 0).then(|| (what.clone(), more))
-        };
-        Self {
-            by_kind: self.by_kind.iter().filter_map(more).collect(),
-            lists: self.lists.saturating_sub(before.lists),
-        }
-    }
-}
-
-/// All of them since the API server was started.
+/// All of them since the API server was started. It does not count who asked.
 pub fn requests(kubectl: &Kubectl) -> Result<Requests> {
     Ok(read(&kubectl.run(&["get", "--raw=/metrics"])?))
 }
@@ -44,12 +33,8 @@ fn read(metrics: &str) -> Requests {
     let mut requests = Requests::default();
     for (labels, count) in metrics.lines().filter_map(counted) {
         let label = |name| label(labels, name).unwrap_or_default();
-        let (group, verb) = (label("group"), label("verb"));
-        if GROUPS.contains(&group) {
-            *requests.by_kind.entry(format!("{verb} {}", label("resource"))).or_default() += count;
-        }
-        if group == GROUPS[0] && verb == "LIST" {
-            requests.lists += count;
+        if GROUPS.contains(&label("group")) {
+            *requests.entry(format!("{} {}", label("verb"), label("resource"))).or_default() += count;
         }
     }
     requests
@@ -88,10 +73,8 @@ mod tests {
     #[test]
     fn requests_are_counted_by_verb_and_kind() {
         let (before, after) = (read(&metrics(5)), read(&metrics(12)));
-        assert_eq!(after.by_kind.len(), 2, "{after:?}");
-        assert_eq!(after.lists, 3);
-        let since = after.since(&before);
-        assert_eq!(since.by_kind, BTreeMap::from([("PATCH storagenodes".to_owned(), 7)]));
-        assert_eq!(since.lists, 0);
+        assert_eq!(after.len(), 2, "{after:?}");
+        assert_eq!(after.get("LIST volumes"), Some(&3));
+        assert_eq!(since(&before, &after), BTreeMap::from([("PATCH storagenodes".to_owned(), 7)]));
     }
 }

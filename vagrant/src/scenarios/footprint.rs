@@ -23,7 +23,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
 /// How long an idle daemon is watched.
 const WATCHED: Duration = Duration::from_secs(10);
 /// Clock ticks a second in /proc/PID/stat (`USER_HZ`).
-const TICKS: f64 = 100.0;
+pub(super) const TICKS: f64 = 100.0;
 const NODES: usize = 3;
 const VOLUMES: usize = 20;
 

@@ -1,5 +1,6 @@
 //! The product as users of Kubernetes meet it: claims and pods on a real control plane, a real kubelet and a real containerd.
 
+mod costs;
 mod dead;
 mod growth;
 mod killed;
@@ -111,8 +112,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "kube_twenty_claims",
-        shows: "twenty claims with a pod each, at once; what daemons and drivers have in memory then, how often the API server is asked while there \
-                is nothing to do, and nothing is listed; all of them go again",
+        shows: "twenty claims with a pod each, at once; what memory and processor time daemons and drivers take then; what the API server is asked \
+                while there is nothing to do: heartbeats, leases, watches and nothing else; all of them go again",
         lab: Needs::Kube,
         run: many::twenty,
     },

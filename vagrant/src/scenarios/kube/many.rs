@@ -1,17 +1,17 @@
-//! Twenty claims at once, and one that goes from node to node; what that takes.
+//! Twenty claims at once with what they cost, and one that goes from node to node.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
+use super::costs::Costs;
 use super::written::Written;
-use super::{LOCAL, SIZE, no_more, nothing_of_claims, settled};
+use super::{LOCAL, POD_DEADLINE, SIZE, no_more, nothing_of_claims, settled};
+use crate::daemon::word;
 use crate::kube::Cluster;
-use crate::kube::metrics::{Requests, requests};
+use crate::kube::metrics::{Requests, requests, since};
 use crate::kube::objects::{self, is_ready};
-use crate::node::Node;
 use crate::scenarios::Stage;
 
 const CLAIMS: usize = 20;
@@ -22,6 +22,8 @@ const ALL_GONE: Duration = Duration::from_mins(8);
 const WATCHED: Duration = Duration::from_mins(1);
 /// After the last pod came, what was to be told of it is told.
 const CALMS_DOWN: Duration = Duration::from_secs(30);
+/// So often may a node say meanwhile that it lives: every 5 s, and again where that met another write.
+const BEATS: usize = 15;
 const MOVES: usize = 10;
 
 pub(super) fn twenty(stage: &mut Stage<'_>) -> Result<()> {
@@ -33,8 +35,8 @@ pub(super) fn twenty(stage: &mut Stage<'_>) -> Result<()> {
         Ok((pods.iter().filter(|pod| is_ready(pod)).count() == CLAIMS).then_some(()))
     })?;
     println!("    {CLAIMS} claims and their pods: {:.1} s", start.elapsed().as_secs_f64());
-    let quiet = watched(&cluster)?;
-    cluster.lab.nodes().iter().try_for_each(print_memory)?;
+    are_used(&cluster)?;
+    is_quiet(&watched(&cluster)?, cluster.lab.nodes().len())?;
     let start = Instant::now();
     gone(&cluster, "pods")?;
     cluster.lab.wait_for("no volumeattachments", ALL_GONE, || {
@@ -43,9 +45,7 @@ pub(super) fn twenty(stage: &mut Stage<'_>) -> Result<()> {
     gone(&cluster, "persistentvolumeclaims")?;
     ["persistentvolumes", "mdvol", "mdrep"].iter().try_for_each(|kind| no_more(&cluster, kind))?;
     println!("    all of them gone again: {:.1} s", start.elapsed().as_secs_f64());
-    nothing_of_claims(&cluster)?;
-    ensure!(quiet.lists == 0, "{} listings within {} s of nothing to do", quiet.lists, WATCHED.as_secs());
-    Ok(())
+    nothing_of_claims(&cluster)
 }
 
 /// Each claim with a pod of its own.
@@ -58,6 +58,20 @@ fn all() -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": items})
 }
 
+/// Each claim is bound, and each pod has written into a file system of its own.
+fn are_used(cluster: &Cluster<'_>) -> Result<()> {
+    let claims = cluster.kubectl.list(&["persistentvolumeclaims"])?;
+    let bound = claims.iter().filter(|claim| word(claim, "/status/phase") == "Bound").count();
+    ensure!(bound == CLAIMS, "{bound} claims are Bound, not {CLAIMS}");
+    let look = "test -s /data/file && grep ' /data xfs rw' /proc/mounts";
+    (0..CLAIMS).try_for_each(|number| {
+        let pod = format!("writer-{number}");
+        cluster.lab.wait_for(&format!("the file of {pod}"), POD_DEADLINE, || {
+            Ok(cluster.kubectl.run(&["exec", &pod, "--", "/bin/sh", "-c", look]).ok().map(drop))
+        })
+    })
+}
+
 /// All objects of a kind in the namespace of scenarios.
 fn gone(cluster: &Cluster<'_>, kind: &str) -> Result<()> {
     cluster.kubectl.run(&["delete", kind, "--all", "--wait=false"])?;
@@ -66,37 +80,39 @@ fn gone(cluster: &Cluster<'_>, kind: &str) -> Result<()> {
     })
 }
 
-/// What the API server is asked for our kinds, and for leases, while nobody asks the product for anything.
+/// What the API server is asked for our kinds, and for leases, while nobody asks the product for anything; and what that takes.
 fn watched(cluster: &Cluster<'_>) -> Result<Requests> {
     pause(cluster, CALMS_DOWN)?;
-    let before = requests(&cluster.kubectl)?;
+    let (costs, before) = (Costs::now(cluster.lab)?, requests(&cluster.kubectl)?);
     pause(cluster, WATCHED)?;
-    let asked = requests(&cluster.kubectl)?.since(&before);
-    let told: Vec<String> = asked.by_kind.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    let asked = since(&before, &requests(&cluster.kubectl)?);
+    costs.print_until_now(cluster.lab)?;
+    let told: Vec<String> = asked.iter().map(|(what, count)| format!("{count} {what}")).collect();
     println!("    requests within {} s of nothing to do: {}", WATCHED.as_secs(), told.join(", "));
     Ok(asked)
+}
+
+fn is_quiet(asked: &Requests, nodes: usize) -> Result<()> {
+    let more: Vec<&String> = asked.keys().filter(|what| !is_idle(what)).collect();
+    ensure!(more.is_empty(), "asked for with nothing to do: {more:?}");
+    let of_nodes = asked.iter().filter(|(what, _)| what.ends_with(" storagenodes"));
+    let beats: u64 = of_nodes.map(|(_, count)| count).sum();
+    let most = u64::try_from(nodes * BEATS)?;
+    ensure!(beats <= most, "{nodes} nodes said {beats} times that they live, not {most} times at most");
+    Ok(())
+}
+
+/// Nodes say that they live, whoever leads that it does, and a watch is opened again when its time is over.
+fn is_idle(what: &str) -> bool {
+    match what.split_once(' ').unwrap_or_default() {
+        ("WATCH", _) | ("APPLY" | "PATCH", "storagenodes") => true,
+        (verb, kind) => kind == "leases" && verb != "LIST",
+    }
 }
 
 fn pause(cluster: &Cluster<'_>, length: Duration) -> Result<()> {
     let start = Instant::now();
     cluster.lab.wait_for("time to pass", length * 2, || Ok((start.elapsed() >= length).then_some(())))
-}
-
-/// What daemon and driver have in memory on a node.
-fn print_memory(node: &Node) -> Result<()> {
-    let look = "for name in mdfabric mdfabric-csi; do for pid in $(pgrep -x $name); do \
-                echo $name $(awk '/^VmRSS/ { print $2 }' /proc/$pid/status); done; done";
-    let said = node.sh(look)?.ok()?.stdout;
-    let mut told: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for line in said.lines() {
-        let (name, kib) = line.split_once(' ').with_context(|| said.clone())?;
-        // A probe that ended meanwhile has nothing.
-        if let Ok(kib) = kib.parse::<u32>() {
-            told.entry(name).or_default().push(format!("{:.1}", f64::from(kib) / 1024.0));
-        }
-    }
-    println!("    {}: MiB resident: {told:?}", node.name());
-    Ok(())
 }
 
 pub(super) fn ten_moves(stage: &mut Stage<'_>) -> Result<()> {
@@ -124,5 +140,18 @@ mod tests {
         let items = all["items"].as_array().unwrap();
         let named = |kind: &str| items.iter().filter(|item| item["kind"] == kind).count();
         assert_eq!((named("PersistentVolumeClaim"), named("Pod")), (CLAIMS, CLAIMS));
+    }
+
+    #[test]
+    fn heartbeats_leases_and_watches_are_quiet_and_nothing_else_is() {
+        let judged = |what: &str, count: u64| is_quiet(&Requests::from([(what.to_owned(), count)]), 3);
+        for what in ["APPLY storagenodes", "PUT leases", "WATCH volumes"] {
+            judged(what, 45).unwrap();
+        }
+        for (what, count) in
+            [("APPLY storagenodes", 46), ("LIST leases", 1), ("APPLY volumes", 1), ("GET storagenodes", 1)]
+        {
+            judged(what, count).unwrap_err();
+        }
     }
 }
