@@ -308,6 +308,14 @@ impl Cluster {
         }
     }
 
+    /// Somebody else was faster. Where the record is gone its other half is read, too.
+    fn learn(&mut self, name: &NodeName, key: &Key) {
+        self.know(name, key);
+        if let Some(other) = key.other_half().filter(|_| self.store.world.record(key).is_none()) {
+            self.know(name, &other);
+        }
+    }
+
     /// What a record is now is known here, before it is heard of: it was written here, or read after somebody else was faster.
     fn know(&mut self, name: &NodeName, key: &Key) {
         let now = Timestamp(self.now);
@@ -352,7 +360,12 @@ impl Cluster {
             plan.writes.iter().partition(|write| write.key.kind == Kind::Lease);
         leases.into_iter().chain(rest).all(|write| {
             let done = self.record(name, write);
-            self.know(name, &write.key);
+            // What was to be removed and is gone is removed: nothing is read then.
+            if done || write.record.is_none() {
+                self.know(name, &write.key);
+            } else {
+                self.learn(name, &write.key);
+            }
             done
         })
     }

@@ -136,24 +136,40 @@ impl Brain {
     /// Somebody else wrote the record: read it, and plan with what it says. One that cannot be read is in nobody's way, once it is planned
     /// with that: a step may hang on what is not known any more.
     async fn refresh(&mut self, write: &Write, expected: Revision) -> Written {
-        let key = &write.key;
-        let change = match Change::read(&*self.ports.store, key, expected).await {
-            Ok(change) => change,
-            Err(error @ StoreError::Corrupt { .. }) => {
-                self.refuse(write, &error);
-                let is_new = self.records.take_unreadable(key.clone());
-                return if is_new { Written::Some } else { Written::Refused };
+        let known = self.records.world().revision(&write.key);
+        match self.learn(&write.key, expected).await {
+            // A store that was restored from a backup has what is older than what is known, until everything is listed again.
+            Ok(()) if self.records.world().revision(&write.key) == known => self.wait_for_news(),
+            Ok(()) => Written::Overtaken,
+            Err(StoreError::Corrupt { key, why }) => {
+                self.refuse(write, &StoreError::Corrupt { key: key.clone(), why });
+                let is_new = self.records.take_unreadable(key);
+                if is_new { Written::Some } else { Written::Refused }
             }
             Err(error) => {
-                tracing::warn!(%key, %error, "could not read");
-                return self.wait_for_news();
+                tracing::warn!(key = %write.key, %error, "could not read");
+                self.wait_for_news()
             }
-        };
-        let known = self.records.world().revision(key);
+        }
+    }
+
+    /// Reads a record, and where it is gone the other half of it, too: whoever knew only of one half that it is gone would write that anew,
+    /// beside nothing and for ever.
+    async fn learn(&mut self, key: &Key, expected: Revision) -> Result<(), StoreError> {
+        let is_there = self.read(key, expected).await?;
+        if let Some(other) = key.other_half().filter(|_| !is_there) {
+            self.read(&other, self.records.world().revision(&other)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the record is there.
+    async fn read(&mut self, key: &Key, expected: Revision) -> Result<bool, StoreError> {
+        let change = Change::read(&*self.ports.store, key, expected).await?;
+        let is_there = change.value.is_some();
         let changed = self.records.take_change(change);
         self.memory.liveness.heard(changed, clock::now());
-        // A store that was restored from a backup has what is older than what is known, until everything is listed again.
-        if self.records.world().revision(key) == known { self.wait_for_news() } else { Written::Overtaken }
+        Ok(is_there)
     }
 
     /// What overtook a write is not known, so that the same would be overtaken again at once.
