@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::daemon::{self, mdfabric, word};
+use crate::daemon::{self, VERB_DEADLINE, mdfabric, word};
 use crate::guest::ack::{self, RECORD};
 use crate::guest::verify::Verdict;
 use crate::guest::writer::Summary;
@@ -139,6 +139,17 @@ fn written<'a>(lab: &'a Lab, seed: u64, spec: &str) -> Result<(Node, Load<'a>)> 
 pub fn verb(node: &Node, line: &str) -> Result<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     Ok(mdfabric(node, &words)?.ok()?.stdout)
+}
+
+/// Waits until `explain` says all of these words, and prints the line of the first.
+pub fn is_explained(lab: &Lab, node: &Node, object: &str, words: &[&str]) -> Result<()> {
+    let said = lab.wait_for(&format!("{object}: {words:?}"), VERB_DEADLINE, || {
+        let said = verb(node, &format!("explain {object}"))?;
+        Ok(words.iter().all(|words| said.contains(words)).then_some(said))
+    })?;
+    let line = said.lines().find(|line| words.first().is_some_and(|words| line.contains(words)));
+    println!("    {}", line.unwrap_or_default());
+    Ok(())
 }
 
 /// The records a listing gives.

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::checks::{self, Check};
 use crate::output;
@@ -86,7 +86,16 @@ impl Tally {
 
 /// Runs what `filter` selects: parts, with commas between them, of the names of scenarios or of
 /// [`checks::ALL`].
+///
+/// # Errors
+/// When a part of `filter` selects nothing: nothing that failed would be no sign of anything.
 pub fn run(filter: Option<&str>) -> Result<Tally> {
+    if let Some(part) = filter.and_then(without_a_name) {
+        bail!(
+            "no scenario or check has {part:?} in its name; they are: {}",
+            names().collect::<Vec<_>>().join(" ")
+        );
+    }
     let wanted = |name: &str| filter.is_none_or(|filter| filter.split(',').any(|part| name.contains(part)));
     let checks = checks::ALL.iter().filter(|check| wanted(check.name));
     let (last, checks): (Vec<&Check>, Vec<_>) = checks.partition(|check| checks::is_alone(check.name));
@@ -106,6 +115,16 @@ pub fn run(filter: Option<&str>) -> Result<Tally> {
     let tally = run.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     tally.lines().iter().for_each(|line| println!("{line}"));
     Ok(tally)
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    let checks = checks::ALL.iter().map(|check| check.name);
+    checks.chain(scenarios::all().into_iter().map(|scenario| scenario.name))
+}
+
+/// The first part of a filter that selects nothing.
+fn without_a_name(filter: &str) -> Option<&str> {
+    filter.split(',').find(|part| part.is_empty() || !names().any(|name| name.contains(part)))
 }
 
 fn can_hold_two() -> bool {
@@ -197,4 +216,16 @@ fn first_lines(text: &str) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_selects_nothing_is_named() {
+        assert_eq!(without_a_name("chaos_for_a_minute,build"), None);
+        assert_eq!(without_a_name("chaos_for_a_minute,conformances"), Some("conformances"));
+        assert_eq!(without_a_name("chaos,"), Some(""));
+    }
 }

@@ -16,6 +16,7 @@ pub(crate) const SCRIPTS: &[Script] = &[
     Script { name: "a member that failed comes back by bitmap", run: by_bitmap },
     Script { name: "a stale half starts happily", run: stale_half },
     Script { name: "halves that were written apart are put together", run: apart },
+    Script { name: "a half that was started alone takes the other one back as new", run: taken_back },
     Script { name: "the last member is marked faulty", run: last_member },
     Script { name: "a member comes back behind the bitmap", run: behind_the_bitmap },
     Script {
@@ -70,6 +71,15 @@ fn apart(play: &mut Play<'_>) -> Result<()> {
     play.stop()?;
     play.assemble("A")?;
     play.add('B', 'A', Join::Bitmap)?;
+    play.stop()
+}
+
+/// Nobody writes, so the superblock still has a role for the one that joins.
+fn taken_back(play: &mut Play<'_>) -> Result<()> {
+    play.make("AB")?;
+    play.stop()?;
+    play.assemble("A")?;
+    play.add('B', 'A', Join::Full)?;
     play.stop()
 }
 

@@ -13,6 +13,7 @@ use crate::daemon::{self, word};
 use crate::faults::Faults;
 use crate::product::{pull_drive, put_drives_back};
 use crate::supervisor::control::Power;
+use crate::wait::wait_closely;
 
 /// For how long a wish that ends something is repeated, and how often.
 const INSIST: Duration = Duration::from_mins(1);
@@ -37,14 +38,9 @@ impl World<'_> {
     /// Waits until no volume can lose by it, if it breaks a medium; an error if that takes too long.
     pub(super) fn wait_until_harmless(&self, fault: &Fault) -> Result<()> {
         let Some((node, serial)) = fault.broken_drive() else { return Ok(()) };
-        let begun = self.line.now();
-        loop {
-            let seen = self.ensure_whole(node, serial);
-            if seen.is_ok() || self.line.now() >= begun + WHOLE_DEADLINE {
-                return seen;
-            }
-            sleep(LOOK);
-        }
+        let whole = || Ok(self.ensure_whole(node, serial).ok());
+        wait_closely("whole volumes", WHOLE_DEADLINE, LOOK, whole)
+            .or_else(|_| self.ensure_whole(node, serial))
     }
 
     pub(super) fn begin(&self, fault: &Fault) -> Result<()> {

@@ -10,7 +10,9 @@ use super::{Needs, Scenario, Stage};
 use crate::daemon::{kill, start_and_wait, volume, word};
 use crate::lab::Lab;
 use crate::node::Node;
-use crate::product::{FILE, TWO_COPIES, is_clean, is_settled_on, remove, until, verb, written_volume};
+use crate::product::{
+    FILE, TWO_COPIES, is_clean, is_explained, is_settled_on, remove, until, verb, written_volume,
+};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -54,19 +56,12 @@ fn power_cycle_target(lab: &Lab) -> Result<()> {
 /// A move whose target is off: which one, why it does not go on, and what to do.
 fn says_what_to_do(lab: &Lab) -> Result<()> {
     let words = [
-        "A copy has been moving from node-2 to node-3",
         "NewCopyOutOfReach: the new copy on node-3",
+        "A copy has been moving from node-2 to node-3",
         "What to do: bring node-3 or its network back",
         "`mdfabric volume edit vol --remove-replica node-3`",
     ];
-    let one = lab.node("node-1")?;
-    let told = lab.wait_for("explain to say that node-3 is out of reach", Duration::from_mins(1), || {
-        let said = verb(&one, "explain volume/vol")?;
-        Ok(words.iter().all(|words| said.contains(words)).then_some(said))
-    })?;
-    let line = told.lines().find(|line| line.contains(words[1])).unwrap_or_default();
-    println!("    {line}");
-    Ok(())
+    is_explained(lab, &lab.node("node-1")?, "volume/vol", &words)
 }
 
 fn survives(stage: &mut Stage<'_>, interrupt: &dyn Fn(&Lab) -> Result<()>) -> Result<()> {

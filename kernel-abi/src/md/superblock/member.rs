@@ -45,7 +45,7 @@ pub struct NewArray {
 /// The device that gets a superblock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewMember {
-    /// Index into the role table, below 1920. For a member that joins: one that nobody holds.
+    /// Index into the role table, below 1920. For a member that joins: one that no member of the running array has.
     pub dev_number: u32,
     /// Fresh and random.
     pub device_uuid: Uuid,
@@ -91,7 +91,7 @@ pub enum LayoutError {
         /// The number.
         dev_number: u32,
     },
-    /// Two members with one number, or a joining member with the number of an active one.
+    /// Two members with one number, or a joining member with the number of the one copied from.
     #[error("dev_number {dev_number} is taken")]
     DevNumberTaken {
         /// The number.
@@ -205,9 +205,13 @@ impl Superblock {
     }
 
     /// A copy of `self` for another device, as a spare.
+    ///
+    /// Caveats: a role under `member`'s number is no sign that somebody has it. An array that was started without a member keeps that
+    /// member's role until its superblocks are written next, which an idle array never does (`super_1_sync`, drivers/md/md.c); it
+    /// may be `member`'s own. Who is there the kernel knows: it refuses a number that is in use (`bind_rdev_to_array`).
     fn inherit(&self, member: &NewMember) -> Result<Self, LayoutError> {
         let dev_number = member.dev_number;
-        if dev_number == self.dev_number || matches!(self.role_of(dev_number), Role::Active(_)) {
+        if dev_number == self.dev_number {
             return Err(LayoutError::DevNumberTaken { dev_number });
         }
         let mut superblock = self.clone();

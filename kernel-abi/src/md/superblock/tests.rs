@@ -119,6 +119,16 @@ fn a_joining_member_cannot_be_taken_for_an_old_one() {
 }
 
 #[test]
+fn a_member_joins_under_a_number_that_was_its_own() {
+    let mut good = good();
+    good.roles[1] = Role::Active(1);
+    let joining = good.joining(&device(1, 64 * MIB)).unwrap();
+    assert_eq!((joining.events, joining.role(), joining.role_of(0)), (0, Role::Spare, Role::Active(0)));
+    let thin = good.thin(&device(1, 64 * MIB), 1).unwrap();
+    assert_eq!((thin.dev_number, thin.slot()), (1, Some(1)));
+}
+
+#[test]
 fn a_thin_member_holds_the_slot_and_the_events_of_the_good_one() {
     let mut good = good();
     good.roles[1] = Role::Active(1);

@@ -5,12 +5,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use crate::daemon::{VERB_DEADLINE, restart_all, word};
-use crate::lab::Lab;
+use crate::daemon::{restart_all, word};
 use crate::node::Node;
 use crate::product::{
-    Copy, FILE, TWO_COPIES, copies, copies_are_equal, is_clean, is_settled_on, list, remove, until, verb,
-    written_volume,
+    Copy, FILE, TWO_COPIES, copies, copies_are_equal, is_clean, is_explained, is_settled_on, list, remove,
+    until, verb, written_volume,
 };
 use crate::scenarios::Stage;
 
@@ -33,12 +32,12 @@ pub(super) fn statuses(stage: &mut Stage<'_>) -> Result<()> {
         record.pointer("/status/members").and_then(Value::as_array).is_some_and(|members| members.len() == 2)
     })?;
     verb(&one, "volume attach vol --node node-1 --no-wait")?;
-    is_told(lab, &one, "volume/vol", "gets no first superblock")?;
+    is_explained(lab, &one, "volume/vol", &["gets no first superblock"])?;
     ensure!(sums(&there)? == before, "a copy has changed for want of its volume's status");
     let of_copies: Vec<Record> =
         ids.iter().map(|id| etcd.take(&format!("replica-status/{id}"))).collect::<Result<_>>()?;
     for id in &ids {
-        is_told(lab, &one, &format!("replica/{id}"), "is not zeroed")?;
+        is_explained(lab, &one, &format!("replica/{id}"), &["is not zeroed"])?;
     }
     ensure!(sums(&there)? == before, "a copy has changed for want of its status");
 
@@ -50,16 +49,6 @@ pub(super) fn statuses(stage: &mut Stage<'_>) -> Result<()> {
     verb(&one, "volume unmount vol")?;
     is_clean(&one, "vol")?;
     remove(lab, &one, "vol")
-}
-
-/// Waits until `explain` says it.
-fn is_told(lab: &Lab, one: &Node, object: &str, words: &str) -> Result<()> {
-    let said = lab.wait_for(&format!("{object}: {words}"), VERB_DEADLINE, || {
-        let said = verb(one, &format!("explain {object}"))?;
-        Ok(said.contains(words).then_some(said))
-    })?;
-    println!("    {}", said.lines().find(|line| line.contains(words)).unwrap_or_default());
-    Ok(())
 }
 
 /// What the first MiB of each copy's data says.
