@@ -359,6 +359,9 @@ impl Cluster {
         let (leases, rest): (Vec<_>, Vec<_>) =
             plan.writes.iter().partition(|write| write.key.kind == Kind::Lease);
         leases.into_iter().chain(rest).all(|write| {
+            if !self.may_record(name, write) {
+                return false;
+            }
             let done = self.record(name, write);
             // What was to be removed and is gone is removed: nothing is read then.
             if done || write.record.is_none() {
@@ -368,6 +371,19 @@ impl Cluster {
             }
             done
         })
+    }
+
+    /// Whether what it was decided by is still as it is known; if not, it is known then.
+    fn may_record(&mut self, name: &NodeName, write: &plan::Write) -> bool {
+        let Some(daemon) = self.daemon_mut(name) else { return false };
+        let Some(basis) = write.basis(&daemon.world) else { return true };
+        let known = daemon.world.revision(&basis);
+        let holds = basis == write.key || known == self.store.world.revision(&basis);
+        if !holds {
+            self.note(format_args!("{name} CONFLICT on {}, by which {} goes", basis, write.key));
+            self.learn(name, &basis);
+        }
+        holds
     }
 
     fn plan_and_act(&mut self, name: &NodeName) {
