@@ -399,6 +399,12 @@ fn three_copies_are_handed_over() {
     holds(scope([3, 3, 1, 1]));
 }
 
+#[test]
+#[ignore = "long without optimisation"]
+fn three_copies_and_a_node_without_power() {
+    holds(with(scope([3, 3, 1, 1]), |faults| faults.powers = 1));
+}
+
 /// What is found without a guard.
 fn missed(guard: Guard, scope: Scope) -> Option<Find> {
     let find = broken(&searched(scope, Some(guard)));
