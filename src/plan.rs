@@ -49,7 +49,7 @@ pub use stuck::Waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{Key, NodeName, Reason, Record, ReplicaId, Timestamp, World};
+use crate::domain::{Key, Kind, NodeName, Reason, Record, ReplicaId, Timestamp, World};
 
 /// What a machine looks at.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +83,21 @@ pub struct Write {
     pub key: Key,
     /// What it becomes.
     pub record: Option<Record>,
+}
+
+impl Write {
+    /// The record that has to be as it was when this one was decided. A copy's spec goes by its volume's status: whoever knew an older one
+    /// would undo what the owner asked for, or ask for a copy that is none any more, which nobody would take back.
+    #[must_use]
+    pub fn basis(&self, world: &World) -> Option<Key> {
+        let volume = match (self.key.kind, &self.record) {
+            (Kind::VolumeStatus, _) => return Some(self.key.clone()),
+            (Kind::ReplicaSpec, Some(Record::ReplicaSpec(spec))) => spec.volume.clone(),
+            (Kind::ReplicaSpec, _) => world.replica_spec(&self.key.name.parse().ok()?)?.volume.clone(),
+            _ => return None,
+        };
+        Some(Key::new(Kind::VolumeStatus, volume))
+    }
 }
 
 /// What to do next about one object.

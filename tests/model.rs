@@ -49,7 +49,7 @@ use stateright::{Checker, DiscoveryClassification, HasDiscoveries, Model, Proper
 #[derive(Debug, Clone, PartialEq)]
 enum Action {
     /// A node writes what its plan wants recorded.
-    Record(usize, Box<Write>),
+    Record(usize, Arc<Write>),
     /// A step that is planned is done, or is begun if the kernel holds it.
     Do(usize, Call),
     /// A step that is planned is given to its lane, and comes late.
@@ -109,8 +109,8 @@ impl Protocol {
         let node = &state.nodes[me];
         for timing in Timing::all(me, self.scope.nodes) {
             let plan = self.setup.plan(state, me, timing);
-            let found: Vec<Action> = match plan.writes.first() {
-                Some(write) if !state.is_silent(me) => vec![Action::Record(me, Box::new(write.clone()))],
+            let found: Vec<Action> = match &plan.write {
+                Some(write) if !state.is_silent(me) => vec![Action::Record(me, write.clone())],
                 Some(_) | None => {
                     let free = plan.steps.iter().filter(|step| node.may_begin(step));
                     free.flat_map(|step| self.ways_to_do(state, me, step)).collect()
@@ -397,6 +397,12 @@ fn two_copies_stay_and_everything_breaks_once() {
 #[ignore = "long without optimisation"]
 fn three_copies_are_handed_over() {
     holds(scope([3, 3, 1, 1]));
+}
+
+#[test]
+#[ignore = "long without optimisation"]
+fn three_copies_and_a_node_without_power() {
+    holds(with(scope([3, 3, 1, 1]), |faults| faults.powers = 1));
 }
 
 /// What is found without a guard.

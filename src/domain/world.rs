@@ -38,6 +38,22 @@ pub enum Kind {
     Lease,
 }
 
+impl Kind {
+    const fn other_half(self) -> Option<Self> {
+        Some(match self {
+            Self::VolumeSpec => Self::VolumeStatus,
+            Self::VolumeStatus => Self::VolumeSpec,
+            Self::ReplicaSpec => Self::ReplicaStatus,
+            Self::ReplicaStatus => Self::ReplicaSpec,
+            Self::DriveSpec => Self::DriveStatus,
+            Self::DriveStatus => Self::DriveSpec,
+            Self::NodeSpec => Self::NodeStatus,
+            Self::NodeStatus => Self::NodeSpec,
+            Self::Lease => return None,
+        })
+    }
+}
+
 /// A record's name in the store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
@@ -51,6 +67,12 @@ impl Key {
     /// The record of `kind` that is called `name`.
     pub fn new(kind: Kind, name: impl fmt::Display) -> Self {
         Self { kind, name: name.to_string() }
+    }
+
+    /// What else there is of the same thing: the status of a spec, the spec of a status.
+    #[must_use]
+    pub fn other_half(&self) -> Option<Self> {
+        Some(Self::new(self.kind.other_half()?, &self.name))
     }
 }
 

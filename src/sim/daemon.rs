@@ -308,6 +308,14 @@ impl Cluster {
         }
     }
 
+    /// Somebody else was faster. Where the record is gone its other half is read, too.
+    fn learn(&mut self, name: &NodeName, key: &Key) {
+        self.know(name, key);
+        if let Some(other) = key.other_half().filter(|_| self.store.world.record(key).is_none()) {
+            self.know(name, &other);
+        }
+    }
+
     /// What a record is now is known here, before it is heard of: it was written here, or read after somebody else was faster.
     fn know(&mut self, name: &NodeName, key: &Key) {
         let now = Timestamp(self.now);
@@ -351,10 +359,31 @@ impl Cluster {
         let (leases, rest): (Vec<_>, Vec<_>) =
             plan.writes.iter().partition(|write| write.key.kind == Kind::Lease);
         leases.into_iter().chain(rest).all(|write| {
+            if !self.may_record(name, write) {
+                return false;
+            }
             let done = self.record(name, write);
-            self.know(name, &write.key);
+            // What was to be removed and is gone is removed: nothing is read then.
+            if done || write.record.is_none() {
+                self.know(name, &write.key);
+            } else {
+                self.learn(name, &write.key);
+            }
             done
         })
+    }
+
+    /// Whether what it was decided by is still as it is known; if not, it is known then.
+    fn may_record(&mut self, name: &NodeName, write: &plan::Write) -> bool {
+        let Some(daemon) = self.daemon_mut(name) else { return false };
+        let Some(basis) = write.basis(&daemon.world) else { return true };
+        let known = daemon.world.revision(&basis);
+        let holds = basis == write.key || known == self.store.world.revision(&basis);
+        if !holds {
+            self.note(format_args!("{name} CONFLICT on {}, by which {} goes", basis, write.key));
+            self.learn(name, &basis);
+        }
+        holds
     }
 
     fn plan_and_act(&mut self, name: &NodeName) {

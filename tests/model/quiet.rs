@@ -42,7 +42,7 @@ impl State {
 
     fn settle_node(&mut self, setup: &Setup, me: usize, calls_come_late: bool) -> bool {
         let plan = setup.plan(self, me, Timing::FRESH);
-        if !plan.writes.is_empty() && !self.is_silent(me) {
+        if plan.write.is_some() && !self.is_silent(me) {
             return false;
         }
         let quiet = |step: &&Call| is_quiet(step, calls_come_late) && self.nodes[me].may_begin(step);

@@ -34,14 +34,26 @@ pub(crate) struct Setup {
     sabotage: Option<Guard>,
     /// What was planned before, by what it hangs on.
     plans: RwLock<HashMap<u64, Arc<Planned>>>,
+    /// What plans are made of: writes by what they change, calls by their words.
+    writes: RwLock<HashMap<(Key, Digest), Arc<Write>>>,
+    calls: RwLock<HashMap<String, Call>>,
     /// All there ever was in the records.
     worlds: RwLock<HashMap<Digest, Records>>,
 }
 
-/// What the machines of a node want written, of what matters, and done.
+/// What the machines of a node want written first, of what matters, and done.
 pub(crate) struct Planned {
-    pub(crate) writes: Vec<Write>,
+    pub(crate) write: Option<Arc<Write>>,
     pub(crate) steps: Vec<Call>,
+}
+
+/// What is known by its key is kept once: there are millions of moments, and few things that are said in them.
+fn once<K: Eq + Hash, V: Clone>(known: &RwLock<HashMap<K, V>>, key: K, value: impl FnOnce() -> V) -> V {
+    if let Some(known) = known.read().unwrap().get(&key) {
+        return known.clone();
+    }
+    let value = value();
+    known.write().unwrap().entry(key).or_insert(value).clone()
 }
 
 /// What a plan is made of besides records and kernel: have the timers run out, and who is taken for dead.
@@ -139,6 +151,8 @@ impl Setup {
             nodes: names,
             sabotage,
             plans: RwLock::default(),
+            writes: RwLock::default(),
+            calls: RwLock::default(),
             worlds: RwLock::default(),
         };
         // Nobody has it attached yet: no digest says that.
@@ -167,7 +181,13 @@ impl Setup {
     }
 
     fn digest_of(&self, world: &World, attached: usize) -> Digest {
-        let empty = Digest {
+        let records = self.keys.iter().filter(|key| key.kind != Kind::VolumeSpec);
+        let known = records.filter_map(|key| Some((key, world.record(key)?)));
+        known.fold(self.nothing(attached), |digest, (key, record)| self.with(digest, key, record))
+    }
+
+    fn nothing(&self, attached: usize) -> Digest {
+        Digest {
             attached,
             owner: None,
             epoch: 0,
@@ -175,10 +195,7 @@ impl Setup {
             in_sync: BTreeSet::new(),
             members: Vec::new(),
             exports: vec![(None, 0); self.replicas.len()],
-        };
-        let records = self.keys.iter().filter(|key| key.kind != Kind::VolumeSpec);
-        let known = records.filter_map(|key| Some((key, world.record(key)?)));
-        known.fold(empty, |digest, (key, record)| self.with(digest, key, record))
+        }
     }
 
     /// The digest once this record is written too.
@@ -221,14 +238,12 @@ impl Setup {
 
     /// Records that say the same are the same: they are kept once. `record` is what this one changes in those before.
     fn known(&self, digest: Digest, before: &Records, key: &Key, record: impl FnOnce() -> Record) -> Records {
-        if let Some(known) = self.worlds.read().unwrap().get(&digest) {
-            return known.clone();
-        }
-        let mut world = before.world.clone();
-        let revision = Revision(world.revision(key).0 + 1);
-        Arc::make_mut(&mut world).set(key.clone(), Some(Versioned { revision, value: record() }));
-        let records = Records { world, key: Arc::new(digest.clone()) };
-        self.worlds.write().unwrap().entry(digest).or_insert(records).clone()
+        once(&self.worlds, digest.clone(), || {
+            let mut world = before.world.clone();
+            let revision = Revision(world.revision(key).0 + 1);
+            Arc::make_mut(&mut world).set(key.clone(), Some(Versioned { revision, value: record() }));
+            Records { world, key: Arc::new(digest) }
+        })
     }
 
     /// Whether a record says the same here and there. One that was changed and changed back counts as untouched, which lets a
@@ -276,12 +291,7 @@ impl Setup {
         (me, timing).hash(&mut hasher);
         state.hash_sight(me, &mut hasher);
         let id = hasher.finish();
-        if let Some(known) = self.plans.read().unwrap().get(&id) {
-            return known.clone();
-        }
-        let planned = Arc::new(self.planned(state, me, timing));
-        self.plans.write().unwrap().insert(id, planned.clone());
-        planned
+        once(&self.plans, id, || Arc::new(self.planned(state, me, timing)))
     }
 
     fn planned(&self, state: &State, me: usize, timing: Timing) -> Planned {
@@ -304,17 +314,26 @@ impl Setup {
             Input { me: &self.nodes[me], world: &state.view(me).world, seen: &seen, memory: &memory, now };
         let mut plan = plan::node(&input);
         plan.merge(controller::plan(&input));
-        let matters = |write: &Write| {
-            write.record.as_ref().is_some_and(|record| {
-                self.keys.contains(&write.key)
-                    && self.is_of_these(record)
-                    && self.digest_with(state.view(me), &write.key, record).is_some()
-            })
-        };
+        let steps = plan.steps.into_iter().map(|step| self.call(Call::new(step)));
         Planned {
-            writes: plan.writes.into_iter().filter(matters).collect(),
-            steps: plan.steps.into_iter().map(Call::new).collect(),
+            steps: steps.collect(),
+            write: plan.writes.into_iter().find_map(|write| self.write(state.view(me), write)),
         }
+    }
+
+    fn call(&self, call: Call) -> Call {
+        once(&self.calls, call.words().to_owned(), || call)
+    }
+
+    /// A write, if it changes anything that matters.
+    fn write(&self, view: &Records, write: Write) -> Option<Arc<Write>> {
+        let record = write
+            .record
+            .as_ref()
+            .filter(|record| self.keys.contains(&write.key) && self.is_of_these(record))?;
+        self.digest_with(view, &write.key, record)?;
+        let says = self.with(self.nothing(0), &write.key, record);
+        Some(once(&self.writes, (write.key.clone(), says), || Arc::new(write)))
     }
 }
 

@@ -57,7 +57,7 @@ fn turn(setup: &Setup, state: &mut State, me: usize, late: bool) {
     let timing = Timing { late, suspects: 0 };
     for _ in 0..8 {
         let plan = setup.plan(state, me, timing);
-        let Some(write) = plan.writes.first() else { break };
+        let Some(write) = &plan.write else { break };
         if !state.record(setup, me, write) {
             break;
         }

@@ -78,14 +78,19 @@ pub(crate) enum User {
     Ending,
 }
 
-/// A call that is out, and its words: they tell it from others.
+/// A call that is out, and all of it in words, which tell it from others: what is printed for people leaves out whom an array is
+/// started from.
 #[derive(Debug, Clone)]
 pub(crate) struct Call(Arc<(Step, String)>);
 
 impl Call {
     pub(crate) fn new(step: Step) -> Self {
-        let words = step.to_string();
+        let words = format!("{step:?}");
         Self(Arc::new((step, words)))
+    }
+
+    pub(crate) fn words(&self) -> &str {
+        &self.0.1
     }
 }
 

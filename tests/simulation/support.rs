@@ -291,9 +291,10 @@ impl Scene {
         self.quiet();
         let left = self.cluster.leftovers();
         self.demand(left.is_empty(), &format!("everything is freed, but there is {left:?}"));
-        let replicas =
-            self.cluster.world().records().filter(|(key, _)| format!("{key}").contains("Replica")).count();
-        self.demand(replicas == 0, "no replica record is left");
+        let of_replicas = |key: &&Key| matches!(key.kind, Kind::ReplicaSpec | Kind::ReplicaStatus);
+        let records = self.cluster.world().records().map(|(key, _)| key);
+        let left: Vec<String> = records.filter(of_replicas).map(Key::to_string).collect();
+        self.demand(left.is_empty(), &format!("no record of a replica is left, but there is {left:?}"));
     }
 
     /// Nothing is written or done any more but heartbeats and the lease.

@@ -66,10 +66,15 @@ fn unit_tests(cache: &Cache) -> Result<()> {
     cargo(cache, &arguments)
 }
 
-/// The searches for faults: many seeds of the simulation, every guard turned off in turn, and the model.
+/// The searches for faults: many seeds of the simulation, every guard turned off in turn, and the model. One after the other, for each
+/// takes all processors and says how long it took.
 fn search(cache: &Cache) -> Result<()> {
     let mut command = patient_cargo();
-    command.args(TESTS).arg("--").args(SEARCHES).args(["--include-ignored", "--nocapture"]);
+    command.args(TESTS).arg("--").args(SEARCHES).args([
+        "--include-ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
     shown(command.env("SIM_SEEDS", SEEDS).current_dir(cache.workspace()))
 }
 

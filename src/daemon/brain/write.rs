@@ -17,8 +17,13 @@ use crate::domain::{Key, Kind, Record, Revision, Versioned, VolumeName, World};
 use crate::plan::{Write, timing};
 use crate::ports::{Change, Store, StoreError};
 
-/// Writes that keep their order.
-type Chain = Vec<(Write, Revision)>;
+/// Writes that keep their order, each with the revision it expects.
+struct Chain {
+    /// What has to be as it was when they were decided ([`Write::basis`]), where none of them says that itself.
+    basis: Option<(Key, Revision)>,
+    writes: Vec<(Write, Revision)>,
+}
+
 /// What the store said to each, up to the first that it did not take.
 type Said = Vec<(Write, Result<Revision, StoreError>)>;
 
@@ -65,14 +70,14 @@ impl Brain {
             let hold = |(at, (write, _)): (usize, &(Write, Revision))| {
                 self.refusals.hold(write, now).map(|until| (at, until))
             };
-            if let Some((at, until)) = chain.iter().enumerate().find_map(hold) {
-                chain.truncate(at);
+            if let Some((at, until)) = chain.writes.iter().enumerate().find_map(hold) {
+                chain.writes.truncate(at);
                 held_back = Written::Refused;
                 self.offer_at = self.offer_at.min(until);
             }
             chain
         });
-        let offered: Vec<Chain> = offered.filter(|chain| !chain.is_empty()).collect();
+        let offered: Vec<Chain> = offered.filter(|chain| !chain.writes.is_empty()).collect();
         (offered, held_back)
     }
 
@@ -108,7 +113,7 @@ impl Brain {
             }
             Err(StoreError::Conflict { key, expected, .. }) => {
                 self.notes.refused(clock::now(), &key, "somebody else wrote it first");
-                self.refresh(write, expected).await
+                self.refresh(write, &key, expected).await
             }
             Err(error @ (StoreError::Refused { .. } | StoreError::Corrupt { .. })) => {
                 self.refuse(write, &error);
@@ -133,27 +138,43 @@ impl Brain {
         self.refusals.note(write, volume, &error.to_string(), now);
     }
 
-    /// Somebody else wrote the record: read it, and plan with what it says. One that cannot be read is in nobody's way, once it is planned
-    /// with that: a step may hang on what is not known any more.
-    async fn refresh(&mut self, write: &Write, expected: Revision) -> Written {
-        let key = &write.key;
-        let change = match Change::read(&*self.ports.store, key, expected).await {
-            Ok(change) => change,
-            Err(error @ StoreError::Corrupt { .. }) => {
-                self.refuse(write, &error);
-                let is_new = self.records.take_unreadable(key.clone());
-                return if is_new { Written::Some } else { Written::Refused };
+    /// Somebody else wrote a record, this one or one that it was decided by: read it, and plan with what it says. One that cannot be
+    /// read is in nobody's way, once it is planned with that: a step may hang on what is not known any more.
+    async fn refresh(&mut self, write: &Write, key: &Key, expected: Revision) -> Written {
+        let known = self.records.world().revision(key);
+        match self.learn(key, expected).await {
+            // A store that was restored from a backup has what is older than what is known, until everything is listed again.
+            Ok(()) if self.records.world().revision(key) == known => self.wait_for_news(),
+            Ok(()) => Written::Overtaken,
+            Err(StoreError::Corrupt { key, why }) => {
+                self.refuse(write, &StoreError::Corrupt { key: key.clone(), why });
+                let is_new = self.records.take_unreadable(key);
+                if is_new { Written::Some } else { Written::Refused }
             }
             Err(error) => {
                 tracing::warn!(%key, %error, "could not read");
-                return self.wait_for_news();
+                self.wait_for_news()
             }
-        };
-        let known = self.records.world().revision(key);
+        }
+    }
+
+    /// Reads a record, and where it is gone the other half of it, too: whoever knew only of one half that it is gone would write that anew,
+    /// beside nothing and for ever.
+    async fn learn(&mut self, key: &Key, expected: Revision) -> Result<(), StoreError> {
+        let is_there = self.read(key, expected).await?;
+        if let Some(other) = key.other_half().filter(|_| !is_there) {
+            self.read(&other, self.records.world().revision(&other)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the record is there.
+    async fn read(&mut self, key: &Key, expected: Revision) -> Result<bool, StoreError> {
+        let change = Change::read(&*self.ports.store, key, expected).await?;
+        let is_there = change.value.is_some();
         let changed = self.records.take_change(change);
         self.memory.liveness.heard(changed, clock::now());
-        // A store that was restored from a backup has what is older than what is known, until everything is listed again.
-        if self.records.world().revision(key) == known { self.wait_for_news() } else { Written::Overtaken }
+        Ok(is_there)
     }
 
     /// What overtook a write is not known, so that the same would be overtaken again at once.
@@ -164,16 +185,23 @@ impl Brain {
     }
 }
 
-/// Which writes keep their order, each with the revision it expects. What is not there is not removed again.
+/// Which writes keep their order. What is not there is not removed again.
 fn chains(world: &World, writes: Vec<Write>) -> Vec<Chain> {
-    let mut chains: BTreeMap<Key, Chain> = BTreeMap::new();
+    let mut chains: BTreeMap<Key, Vec<(Write, Revision)>> = BTreeMap::new();
     for write in writes {
         let expected = world.revision(&write.key);
         if write.record.is_some() || expected != Revision(0) {
             chains.entry(concerns(world, &write)).or_default().push((write, expected));
         }
     }
-    chains.into_values().collect()
+    chains.into_values().map(|writes| Chain { basis: basis(world, &writes), writes }).collect()
+}
+
+/// The first of several writes that is the basis of others, or has one, says of all what they hang on.
+fn basis(world: &World, writes: &[(Write, Revision)]) -> Option<(Key, Revision)> {
+    let mut bases = writes.iter().filter_map(|(write, _)| Some((write, write.basis(world)?)));
+    let (write, basis) = bases.next()?;
+    (write.key != basis).then(|| (basis.clone(), world.revision(&basis)))
 }
 
 /// What a write concerns: a volume, with everything of its copies, else what is written.
@@ -202,7 +230,11 @@ fn put_all(store: &Arc<dyn Store>, chains: Vec<Chain>) -> JoinSet<Said> {
 async fn put(store: Arc<dyn Store>, chain: Chain) -> Said {
     let mut said = Said::new();
     let mut made: BTreeMap<Key, Revision> = BTreeMap::new();
-    for (write, expected) in chain {
+    if let Err(error) = is_still(&*store, chain.basis).await {
+        let first = chain.writes.into_iter().next();
+        return first.map(|(write, _)| (write, Err(error))).into_iter().collect();
+    }
+    for (write, expected) in chain.writes {
         let expected = made.get(&write.key).copied().unwrap_or(expected);
         let answer = gone_is_gone(&write, store.put(&write.key, write.record.as_ref(), expected).await);
         let taken = answer.as_ref().ok().copied();
@@ -213,6 +245,19 @@ async fn put(store: Arc<dyn Store>, chain: Chain) -> Said {
         }
     }
     said
+}
+
+/// A conflict where it is not what it was, or cannot be read: whoever takes the answer reads it.
+async fn is_still(store: &dyn Store, basis: Option<(Key, Revision)>) -> Result<(), StoreError> {
+    let Some((key, expected)) = basis else { return Ok(()) };
+    let found = match store.get(&key).await {
+        Ok(found) => found.map_or(Revision(0), |found| found.revision),
+        Err(StoreError::Corrupt { .. }) => {
+            return Err(StoreError::Conflict { key, expected, found: Revision(0) });
+        }
+        Err(error) => return Err(error),
+    };
+    if found == expected { Ok(()) } else { Err(StoreError::Conflict { key, expected, found }) }
 }
 
 /// A record that was to be removed and is not there any more is removed, some time after the revision that was expected. When is not

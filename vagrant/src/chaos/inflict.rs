@@ -20,7 +20,9 @@ const INSIST: Duration = Duration::from_mins(1);
 const AGAIN: Duration = Duration::from_secs(2);
 /// For how long a fault that breaks a medium waits for whole volumes, and with it everything after it: copies that were behind
 /// are filled in this time, and moves come to their end.
-const WHOLE_DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const WHOLE_DEADLINE: Duration = Duration::from_secs(30);
+/// For how long it does once nothing else goes on.
+pub(super) const CALM_DEADLINE: Duration = Duration::from_mins(3);
 /// Until it is looked again.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -36,11 +38,10 @@ impl World<'_> {
     }
 
     /// Waits until no volume can lose by it, if it breaks a medium; an error if that takes too long.
-    pub(super) fn wait_until_harmless(&self, fault: &Fault) -> Result<()> {
+    pub(super) fn wait_until_harmless(&self, fault: &Fault, deadline: Duration) -> Result<()> {
         let Some((node, serial)) = fault.broken_drive() else { return Ok(()) };
         let whole = || Ok(self.ensure_whole(node, serial).ok());
-        wait_closely("whole volumes", WHOLE_DEADLINE, LOOK, whole)
-            .or_else(|_| self.ensure_whole(node, serial))
+        wait_closely("whole volumes", deadline, LOOK, whole).or_else(|_| self.ensure_whole(node, serial))
     }
 
     pub(super) fn begin(&self, fault: &Fault) -> Result<()> {

@@ -118,6 +118,18 @@ pub(super) fn draw(seed: u64, length: Duration, nodes: u8) -> Vec<Event> {
     drawing.events
 }
 
+/// The last fault of a kind, and for how long it goes on.
+pub(super) fn last_of<'e>(events: &'e [Event], kind: &str) -> Option<(&'e Fault, Duration)> {
+    let of_kind = |event: &'e Event| match &event.what {
+        What::Begin(fault) if fault.kind() == kind => Some((fault, event.at)),
+        _ => None,
+    };
+    let (fault, begun) = events.iter().rev().find_map(of_kind)?;
+    let ends =
+        |event: &&Event| event.at >= begun && matches!(&event.what, What::End(other) if other == fault);
+    Some((fault, events.iter().find(ends)?.at.saturating_sub(begun)))
+}
+
 struct Drawing {
     dice: Dice,
     nodes: u8,
@@ -328,6 +340,22 @@ mod tests {
         let count = |wanted: fn(&What) -> bool| row.iter().filter(|event| wanted(&event.what)).count();
         assert!(row.iter().all(|event| event.at <= LENGTH + Duration::from_millis(PATIENCE_MS)));
         assert_eq!(count(|what| matches!(what, What::Begin(_))), count(|what| matches!(what, What::End(_))));
+    }
+
+    #[test]
+    fn the_last_of_a_kind_is_found_with_its_length() {
+        let fault = |serial: &str| Fault::DriveFailing { node: "node-1".into(), serial: serial.into() };
+        let event = |seconds, what| Event { at: Duration::from_secs(seconds), what };
+        let row = [
+            event(1, What::Begin(fault("a"))),
+            event(3, What::End(fault("a"))),
+            event(5, What::Begin(fault("b"))),
+            event(6, What::Begin(Fault::StoreFull)),
+            event(9, What::End(fault("b"))),
+        ];
+        assert_eq!(last_of(&row, fault("a").kind()), Some((&fault("b"), Duration::from_secs(4))));
+        assert_eq!(last_of(&row, Fault::StoreFull.kind()), None, "it does not end");
+        assert_eq!(last_of(&row, Fault::StoreKilled.kind()), None);
     }
 
     #[test]

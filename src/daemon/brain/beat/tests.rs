@@ -7,7 +7,7 @@ use tokio::sync::{Notify, mpsc};
 use super::*;
 use crate::daemon::brain::{Ports, Written};
 use crate::daemon::{Cache, StoreHealth};
-use crate::domain::testing::node_status;
+use crate::domain::testing::{node_status, volume_spec};
 use crate::domain::{Endpoint, Lease, NodeName, Versioned, VolumeStatus};
 use crate::plan::{FailureKind, Lane, Observation, Outcome, Peers, Sample, Step, StepFailure};
 use crate::ports::{Change, Heartbeats, InCalls, Kernel, Listing, PortFuture, Store, Watch};
@@ -61,6 +61,8 @@ enum Way {
     Garbled,
     /// Has one that is older than what is known.
     Older,
+    /// Has it no more.
+    Gone,
     Fails,
 }
 
@@ -86,6 +88,7 @@ impl Moody {
             Way::Garbled | Way::Older => {
                 return Err(StoreError::Conflict { key: key.clone(), expected, found: Revision(9) });
             }
+            Way::Gone => return Err(StoreError::Conflict { key: key.clone(), expected, found: Revision(0) }),
             Way::Fails => {
                 let (store, why) = ("moody".to_owned(), "no".to_owned());
                 return Err(StoreError::Unavailable { store, call: "put", why });
@@ -102,11 +105,19 @@ impl Moody {
 impl Store for Moody {
     fn get(&self, key: &Key) -> PortFuture<'_, Result<Option<Versioned<Record>>, StoreError>> {
         let key = key.clone();
-        if self.ways.lock().unwrap().get(&key.kind) == Some(&Way::Older) {
-            let value = Record::NodeStatus(node_status(Timestamp(1)));
-            return Box::pin(async { Ok(Some(Versioned { revision: Revision(1), value })) });
-        }
-        Box::pin(async { Err(StoreError::Corrupt { key, why: "garbled".to_owned() }) })
+        let way = self.ways.lock().unwrap().get(&key.kind).copied();
+        Box::pin(async move {
+            match way {
+                Some(Way::Older) => {
+                    let value = Record::NodeStatus(node_status(Timestamp(1)));
+                    Ok(Some(Versioned { revision: Revision(1), value }))
+                }
+                Some(Way::Gone) => Ok(None),
+                Some(Way::Takes | Way::Waits | Way::Refuses | Way::Garbled | Way::Fails) | None => {
+                    Err(StoreError::Corrupt { key, why: "garbled".to_owned() })
+                }
+            }
+        })
     }
 
     fn list(&self) -> PortFuture<'_, Result<Listing, StoreError>> {
@@ -237,6 +248,23 @@ async fn what_turns_out_to_be_unreadable_is_planned_with() {
     assert!(brain.records.world().is_unreadable(&volume("v").key));
     let again = brain.take_answer(&volume("v"), store.say(&volume("v").key, Revision(0)).await).await;
     assert_eq!(again, Written::Refused);
+}
+
+/// A copy's spec goes before its status: a provider that knew only of the status would write another one, which nobody removes.
+#[tokio::test]
+async fn what_is_gone_is_gone_with_its_other_half() {
+    let store = Arc::<Moody>::default();
+    let mut brain = brain(&store);
+    for (kind, value) in [
+        (Kind::VolumeSpec, Record::VolumeSpec(volume_spec("v"))),
+        (Kind::VolumeStatus, Record::VolumeStatus(VolumeStatus::default())),
+    ] {
+        store.set(kind, Way::Gone);
+        let value = Some(Versioned { revision: Revision(1), value });
+        brain.records.take_change(Change { key: Key::new(kind, "v"), value, revision: Revision(1) });
+    }
+    assert_eq!(brain.write_all(&[volume("v")]).await, Written::Overtaken);
+    assert_eq!(brain.records.world().records().count(), 0);
 }
 
 /// A status says what time it is: it is another one each time.

@@ -121,6 +121,29 @@ async fn what_concerns_one_volume_keeps_its_order_and_ends_where_one_is_not_take
     assert_eq!(*refuses.taken.lock().unwrap(), ["VolumeStatus/b@0"]);
 }
 
+/// Who owns the volume may be another one by then, and a copy none any more.
+#[tokio::test(start_paused = true)]
+async fn what_a_copy_is_asked_for_by_an_older_status_is_not_written() {
+    let mut world = World::default();
+    let (id, spec) = replica(1, "a");
+    there(&mut world, id, Record::ReplicaSpec(spec.clone()));
+    there(&mut world, "a", Record::VolumeStatus(VolumeStatus::default()));
+    let key = Key::new(Kind::ReplicaSpec, id);
+    for record in [Some(Record::ReplicaSpec(spec)), None] {
+        let asked = Write { key: key.clone(), record };
+        let store = Arc::<Slow>::default();
+        let shared: Arc<dyn Store> = Arc::<Slow>::clone(&store);
+        let said = put_all(&shared, chains(&world, vec![asked.clone()])).join_all().await.remove(0);
+        let Err(StoreError::Conflict { key, found: Revision(0), .. }) = &said[0].1 else {
+            panic!("{said:?}")
+        };
+        assert_eq!(*key, volume("a").key, "that is to be read");
+        assert!(store.taken.lock().unwrap().is_empty());
+        written(&store, chains(&world, vec![volume("a"), asked])).await;
+        assert_eq!(store.taken.lock().unwrap().len(), 2, "who writes the status says so by that");
+    }
+}
+
 #[test]
 fn what_is_not_there_is_not_removed() {
     let gone = Write { key: Key::new(Kind::NodeSpec, "n1"), record: None };
