@@ -199,7 +199,7 @@ fn random_faults_lose_nothing() {
 /// Daemons plan with what they wrote themselves and with news of the rest that are up to a minute and a half old, or older.
 #[test]
 fn random_faults_lose_nothing_where_news_are_late() {
-    random_faults(number("SIM_SEEDS").map_or(60, |seeds| (seeds / 8).max(1)), |seed| Config {
+    random_faults(number("SIM_SEEDS").map_or(60, |seeds| (seeds / 25).max(1)), |seed| Config {
         apart: true,
         late: true,
         pace: Pace::SPARING,
