@@ -154,10 +154,10 @@ fn play(world: &World<'_>, events: &[Event], is_long: bool) -> Result<()> {
             scope.spawn(move || watch::run(world, used, port));
         }
         thread::scope(|scope| follow(world, scope, events, &tenants));
-        if is_long {
-            make_up(world, events);
+        let mut whole = end_faults(world);
+        if is_long && whole.is_ok() && make_up(world, events) {
+            whole = end_faults(world);
         }
-        let whole = make_whole(world).and_then(|()| judges::all_served(world));
         for words in &tenants {
             words.send(Word::End).ok();
         }
@@ -241,10 +241,11 @@ fn end(world: &World<'_>, fault: &Fault, span: Begun) {
     world.line.end(span);
 }
 
-/// What breaks a medium may have found no moment at which every volume was whole. It gets one now that nothing else goes on.
-fn make_up(world: &World<'_>, events: &[Event]) {
-    for kind in world.line.never_happened() {
-        let Some((fault, length)) = schedule::last_of(events, kind) else { continue };
+/// What breaks a medium may have found no moment at which every volume was whole. It gets one now that all are and nothing else goes on.
+/// Whether anything was done.
+fn make_up(world: &World<'_>, events: &[Event]) -> bool {
+    let missed = world.line.never_happened();
+    for (fault, length) in missed.iter().filter_map(|kind| schedule::last_of(events, kind)) {
         if tell(world, &fault.to_string(), world.wait_until_harmless(fault, inflict::CALM_DEADLINE))
             && let Some(span) = begin(world, fault)
         {
@@ -252,6 +253,7 @@ fn make_up(world: &World<'_>, events: &[Event]) {
             end(world, fault, span);
         }
     }
+    !missed.is_empty()
 }
 
 /// Whether it is done; if not, the time line says so.
@@ -261,6 +263,11 @@ fn tell(world: &World<'_>, what: &str, done: Result<()>) -> bool {
 
 fn every_kernel_lives(world: &World<'_>) -> Result<()> {
     world.parties().iter().try_for_each(|party| party.node.has_kernel())
+}
+
+/// Until every volume is served and whole again.
+fn end_faults(world: &World<'_>) -> Result<()> {
+    make_whole(world).and_then(|()| judges::all_served(world))
 }
 
 /// All faults have ended; one that could not be ended in its time is now.
